@@ -1,0 +1,26 @@
+"""Limits on what one request may cost, all checked before anything is fetched. Each has a setting of its name in [limits]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Sizes in bytes, times in seconds, the rest are counts."""
+
+    body_bytes: int = 1_048_576
+    answer_bytes: int = 67_108_864
+    tokens: int = 2_000
+    depth: int = 16
+    aliases: int = 100
+    selections_per_name: int = 20
+    page_size: int = 1_000
+    cost: int = 2_000_000
+    operations_per_socket: int = 100
+    socket_queue: int = 1_000
+    stall_seconds: float = 30.0
+    plan_cache: int = 1_000
+    source_deadline_seconds: float = 2.0
+    statement_timeout_seconds: float = 30.0
+    posting_queue: int = 20_000
