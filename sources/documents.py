@@ -107,6 +107,8 @@ class Payslip:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayrollRun:
     """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it.
+    total_cost = gross + employer_taxes + employer_contributions, set where the source states it (a listing may state it
+    without its parts).
     `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`)."""
 
     external_id: str
@@ -122,6 +124,7 @@ class PayrollRun:
     reimbursements: int | None = None
     employer_taxes: int | None = None
     employer_contributions: int | None = None
+    total_cost: int | None = None
     payslips: tuple[Payslip, ...] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 
