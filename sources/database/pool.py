@@ -1,0 +1,156 @@
+"""Connections to PostgreSQL: a pool for reading snapshots, one for writing, and one connection that listens.
+
+Reading connections carry dates, timestamps and numerics as text, so that nothing becomes a Python object on its way
+to JSON. A caller's ledgers are set with SET LOCAL inside the transaction: no pooled connection can carry them on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from sources.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+
+
+APP_ROLE = "ledgergraph_app"
+CONNECT_TIMEOUT = 10.0
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+    FileNotFoundError,
+    TimeoutError,
+)
+"""What a driver raises when the server is gone, going or coming."""
+
+_TEXTS = ("date", "timestamptz", "numeric")
+_CLAIM = re.compile(r"[0-9]+(,[0-9]+)*|\*|")
+
+
+def claim(ledger_ids: Iterable[int] | None) -> str:
+    """The value of ledgergraph.ledgers: "*" for every ledger, else ids with commas; "" is none."""
+    return "*" if ledger_ids is None else ",".join(str(int(ledger_id)) for ledger_id in ledger_ids)
+
+
+def _lost(error: BaseException) -> bool:
+    closed = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    return isinstance(error, LOST) or closed
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """A lost or unreachable server is DatabaseUnavailable."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        if not _lost(error):
+            raise
+        raise DatabaseUnavailable("the ledger store does not answer; try again in a moment") from error
+
+
+class Database:
+    """The pools of one process. `dsn` may name any login that is, or may become, the application role; `direct_dsn`
+    reaches the server itself where a pooler stands between (LISTEN needs it)."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        direct_dsn: str | None = None,
+        readers: int = 8,
+        writers: int = 4,
+        statement_timeout: float = 30.0,
+    ) -> None:
+        self._dsn = dsn
+        self._direct_dsn = direct_dsn or dsn
+        self._sizes = (readers, writers)
+        self._settings = {
+            "role": APP_ROLE,
+            "timezone": "UTC",
+            "datestyle": "ISO, YMD",
+            "statement_timeout": str(int(statement_timeout * 1000)),
+            "idle_in_transaction_session_timeout": "60000",
+            "application_name": "ledgergraph",
+        }
+        self._readers: asyncpg.Pool[Any] | None = None
+        self._writers: asyncpg.Pool[Any] | None = None
+
+    async def open(self) -> None:
+        """Raises DatabaseUnavailable when the server cannot be reached."""
+        readers, writers = self._sizes
+        async with translated():
+            self._readers = await self._pool(readers, _text_codecs)
+            self._writers = await self._pool(writers, None)
+
+    async def close(self) -> None:
+        for pool in (self._readers, self._writers):
+            if pool is not None:
+                await pool.close()
+
+    async def __aenter__(self) -> Database:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def snapshot(self, ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
+        """A connection inside one REPEATABLE READ READ ONLY transaction that sees only these ledgers."""
+        setting = claim(ledger_ids)
+        if not _CLAIM.fullmatch(setting):
+            raise ValueError("ledger ids are integers")
+        assert self._readers is not None
+        async with translated(), self._readers.acquire(timeout=CONNECT_TIMEOUT) as connection:
+            await connection.execute(
+                f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ledgergraph.ledgers = '{setting}'"
+            )
+            yield connection
+
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[Connection]:
+        """A connection for writing, outside a transaction; Python values of the driver's own kinds."""
+        assert self._writers is not None
+        async with translated(), self._writers.acquire(timeout=CONNECT_TIMEOUT) as connection:
+            yield connection
+
+    async def connect_direct(self) -> asyncpg.Connection[Any]:
+        """A connection of its own to the server itself, for LISTEN; the caller closes it."""
+        async with translated():
+            return await asyncpg.connect(
+                self._direct_dsn, server_settings={**self._settings, "statement_timeout": "0"}, timeout=CONNECT_TIMEOUT
+            )
+
+    async def _pool(self, size: int, init: Any) -> asyncpg.Pool[Any]:
+        return await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=size,
+            init=init,
+            reset=_end_transaction,
+            server_settings=self._settings,
+            timeout=CONNECT_TIMEOUT,
+            statement_cache_size=500,
+            max_cacheable_statement_size=64_000,
+        )
+
+
+async def _text_codecs(connection: asyncpg.Connection[Any]) -> None:
+    for name in _TEXTS:
+        await connection.set_type_codec(name, schema="pg_catalog", format="text", encoder=str, decoder=str)
+
+
+async def _end_transaction(connection: asyncpg.Connection[Any]) -> None:
+    """Nothing outlives a transaction here, so the pool need not spend a round trip on RESET ALL."""
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")

@@ -1,0 +1,260 @@
+"""How rows are asked for and paged: the words shared by every query builder.
+
+A builder fetches one whole level for all its parents: it gets the parents' keys and what the operation wants of the
+rows, and answers with a result for each key. Rows are positioned by `Want.columns`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Protocol
+
+import orjson
+
+from sources.caller import Caller
+from sources.errors import InvalidArgument, InvalidCursor, LedgergraphError
+from sources.ledger.model import LedgerRef
+
+Row = Sequence[Any]
+Key = tuple[Any, ...]
+DEFAULT_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What an operation needs of the rows of one type.
+
+    columns: names, in the order in which rows give their values.
+    nested:  for a column that itself holds rows (or one row): what is wanted of those.
+    types:   for rows of several types: what is wanted of each, by type name; such rows come as `Tagged`.
+    fields:  names of the selected fields.
+    """
+
+    columns: tuple[str, ...] = ()
+    nested: Mapping[str, Want] = field(default_factory=dict)
+    types: Mapping[str, Want] = field(default_factory=dict)
+    fields: frozenset[str] = frozenset()
+
+    def row(self, values: Mapping[str, Any]) -> Row:
+        """A row of these columns from values by name."""
+        return tuple([values[name] for name in self.columns])
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A row whose type is known only now."""
+
+    typename: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The result for one key is an error."""
+
+    error: LedgergraphError
+
+
+Results = Mapping[Key, Any]
+"""For each key a row, a list of rows, a Tagged, None, or a Failure."""
+
+
+class Reader(Protocol):
+    """One operation's view of the database: one snapshot, one caller."""
+
+    caller: Caller
+    page_size: int
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        """Rows of one statement on the operation's snapshot. Dates, timestamps and numerics are texts both ways."""
+        ...
+
+    async def ledger(self, code: str) -> LedgerRef:
+        """A ledger by its code. Raises NotFound when there is none, or the caller may not see it."""
+        ...
+
+    async def ledgers(self, codes: Iterable[str] | None) -> list[LedgerRef]:
+        """Those of the codes that exist and that the caller may see (None: all of them), in order of code."""
+        ...
+
+    def code(self, ledger_id: int) -> str:
+        """The code of a ledger that this operation has resolved."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Named SQL expressions over a FROM clause, from which a statement takes just what is asked for.
+    `joins` names FROM clauses that only some columns need: a column of the form "alias.…" brings joins[alias] along."""
+
+    source: str
+    columns: Mapping[str, str]
+    joins: Mapping[str, str] = field(default_factory=dict)
+
+    def select(self, names: Iterable[str], where: str, tail: str = "") -> str:
+        expressions = [self.columns[name] for name in names] or ["1"]
+        used = f"{' '.join(expressions)} {where} {tail}"
+        joins = " ".join(sql for alias, sql in self.joins.items() if f"{alias}." in used)
+        return f"SELECT {', '.join(expressions)} FROM {self.source} {joins} WHERE {where} {tail}"
+
+
+class Conditions:
+    """A WHERE clause with its arguments; only the filters that are present become part of it."""
+
+    def __init__(self) -> None:
+        self.args: list[Any] = []
+        self._parts: list[str] = []
+
+    def add(self, sql: str, *values: Any) -> None:
+        """`{0}`, `{1}` … in sql stand for the values."""
+        numbers = []
+        for value in values:
+            self.args.append(checked(value))
+            numbers.append(f"${len(self.args)}")
+        self._parts.append(sql.format(*numbers))
+
+    def copy(self) -> Conditions:
+        other = Conditions()
+        other.args, other._parts = self.args[:], self._parts[:]
+        return other
+
+    @property
+    def sql(self) -> str:
+        return " AND ".join(self._parts) or "true"
+
+
+def checked(value: Any) -> Any:
+    """PostgreSQL's text cannot hold NUL: say so instead of failing there."""
+    texts = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(text, str) and "\0" in text for text in texts):
+        raise InvalidArgument("a text holds a NUL character, which no stored text has")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A total order for keyset paging. `keys`: (column name, SQL type); all run in one direction."""
+
+    name: str
+    keys: tuple[tuple[str, str], ...]
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageArgs:
+    """first/after or last/before as given, checked."""
+
+    limit: int
+    backward: bool
+    after: str | None
+    before: str | None
+
+
+def page_args(args: Mapping[str, Any], page_size: int) -> PageArgs:
+    """Raises InvalidArgument for first and last together, a negative one, or one above the page size."""
+    first, last = args.get("first"), args.get("last")
+    if first is not None and last is not None:
+        raise InvalidArgument("give either first or last, not both")
+    limit = last if last is not None else DEFAULT_PAGE if first is None else first
+    if not 0 <= limit <= page_size:
+        raise InvalidArgument(f"{'last' if last is not None else 'first'} must be between 0 and {page_size}")
+    return PageArgs(limit, last is not None, args.get("after"), args.get("before"))
+
+
+def encode_cursor(order: Order, values: Sequence[Any]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([order.name, *values])).decode().rstrip("=")
+
+
+def decode_cursor(order: Order, cursor: str) -> list[Any]:
+    """The key that a cursor holds. Raises InvalidCursor."""
+    try:
+        raw = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        name, *values = raw
+    except (binascii.Error, ValueError, TypeError, UnicodeEncodeError) as error:
+        raise InvalidCursor("this is not a cursor of this list; take one from pageInfo or an edge") from error
+    if name != order.name or len(values) != len(order.keys):
+        raise InvalidCursor("this cursor belongs to another list or another order")
+    if not all(_fits(value, kind) for value, (_, kind) in zip(values, order.keys, strict=True)):
+        raise InvalidCursor("this cursor was changed; take one from pageInfo or an edge")
+    return list(values)
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if kind in ("bigint", "int"):
+        top = 2**63 if kind == "bigint" else 2**31
+        return isinstance(value, int) and not isinstance(value, bool) and -top <= value < top
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    return kind != "date" or _is_date(value)
+
+
+def _is_date(value: str) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+async def page(
+    reader: Reader, view: View, where: Conditions, order: Order, want: Want, args: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One page of a connection, by name: rows, page_info, total_count; only what `want` names is read."""
+    values: dict[str, Any] = {}
+    if "total_count" in want.columns:
+        counted = await reader.fetch(view.select((), where.sql).replace("SELECT 1", "SELECT count(*)", 1), *where.args)
+        values["total_count"] = counted[0][0]
+    if "rows" in want.columns or "page_info" in want.columns:
+        rows_want = want.nested.get("rows", Want())
+        rows, info = await _page_rows(reader, view, where, order, rows_want, page_args(args, reader.page_size))
+        values["rows"] = rows
+        if "page_info" in want.columns:
+            values["page_info"] = want.nested["page_info"].row(info)
+    else:
+        page_args(args, reader.page_size)
+    return values
+
+
+async def _page_rows(
+    reader: Reader, view: View, where: Conditions, order: Order, want: Want, paging: PageArgs
+) -> tuple[list[Row], dict[str, Any]]:
+    names = [name for name in want.columns if name != "cursor"]
+    expressions = [view.columns[name] for name, _ in order.keys]
+    bounded = where.copy()
+    for cursor, later in ((paging.after, True), (paging.before, False)):
+        if cursor is not None:
+            sign = "<" if later == order.descending else ">"
+            marks = ", ".join(f"{{{n}}}::text::{kind}" for n, (_, kind) in enumerate(order.keys))
+            key = [str(value) for value in decode_cursor(order, cursor)]
+            bounded.add(f"({', '.join(expressions)}) {sign} ({marks})", *key)
+    down = "DESC" if order.descending != paging.backward else "ASC"
+    tail = f"ORDER BY {', '.join(f'{expression} {down}' for expression in expressions)} LIMIT {paging.limit + 1}"
+    keyed = [name for name, _ in order.keys]
+    fetched = await reader.fetch(view.select([*names, *keyed], bounded.sql, tail), *bounded.args)
+    more, records = len(fetched) > paging.limit, list(fetched[: paging.limit])
+    if paging.backward:
+        records.reverse()
+    width = len(names)
+    cursors = _Cursors(order, width)
+    info = {
+        "has_next": more if not paging.backward else paging.before is not None,
+        "has_previous": more if paging.backward else paging.after is not None,
+        "start": cursors.of(records[0]) if records else None,
+        "end": cursors.of(records[-1]) if records else None,
+    }
+    if "cursor" not in want.columns:
+        return records, info
+    at = want.columns.index("cursor")
+    return [(*record[:at], cursors.of(record), *record[at:width]) for record in records], info
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursors:
+    order: Order
+    width: int
+
+    def of(self, record: Sequence[Any]) -> str:
+        return encode_cursor(self.order, list(record[self.width :]))
