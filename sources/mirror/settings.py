@@ -1,0 +1,54 @@
+"""What the configuration says about one source, and which ledgers its documents belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from sources.documents import BankStatement, Document
+
+DEFAULT_MAX_AGE = 300.0
+"""Seconds that a source's documents may be old when neither the query nor the configuration says otherwise."""
+
+GIVES: Mapping[str, str] = MappingProxyType(
+    {"stripe": "invoice", "xero-payroll": "payroll_run", "bank-statements": "bank_statement"}
+)
+"""Kind of source -> the kind of document that it gives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """One `[[sources]]` table. `ledger`: the code of the ledger that its documents belong to, which may not exist yet.
+    `accounts`: bank account (IBAN or external id) or tenant id -> the code of another ledger. `max_age`: seconds.
+    `options`: base_url, path and credentials, already resolved; never logged."""
+
+    name: str
+    kind: str
+    ledger: str
+    max_age: float = DEFAULT_MAX_AGE
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    accounts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def gives(self) -> str:
+        """The kind of document that it gives: "invoice", "payroll_run" or "bank_statement"."""
+        return GIVES[self.kind]
+
+    @property
+    def home(self) -> str:
+        """The ledger of documents that no bank account places elsewhere: `ledger`, or its tenant's override."""
+        return self.accounts.get(str(self.options.get("tenant_id", "")), self.ledger)
+
+    @property
+    def ledgers(self) -> frozenset[str]:
+        """Codes of every ledger that documents of this source may belong to."""
+        return frozenset((self.home, *(self.accounts.values() if self.gives == "bank_statement" else ())))
+
+    def ledger_of(self, document: Document) -> str:
+        """The code of the ledger that a document belongs to."""
+        if not isinstance(document, BankStatement):
+            return self.home
+        account = document.account
+        return self.accounts.get(account.external_id) or self.accounts.get(account.iban or "") or self.home
