@@ -42,7 +42,8 @@ def parse_minor(text: str, exponent: int) -> int:
     kept, rest = fraction[:exponent], fraction[exponent:]
     if rest.strip("0"):
         raise ValueError(f"has more than {exponent} decimals")
-    return sign * (int(whole) * 10**exponent + int(kept.ljust(exponent, "0") or "0"))
+    scale: int = 10**exponent
+    return sign * (int(whole) * scale + int(kept.ljust(exponent, "0") or "0"))
 
 
 def format_minor(minor: int, exponent: int) -> str:
@@ -51,3 +52,14 @@ def format_minor(minor: int, exponent: int) -> str:
         return str(minor)
     digits = str(abs(minor)).rjust(exponent + 1, "0")
     return f"{'-' if minor < 0 else ''}{digits[:-exponent]}.{digits[-exponent:]}"
+
+
+def ceil_minor(text: str, exponent: int) -> int:
+    """The smallest number of minor units that is at least this decimal: '10.005' with exponent 2 -> 1001.
+    For thresholds, which need not be representable. Raises ValueError when the text is not of the decimal form."""
+    if not DECIMAL.fullmatch(text):
+        raise ValueError("must be a decimal of the form -?digits[.digits]")
+    whole, _, fraction = text.partition(".")
+    scale: int = 10**exponent
+    unit: int = 10 ** len(fraction)
+    return -(-int(whole + fraction) * scale // unit)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -98,7 +99,7 @@ class View:
     def select(self, names: Iterable[str], where: str, tail: str = "") -> str:
         expressions = [self.columns[name] for name in names] or ["1"]
         used = f"{' '.join(expressions)} {where} {tail}"
-        joins = " ".join(sql for alias, sql in self.joins.items() if f"{alias}." in used)
+        joins = " ".join(sql for alias, sql in self.joins.items() if re.search(rf"\b{alias}\.", used))
         return f"SELECT {', '.join(expressions)} FROM {self.source} {joins} WHERE {where} {tail}"
 
 

@@ -1,0 +1,209 @@
+"""The words in which a type says where its fields come from.
+
+    leaf      a scalar written from columns of the type's own row
+    inline    an object whose columns stand in the same row
+    nested    rows (or one row) that stand inside a column of this row
+    link      rows that a relation loads for all parents at once
+    stream    a subscription's events, read from a position on
+
+Planner and reference executor read these declarations; nothing here fetches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import strawberry
+
+from sources.reading import Key, Results, Row, Want
+
+SOURCE = "ledgergraph"
+"""Key of a field's declaration in its Strawberry metadata."""
+
+Args = Mapping[str, Any]
+"""A field's coerced arguments by their GraphQL names; absent ones are absent. Input objects are mappings alike."""
+
+Scopes = tuple[str, ...]
+
+
+class Context(Protocol):
+    """What a relation may use: a `sources.reading.Reader` and the services of the process. See `resolvers.context`."""
+
+
+class Relation(Protocol):
+    """Loads one level for all its parents: for each key a result (`sources.reading.Results`)."""
+
+    async def __call__(self, context: Any, keys: Sequence[Key], want: Want, args: Args) -> Results: ...
+
+
+Prepare = Callable[[Any, Want, Args], Awaitable[None]]
+"""Runs before the operation's snapshot is opened: refreshes of sources."""
+
+Demand = Callable[[Args], Scopes]
+"""Scopes that only the arguments tell (a node's type)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """`write`: a Python expression that gives JSON text; {0}, {1} … are the values of the columns `needs`, and the names
+    of `gateway.planning.writing.WORDS` may be used. A None in the first column is null."""
+
+    needs: tuple[str, ...]
+    write: str
+    function: Callable[..., str] | None = None
+    scope: Scopes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    scope: Scopes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    column: str
+    scope: Scopes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`key`: columns of the parent's row; a None in it is a null result. `writes`: a mutation."""
+
+    relation: Relation
+    key: tuple[str, ...] = ()
+    scope: Scopes | None = None
+    prepare: Prepare | None = None
+    demand: Demand | None = None
+    writes: bool = False
+    size: int = 10
+    """How many rows a parent is expected to have where no page size says so: for the cost estimate."""
+
+
+class EventReader(Protocol):
+    """The events behind a position, in order: at most `limit` rows, and the position they reach to (a filter may leave
+    fewer rows than were passed)."""
+
+    async def __call__(
+        self, context: Any, position: int, limit: int, want: Want, args: Args
+    ) -> tuple[Sequence[Row], int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """`start`: checks the arguments and gives (ledger, position to begin behind)."""
+
+    start: Callable[[Any, Args], Awaitable[tuple[Any, int]]]
+    read: EventReader
+    scope: Scopes | None = None
+
+
+Declaration = Leaf | Inline | Nested | Link | Stream
+
+
+def _field(declaration: Declaration, description: str) -> Any:
+    return strawberry.field(description=description, metadata={SOURCE: declaration})
+
+
+def text(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+    """Text as stored."""
+    return _field(Leaf((column,), "quote({0})", scope=scope), description)
+
+
+def word(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+    """Text that never needs escaping: enum values, dates, currency codes, hex."""
+    return _field(Leaf((column,), "f'\"{{{0}}}\"'", scope=scope), description)
+
+
+def integer(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+    return _field(Leaf((column,), "str({0})", scope=scope), description)
+
+
+def boolean(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+    return _field(Leaf((column,), "('true' if {0} else 'false')", scope=scope), description)
+
+
+def timestamp(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+    """PostgreSQL's text of a timestamptz in UTC."""
+    return _field(Leaf((column,), "timestamp({0})", scope=scope), description)
+
+
+def money(description: str, column: str, currency: str = "currency", *, scope: Scopes | None = None) -> Any:
+    """Minor units in column, in the currency that another column names."""
+    return _field(Leaf((column, currency), "money({0}, exponents[{1}])", scope=scope), description)
+
+
+def functional_money(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+    """Minor units in column, in the functional currency of the row's ledger."""
+    return _field(Leaf((column, "ledger_id"), "money({0}, functional[{1}])", scope=scope), description)
+
+
+def written(description: str, needs: tuple[str, ...], write: str, *, scope: Scopes | None = None) -> Any:
+    """A scalar by an expression of its own: see Leaf."""
+    return _field(Leaf(needs, write, scope=scope), description)
+
+
+def computed(
+    description: str, needs: tuple[str, ...], function: Callable[..., str], *, scope: Scopes | None = None
+) -> Any:
+    """A scalar whose JSON text a function makes from columns."""
+    arguments = ", ".join(f"{{{n}}}" for n in range(len(needs)))
+    return _field(Leaf(needs, f"function({arguments})", function, scope=scope), description)
+
+
+def inline(description: str, *, scope: Scopes | None = None) -> Any:
+    return _field(Inline(scope), description)
+
+
+def nested(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+    return _field(Nested(column, scope), description)
+
+
+def link(description: str, relation: Relation, key: tuple[str, ...], **options: Any) -> Any:
+    """A field without arguments that a relation loads."""
+    return _field(Link(relation, key, **options), description)
+
+
+def linked(description: str, relation: Relation, key: tuple[str, ...] = (), **options: Any) -> Callable[[Any], Any]:
+    """As `link`, for a field with arguments: decorates a function whose signature declares them."""
+    return declared(description, Link(relation, key, **options))
+
+
+def declared(description: str, declaration: Declaration) -> Callable[[Any], Any]:
+    def wrap(function: Any) -> Any:
+        return strawberry.field(function, description=description, metadata={SOURCE: declaration})
+
+    return wrap
+
+
+def streamed(description: str, declaration: Stream) -> Callable[[Any], Any]:
+    """A subscription field; the function is an async generator signature that is never run."""
+
+    def wrap(function: Any) -> Any:
+        return strawberry.subscription(function, description=description, metadata={SOURCE: declaration})
+
+    return wrap
+
+
+def argument(description: str) -> Any:
+    return strawberry.argument(description=description)
+
+
+def input_field(description: str, **options: Any) -> Any:
+    """A field of an input; without `default` given and optional it may be absent."""
+    return strawberry.field(description=description, default=strawberry.UNSET, **options)
+
+
+SCOPES: dict[str, Scopes] = {}
+"""Scopes that a type's fields need, by type name, where the field does not say otherwise."""
+
+
+def graph_type(description: str, *, scope: Scopes = ()) -> Callable[[type], Any]:
+    """A Strawberry type whose fields need these scopes unless they say otherwise; () inherits what led to it."""
+
+    def wrap(cls: type) -> Any:
+        SCOPES[cls.__name__] = scope
+        return strawberry.type(description=description)(cls)
+
+    return wrap

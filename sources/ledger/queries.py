@@ -1,0 +1,288 @@
+"""What the graph reads of the ledger: each function loads one level for all its parents (`sources.reading`).
+
+Every statement names its ledgers by parameter; row-level security is the second wall.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from sources.errors import InvalidArgument
+from sources.ledger.model import LedgerRef
+from sources.money import EXPONENTS, ceil_minor
+from sources.reading import Conditions, Key, Order, Reader, Results, Row, View, Want, page
+
+Args = Mapping[str, Any]
+
+LEDGER = View(
+    "ledger.ledger l",
+    {
+        "ledger_id": "l.ledger_id",
+        "code": "l.code",
+        "name": "l.name",
+        "functional_currency": "l.functional_currency",
+        "locked_through": "l.locked_through",
+        "last_sequence": "h.last_sequence",
+        "last_hash": "encode(substring(h.last_hash, 1, 4), 'hex')",
+    },
+    {"h": "JOIN ledger.head h ON h.ledger_id = l.ledger_id"},
+)
+
+ACCOUNT = View(
+    "ledger.account a",
+    {
+        name: f"a.{name}"
+        for name in [
+            "ledger_id",
+            "account_id",
+            "code",
+            "name",
+            "type",
+            "normal_side",
+            "currency",
+            "parent_id",
+            "active",
+        ]
+    },
+)
+
+ENTRY = View(
+    "ledger.entry e",
+    {
+        name: f"e.{name}"
+        for name in [
+            "ledger_id",
+            "sequence",
+            "effective_date",
+            "document_date",
+            "posted_at",
+            "posted_by",
+            "journal",
+            "description",
+            "reference",
+            "idempotency_key",
+            "reverses",
+            "total",
+        ]
+    }
+    | {
+        "source": "nullif(e.origin, '')",
+        "hash": "encode(e.hash, 'hex')",
+        "reversed_by": "(SELECT r.sequence FROM ledger.entry r WHERE r.ledger_id = e.ledger_id AND r.reverses = e.sequence)",
+    },
+)
+
+LINE = View(
+    "ledger.line n",
+    {
+        name: f"n.{name}"
+        for name in [
+            "ledger_id",
+            "sequence",
+            "line_number",
+            "account_id",
+            "effective_date",
+            "currency",
+            "amount",
+            "functional_amount",
+            "description",
+            "tax_code",
+            "dimensions",
+        ]
+    },
+)
+
+ACCOUNTS_BY_CODE = Order("accounts", (("code", "text"),))
+ENTRY_ORDERS = {
+    "SEQUENCE_ASC": Order("entries:sequence", (("sequence", "bigint"),)),
+    "SEQUENCE_DESC": Order("entries:-sequence", (("sequence", "bigint"),), descending=True),
+    "EFFECTIVE_DATE_ASC": Order("entries:date", (("effective_date", "date"), ("sequence", "bigint"))),
+    "EFFECTIVE_DATE_DESC": Order(
+        "entries:-date", (("effective_date", "date"), ("sequence", "bigint")), descending=True
+    ),
+}
+LINES_BY_DATE = Order("lines", (("effective_date", "date"), ("sequence", "bigint"), ("line_number", "int")))
+
+
+# ---------------------------------------------------------------- by key
+
+
+def by_ledger(keys: Sequence[Key]) -> dict[int, list[Any]]:
+    """(ledger_id, x) keys -> the x of each ledger."""
+    grouped: dict[int, list[Any]] = defaultdict(list)
+    for ledger_id, value in keys:
+        grouped[ledger_id].append(value)
+    return grouped
+
+
+async def _one(reader: Reader, view: View, column: str, keys: Sequence[Key], want: Want) -> Results:
+    found: dict[Key, Row] = {}
+    ledger_column, expression = view.columns["ledger_id"], view.columns[column]
+    for ledger_id, values in by_ledger(keys).items():
+        sql = view.select([*want.columns, column], f"{ledger_column} = $1 AND {expression} = ANY($2)")
+        found.update({(ledger_id, row[-1]): row for row in await reader.fetch(sql, ledger_id, values)})
+    return found
+
+
+async def account_by_id(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    return await _one(reader, ACCOUNT, "account_id", keys, want)
+
+
+async def account_by_code(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    return await _one(reader, ACCOUNT, "code", keys, want)
+
+
+async def entry_by_sequence(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    return await _one(reader, ENTRY, "sequence", keys, want)
+
+
+async def ledger_by_id(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    sql = LEDGER.select([*want.columns, "ledger_id"], "l.ledger_id = ANY($1)")
+    return {(row[-1],): row for row in await reader.fetch(sql, [key[0] for key in keys])}
+
+
+async def lines_of_entries(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    found: dict[Key, list[Row]] = {key: [] for key in keys}
+    names = [*want.columns, "sequence"]
+    for ledger_id, sequences in by_ledger(keys).items():
+        sql = LINE.select(names, "n.ledger_id = $1 AND n.sequence = ANY($2)", "ORDER BY n.sequence, n.line_number")
+        for row in await reader.fetch(sql, ledger_id, sequences):
+            found[ledger_id, row[-1]].append(row)
+    return found
+
+
+async def line_by_number(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    """Keys: (ledger_id, (sequence, line number))."""
+    found: dict[Key, Row] = {}
+    names = [*want.columns, "sequence", "line_number"]
+    for ledger_id, pairs in by_ledger(keys).items():
+        where = "n.ledger_id = $1 AND (n.sequence, n.line_number) IN (SELECT * FROM unnest($2::bigint[], $3::int[]))"
+        sequences, numbers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        for row in await reader.fetch(LINE.select(names, where), ledger_id, sequences, numbers):
+            found[ledger_id, (row[-2], row[-1])] = row
+    return found
+
+
+# ---------------------------------------------------------------- roots
+
+
+async def ledgers(reader: Reader, _keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    visible = [ref.ledger_id for ref in await reader.ledgers(None)]
+    sql = LEDGER.select(want.columns, "l.ledger_id = ANY($1)", "ORDER BY l.code")
+    return {(): await reader.fetch(sql, visible)}
+
+
+async def ledger(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
+    found = await reader.ledgers([args["code"]])
+    rows = await ledger_by_id(reader, [(ref.ledger_id,) for ref in found], want, {}) if found else {}
+    return {(): next(iter(rows.values()), None)}
+
+
+async def account(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
+    return await _root_one(reader, ACCOUNT, "code", args["code"], want, args)
+
+
+async def entry(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
+    return await _root_one(reader, ENTRY, "sequence", args["sequence"], want, args)
+
+
+async def _root_one(reader: Reader, view: View, column: str, value: Any, want: Want, args: Args) -> Results:
+    found = await reader.ledgers([args["ledger"]])
+    where = Conditions()
+    where.add(f"{view.columns['ledger_id']} = {{0}}", found[0].ledger_id if found else 0)
+    where.add(f"{view.columns[column]} = {{0}}", value)
+    rows = await reader.fetch(view.select(want.columns, where.sql), *where.args) if found else []
+    return {(): rows[0] if rows else None}
+
+
+async def accounts(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
+    ref = await reader.ledger(args["ledger"])
+    filter_ = args.get("filter") or {}
+    where = Conditions()
+    where.add("a.ledger_id = {0}", ref.ledger_id)
+    _present(where, filter_, "codes", "a.code = ANY({0})")
+    _present(where, filter_, "codePrefix", "starts_with(a.code, {0})")
+    _present(where, filter_, "active", "a.active = {0}")
+    if filter_.get("types") is not None:
+        where.add("a.type = ANY({0})", [kind.value for kind in filter_["types"]])
+    return {(): want.row(await page(reader, ACCOUNT, where, ACCOUNTS_BY_CODE, want, args))}
+
+
+async def entries(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
+    ref = await reader.ledger(args["ledger"])
+    where = entry_conditions(ref, args.get("filter") or {})
+    order = ENTRY_ORDERS[args["orderBy"].value]
+    return {(): want.row(await page(reader, ENTRY, where, order, want, args))}
+
+
+def entry_conditions(ref: LedgerRef, filter_: Mapping[str, Any]) -> Conditions:
+    """Entries that an EntryFilter or a PostingFilter lets through."""
+    where = Conditions()
+    where.add("e.ledger_id = {0}", ref.ledger_id)
+    _dates(where, filter_, "e.effective_date")
+    for name, sign in (("postedFrom", ">="), ("postedTo", "<=")):
+        if filter_.get(name) is not None:
+            where.add(f"e.posted_at {sign} {{0}}::text::timestamptz", filter_[name].isoformat())
+    lines = "SELECT 1 FROM ledger.line n WHERE n.ledger_id = e.ledger_id AND n.sequence = e.sequence"
+    if filter_.get("accountCodes") is not None:
+        chosen = "SELECT a.account_id FROM ledger.account a WHERE a.ledger_id = {0} AND a.code = ANY({1})"
+        where.add(f"EXISTS ({lines} AND n.account_id IN ({chosen}))", ref.ledger_id, filter_["accountCodes"])
+    _present(where, filter_, "sources", "e.origin = ANY({0}) AND e.origin <> ''")
+    _present(where, filter_, "journals", "e.journal = ANY({0})")
+    _present(where, filter_, "reference", "e.reference = {0}")
+    _present(where, filter_, "idempotencyKey", "e.idempotency_key = {0}")
+    if filter_.get("dimension") is not None:
+        where.add(f"EXISTS ({lines} AND n.dimensions @> {{0}}::text::jsonb)", _dimension(filter_["dimension"]))
+    if filter_.get("minTotal") is not None:
+        minor = ceil_minor(filter_["minTotal"], EXPONENTS[ref.functional_currency])
+        where.add("e.total >= {0}", max(-(2**63), min(minor, 2**63 - 1)))
+    return where
+
+
+async def journal_lines(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
+    ref = await reader.ledger(args["ledger"])
+    filter_ = args.get("filter") or {}
+    where = Conditions()
+    where.add("n.ledger_id = {0}", ref.ledger_id)
+    chosen = (
+        "n.account_id IN (SELECT a.account_id FROM ledger.account a WHERE a.ledger_id = {0} AND a.{column} = ANY({1}))"
+    )
+    if filter_.get("accountCodes") is not None:
+        where.add(chosen.replace("{column}", "code"), ref.ledger_id, filter_["accountCodes"])
+    if filter_.get("accountTypes") is not None:
+        types = [kind.value for kind in filter_["accountTypes"]]
+        where.add(chosen.replace("{column}", "type"), ref.ledger_id, types)
+    _dates(where, filter_, "n.effective_date")
+    _present(where, filter_, "currency", "n.currency = {0}")
+    if filter_.get("dimension") is not None:
+        where.add("n.dimensions @> {0}::text::jsonb", _dimension(filter_["dimension"]))
+    _present(
+        where,
+        filter_,
+        "sources",
+        "EXISTS (SELECT 1 FROM ledger.entry e WHERE e.ledger_id = n.ledger_id AND e.sequence = n.sequence "
+        "AND e.origin = ANY({0}) AND e.origin <> '')",
+    )
+    return {(): want.row(await page(reader, LINE, where, LINES_BY_DATE, want, args))}
+
+
+def _present(where: Conditions, filter_: Mapping[str, Any], name: str, sql: str) -> None:
+    if filter_.get(name) is not None:
+        where.add(sql, filter_[name])
+
+
+def _dates(where: Conditions, filter_: Mapping[str, Any], expression: str) -> None:
+    for name, sign in (("effectiveFrom", ">="), ("effectiveTo", "<=")):
+        if filter_.get(name) is not None:
+            where.add(f"{expression} {sign} {{0}}::text::date", filter_[name].isoformat())
+
+
+def _dimension(filter_: Mapping[str, Any]) -> str:
+    name, value = filter_["name"], filter_["value"]
+    if "\0" in name + value:
+        raise InvalidArgument("a dimension holds a NUL character, which no stored text has")
+    return orjson.dumps({name: value}).decode()

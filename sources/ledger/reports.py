@@ -1,0 +1,118 @@
+"""Balances and reports: sums of the month rows before a date's month and of its days, never of lines.
+
+A balance at any date reads a bounded number of rows; amounts are minor units, debit positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sources.errors import InvalidArgument
+from sources.ledger.model import LedgerRef
+from sources.ledger.queries import by_ledger
+from sources.reading import Key, Reader, Results, Row, Want
+
+Args = Mapping[str, Any]
+
+
+async def balances_of_accounts(reader: Reader, keys: Sequence[Key], want: Want, args: Args) -> Results:
+    """Rows: account_id, currency, debit, credit, net, functional_net, ledger_id; in order of currency."""
+    found: dict[Key, list[Row]] = {key: [] for key in keys}
+    for ledger_id, accounts in by_ledger(keys).items():
+        totals, day = _totals("b.account_id = ANY($2)", args.get("asOf"), 3)
+        sql = f"""SELECT account_id, currency, sum(debit), sum(credit), sum(functional_debit) - sum(functional_credit)
+                  FROM ({totals}) t GROUP BY account_id, currency ORDER BY account_id, currency COLLATE "C" """
+        for account, currency, debit, credit, functional_net in await reader.fetch(sql, ledger_id, accounts, *day):
+            values = {
+                "ledger_id": ledger_id,
+                "currency": currency,
+                "debit": int(debit),
+                "credit": int(credit),
+                "net": int(debit) - int(credit),
+                "functional_net": int(functional_net),
+            }
+            found[ledger_id, account].append(want.row(values))
+    return found
+
+
+async def functional_balance_of_accounts(reader: Reader, keys: Sequence[Key], want: Want, args: Args) -> Results:
+    """Rows: net, ledger_id; zero where nothing was posted."""
+    found: dict[Key, Row] = {key: want.row({"net": 0, "ledger_id": key[0]}) for key in keys}
+    for ledger_id, accounts in by_ledger(keys).items():
+        totals, day = _totals("b.account_id = ANY($2)", args.get("asOf"), 3)
+        sql = f"SELECT account_id, sum(functional_debit) - sum(functional_credit) FROM ({totals}) t GROUP BY account_id"
+        for account, net in await reader.fetch(sql, ledger_id, accounts, *day):
+            found[ledger_id, account] = want.row({"net": int(net), "ledger_id": ledger_id})
+    return found
+
+
+def _totals(where: str, day: Any, number: int) -> tuple[str, tuple[Any, ...]]:
+    """Rows of whole months before the day's month and of its days up to it; no day: every month."""
+    months = f"SELECT b.* FROM ledger.balance_month b WHERE b.ledger_id = $1 AND {where}"
+    if day is None:
+        return months, ()
+    mark = f"${number}::text::date"
+    first = f"date_trunc('month', {mark})::date"
+    days = f"SELECT b.* FROM ledger.balance_day b WHERE b.ledger_id = $1 AND {where}"
+    return f"{months} AND b.month < {first} UNION ALL {days} AND b.day >= {first} AND b.day <= {mark}", (
+        day.isoformat(),
+    )
+
+
+async def trial_balance(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
+    """A row: ledger_id, sequence, rows (ledger_id, account_id, opening, debit, credit, closing), totals."""
+    ref = await reader.ledger(args["ledger"])
+    since, until = args.get("from"), args.get("to")
+    if since and until and since > until:
+        raise InvalidArgument("from must not be after to")
+    head = await reader.fetch("SELECT last_sequence FROM ledger.head WHERE ledger_id = $1", ref.ledger_id)
+    rows = await _trial_rows(reader, ref, since, until)
+    row_want = want.nested.get("rows", Want())
+    values = {
+        "ledger_id": ref.ledger_id,
+        "sequence": head[0][0],
+        "rows": [row_want.row(row) for row in rows],
+        "total_debit": sum(row["debit"] for row in rows),
+        "total_credit": sum(row["credit"] for row in rows),
+    }
+    return {(): want.row(values)}
+
+
+async def _trial_rows(reader: Reader, ref: LedgerRef, since: Any, until: Any) -> list[dict[str, int]]:
+    closing, args = _totals("true", until, 2)
+    parts = [f"SELECT account_id, false AS before, functional_debit, functional_credit FROM ({closing}) c"]
+    if since is not None:
+        mark = f"${len(args) + 2}::text::date"
+        first = f"date_trunc('month', {mark})::date"
+        for table, bounds in (
+            ("balance_month", f"b.month < {first}"),
+            ("balance_day", f"b.day >= {first} AND b.day < {mark}"),
+        ):
+            parts.append(
+                f"SELECT b.account_id, true, b.functional_debit, b.functional_credit FROM ledger.{table} b "
+                f"WHERE b.ledger_id = $1 AND {bounds}"
+            )
+        args = (*args, since.isoformat())
+    sql = f"""
+        SELECT t.account_id,
+               coalesce(sum(functional_debit) FILTER (WHERE before), 0), coalesce(sum(functional_credit) FILTER (WHERE before), 0),
+               coalesce(sum(functional_debit) FILTER (WHERE NOT before), 0), coalesce(sum(functional_credit) FILTER (WHERE NOT before), 0)
+        FROM ({" UNION ALL ".join(parts)}) t
+        GROUP BY t.account_id"""
+    ordered = f"""SELECT s.* FROM ({sql}) s JOIN ledger.account a ON a.ledger_id = $1 AND a.account_id = s.account_id
+                  ORDER BY a.code"""
+    rows = []
+    for account_id, *sums in await reader.fetch(ordered, ref.ledger_id, *args):
+        before_debit, before_credit, debit, credit = map(int, sums)
+        rows.append(
+            {
+                "ledger_id": ref.ledger_id,
+                "account_id": account_id,
+                "opening": before_debit - before_credit,
+                "debit": debit - before_debit,
+                "credit": credit - before_credit,
+                "closing": debit - credit,
+            }
+        )
+    return rows
