@@ -1,0 +1,143 @@
+"""The `[[sources]]` tables of the settings file: which source systems there are, and how to reach them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.values import Problems, Secret, take_text, unknown_keys
+from sources.mirror.settings import SourceSettings
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_COMMON = ("name", "kind", "ledger", "max_age", "accounts")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The options that sources of one kind take. `secrets` must be written as env:NAME."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+KINDS: dict[str, Kind] = {
+    "stripe": Kind(required=("api_key",), optional=("base_url",), secrets=("api_key",)),
+    "xero-payroll": Kind(
+        required=("client_id", "client_secret", "tenant_id"),
+        optional=("base_url", "token_url"),
+        secrets=("client_secret",),
+    ),
+    "bank-statements": Kind(required=("path",)),
+}
+"""Every kind of source, by the name that `kind` takes."""
+
+
+def read_sources(
+    tables: Any, folder: Path, environment: Mapping[str, str], where: str, problems: Problems
+) -> tuple[SourceSettings, ...]:
+    """The sources in the order of the file; relative paths start at `folder`. Mistakes go to `problems`."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        problems.add(where, "sources", "must be tables, each written [[sources]]")
+        return ()
+    reader = _Reader(folder, environment, where, problems)
+    found = [reader.source(table, number) for number, table in enumerate(tables, 1)]
+    sources = tuple(source for source in found if source)
+    names = [source.name for source in sources]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.add(where, f'[[sources]] name = "{name}"', "must be unique, and stands in several tables")
+    return sources
+
+
+class _Reader:
+    def __init__(self, folder: Path, environment: Mapping[str, str], where: str, problems: Problems) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._where = where
+        self._problems = problems
+
+    def source(self, table: Mapping[str, Any], number: int) -> SourceSettings | None:
+        name = table.get("name")
+        prefix = f"[[sources]] {name if isinstance(name, str) else f'number {number}'}: "
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            self._wrong(prefix + "name", "must be of a-z, 0-9, _ and -, at most 63, and not begin with _ or -")
+            return None
+        kind = KINDS.get(str(table.get("kind")))
+        if kind is None:
+            self._wrong(prefix + "kind", f"must be one of {', '.join(KINDS)}, not {table.get('kind')!r}")
+            return None
+        options = self._options(kind, table, prefix)
+        return SourceSettings(
+            name=name,
+            kind=str(table["kind"]),
+            ledger=self._ledger(table.get("ledger"), prefix + "ledger"),
+            options=options,
+            accounts=self._accounts(table.get("accounts", {}), prefix),
+            **self._max_age(table, prefix),
+        )
+
+    def _wrong(self, key: str, rule: str) -> None:
+        self._problems.add(self._where, key, rule)
+
+    def _ledger(self, value: Any, key: str) -> str:
+        if isinstance(value, str) and _NAME.fullmatch(value):
+            return value
+        self._wrong(key, f"must be the code of the ledger that its documents belong to, not {value!r}")
+        return ""
+
+    def _max_age(self, table: Mapping[str, Any], prefix: str) -> dict[str, float]:
+        value = table.get("max_age")
+        if value is None:
+            return {}
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            self._wrong(prefix + "max_age", f"must be a number of seconds from 0 on, not {value!r}")
+            return {}
+        return {"max_age": float(value)}
+
+    def _accounts(self, value: Any, prefix: str) -> dict[str, str]:
+        if not isinstance(value, dict):
+            self._wrong(prefix + "accounts", "must be a table from a bank account or tenant to a ledger's code")
+            return {}
+        return {account: self._ledger(code, f"{prefix}accounts.{account}") for account, code in value.items()}
+
+    def _options(self, kind: Kind, table: Mapping[str, Any], prefix: str) -> dict[str, str]:
+        known = (*kind.required, *kind.optional)
+        unknown_keys(table, (*_COMMON, *known), self._where, prefix, self._problems)
+        for key in kind.required:
+            if key not in table:
+                self._wrong(prefix + key, "is missing" + (', write it as "env:NAME"' if key in kind.secrets else ""))
+        values = {key: self._option(key, table[key], kind, prefix + key) for key in known if key in table}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def _option(self, key: str, value: Any, kind: Kind, place: str) -> str | None:
+        text = take_text(value, self._where, place, self._problems)
+        if text is None:
+            return None
+        if text.startswith("env:"):
+            text = self._from_environment(text.removeprefix("env:"), place)
+        elif key in kind.secrets:
+            self._wrong(place, 'must be "env:NAME", the name of an environment variable that holds the secret')
+            return None
+        if text is not None and key.endswith("_url") and not _is_http(text):
+            self._wrong(place, "must be an http:// or https:// address")
+            return None
+        if text is not None and key == "path":
+            return str(self._folder / Path(text).expanduser())
+        return text
+
+    def _from_environment(self, name: str, place: str) -> Secret | None:
+        value = self._environment.get(name)
+        if not value:
+            self._wrong(place, f"names the environment variable {name}, which is not set")
+            return None
+        return Secret(value)
+
+
+def _is_http(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -1,0 +1,231 @@
+"""Rows of an import file -> entries as stated. Pure: takes lines of text, opens nothing, checks no rule of the ledger.
+
+The first row names the columns: entry, date, description, account, debit, credit, currency, and optionally account_type,
+account_name, reference, functional_amount and dimension:<name>. Rows of one `entry` value form one entry wherever they
+stand; entries keep the order in which they first appear, lines the order of their rows. Date and reference stand on the
+first row of an entry and may be left empty on its others. A row whose description differs from the first one's keeps it
+as the line's description. An empty cell states nothing. Amounts stay the exact texts of the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from sources.errors import InvalidArgument
+from sources.ledger.model import AccountType, EntryDraft, LedgerRef, LineDraft
+
+REQUIRED = ("entry", "date", "description", "account", "debit", "credit", "currency")
+OPTIONAL = ("account_type", "account_name", "reference", "functional_amount")
+
+_DIMENSION = re.compile(r"dimension:([a-z][a-z0-9_]*)")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an entry cannot be read: `entry` is its value in the file, `line_numbers` count from 1 for the header."""
+
+    entry: str
+    line_numbers: tuple[int, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedEntry:
+    """One entry as the file states it; `line_numbers[i]` is where `lines[i]` stands."""
+
+    entry: str
+    effective_date: date
+    description: str
+    reference: str | None
+    lines: tuple[LineDraft, ...]
+    line_numbers: tuple[int, ...]
+
+    def draft(self, ledger: LedgerRef, batch: str, posted_by: str) -> EntryDraft:
+        """As a draft whose key is the batch name and the entry value."""
+        return EntryDraft(
+            ledger=ledger,
+            idempotency_key=f"{batch}:{self.entry}",
+            effective_date=self.effective_date,
+            description=self.description,
+            reference=self.reference,
+            lines=self.lines,
+            posted_by=posted_by,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedAccount:
+    """What the columns account_type and account_name say of an account; `type` None: nothing. `name` is its code where
+    the file gives none."""
+
+    code: str
+    name: str
+    type: AccountType | None
+    line_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """All of one file. `accounts` are those of every row, in order of their codes."""
+
+    entries: tuple[ImportedEntry, ...]
+    refusals: tuple[Refusal, ...]
+    accounts: tuple[ImportedAccount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    number: int
+    cells: dict[str, str]
+    fault: str | None = None
+
+
+@dataclass(slots=True)
+class _Chart:
+    """The accounts seen so far, and where each type was stated."""
+
+    accounts: dict[str, ImportedAccount] = field(default_factory=dict)
+
+    def note(self, row: _Row) -> Iterator[str]:
+        code, text = row.cells["account"], row.cells.get("account_type", "")
+        if text and text not in AccountType.__members__:
+            yield f"line {row.number}: account_type must be one of {', '.join(AccountType)}, not {text!r}"
+            return
+        stated = AccountType(text) if text else None
+        known = self.accounts.get(code)
+        if known and known.type and stated and known.type is not stated:
+            yield f"line {row.number}: account {code} is {stated}, but {known.type} on line {known.line_number}"
+            return
+        name = row.cells.get("account_name", "")
+        if known is None:
+            self.accounts[code] = ImportedAccount(code, name or code, stated, row.number)
+        elif (stated and not known.type) or (name and known.name == code):
+            number = row.number if stated and not known.type else known.line_number
+            self.accounts[code] = ImportedAccount(code, name or known.name, known.type or stated, number)
+
+
+def read_import(lines: Iterable[str]) -> ImportFile:
+    """The entries of a CSV file's lines (with their line ends). Raises InvalidArgument, naming the line, where the text is
+    not CSV or the header lacks a column; an entry that cannot be read becomes a refusal."""
+    groups: dict[str, list[_Row]] = {}
+    for row in _rows(lines):
+        groups.setdefault(row.cells.get("entry", ""), []).append(row)
+    chart = _Chart()
+    entries: list[ImportedEntry] = []
+    refusals: list[Refusal] = []
+    for value, rows in groups.items():
+        found = _entry(value, rows, chart)
+        if isinstance(found, Refusal):
+            refusals.append(found)
+        else:
+            entries.append(found)
+    accounts = sorted((account for code, account in chart.accounts.items() if code), key=lambda account: account.code)
+    return ImportFile(tuple(entries), tuple(refusals), tuple(accounts))
+
+
+def _rows(lines: Iterable[str]) -> Iterator[_Row]:
+    reader = csv.reader(lines, strict=True)
+    try:
+        columns = _columns(next(reader, []))
+        start = reader.line_num + 1
+        for cells in reader:
+            if any(cells):
+                yield _row(start, columns, cells)
+            start = reader.line_num + 1
+    except csv.Error as fault:
+        raise InvalidArgument(f"line {reader.line_num}: is not CSV: {fault}") from None
+
+
+def _row(number: int, columns: list[str], cells: list[str]) -> _Row:
+    fault = None
+    if len(cells) != len(columns):
+        fault = f"line {number}: has {len(cells)} cells where the header names {len(columns)} columns"
+    filled = cells + [""] * (len(columns) - len(cells))
+    return _Row(number, dict(zip(columns, filled, strict=False)), fault)
+
+
+def _columns(header: list[str]) -> list[str]:
+    columns = [name.strip() for name in header]
+    if not any(columns):
+        raise InvalidArgument(f"line 1: must name the columns: {','.join(REQUIRED)}")
+    known = (*REQUIRED, *OPTIONAL)
+    for name in columns:
+        if name not in known and not _DIMENSION.fullmatch(name):
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}, dimension:<name>"
+            raise InvalidArgument(f"line 1: {name!r} is not a column; {hint}")
+        if columns.count(name) > 1:
+            raise InvalidArgument(f"line 1: the column {name} stands there more than once")
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise InvalidArgument(f"line 1: lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    return columns
+
+
+def _entry(value: str, rows: list[_Row], chart: _Chart) -> ImportedEntry | Refusal:
+    numbers = tuple(row.number for row in rows)
+    first = rows[0]
+    reasons = [row.fault for row in rows if row.fault]
+    if not value:
+        reasons.append("has no entry value")
+    for row in rows:
+        if not row.fault:
+            reasons += _faults(row, first)
+            reasons += chart.note(row)
+    effective = _date(first.cells["date"])
+    if reasons or effective is None:
+        return Refusal(value, numbers, tuple(reasons))
+    return ImportedEntry(
+        entry=value,
+        effective_date=effective,
+        description=first.cells["description"],
+        reference=first.cells.get("reference") or None,
+        lines=tuple(_line(row, first) for row in rows),
+        line_numbers=numbers,
+    )
+
+
+def _faults(row: _Row, first: _Row) -> Iterator[str]:
+    if row is first and _date(row.cells["date"]) is None:
+        yield f"line {row.number}: date must be of the form 2026-11-22, not {row.cells['date']!r}"
+    if bool(row.cells["debit"]) == bool(row.cells["credit"]):
+        yield f"line {row.number}: must have exactly one of debit and credit"
+    if not row.cells["account"]:
+        yield f"line {row.number}: must name an account"
+    for name in ("date", "reference"):
+        here, there = row.cells.get(name, ""), first.cells.get(name, "")
+        if here and here != there:
+            yield f"line {row.number}: {name} is {here!r}, but {there!r} on line {first.number} of the same entry"
+
+
+def _date(text: str) -> date | None:
+    if not _DATE.fullmatch(text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _line(row: _Row, first: _Row) -> LineDraft:
+    cells = row.cells
+    description = cells["description"]
+    return LineDraft(
+        account=cells["account"],
+        debit=cells["debit"] or None,
+        credit=cells["credit"] or None,
+        currency=cells["currency"] or None,
+        functional_amount=cells.get("functional_amount") or None,
+        description=description if description and description != first.cells["description"] else None,
+        dimensions=tuple(
+            (name.removeprefix("dimension:"), value)
+            for name, value in cells.items()
+            if name.startswith("dimension:") and value
+        ),
+    )

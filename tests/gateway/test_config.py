@@ -1,0 +1,214 @@
+"""Settings come from the command line, the environment and a file; every mistake is told, and no secret shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load
+from sources.errors import ConfigurationError
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+WHOLE = """
+[server]
+port = 9000
+cors_origins = ["https://books.example"]
+
+[limits]
+depth = 9
+stall_seconds = 5
+
+[[sources]]
+name = "stripe-us"
+kind = "stripe"
+ledger = "acme-us"
+max_age = 60
+base_url = "http://127.0.0.1:12111"
+api_key = "env:STRIPE_KEY"
+
+[[sources]]
+name = "banks"
+kind = "bank-statements"
+ledger = "acme-us"
+path = "statements"
+[sources.accounts]
+"DE89370400440532013000" = "acme-eu"
+"""
+
+
+def refused(environment: dict[str, str] | None = None, **arguments: object) -> list[str]:
+    """The lines of the ConfigurationError that these settings raise."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(environment or {}, **arguments)
+    return str(caught.value).splitlines()
+
+
+def file(folder: Path, text: str) -> Path:
+    path = folder / "books.toml"
+    path.write_text(text)
+    return path
+
+
+def test_nothing_given_is_an_embedded_database_with_defaults() -> None:
+    settings = load({})
+    assert settings.database_url is None
+    assert settings.data_dir == Path(".ledgergraph")
+    assert (settings.server.host, settings.server.port, settings.server.workers) == ("127.0.0.1", 8000, 1)
+    assert settings.limits.body_bytes == 1_048_576
+
+
+def test_a_file_gives_limits_sources_and_the_server(tmp_path: Path) -> None:
+    settings = load({"LEDGERGRAPH_CONFIG": str(file(tmp_path, WHOLE)), "STRIPE_KEY": "sk_test_1"})
+    assert settings.server.port == 9000
+    assert settings.server.cors_origins == ("https://books.example",)
+    assert (settings.limits.depth, settings.limits.stall_seconds, settings.limits.aliases) == (9, 5.0, 100)
+    stripe, banks = settings.sources
+    assert (stripe.name, stripe.kind, stripe.ledger, stripe.max_age) == ("stripe-us", "stripe", "acme-us", 60.0)
+    assert stripe.options == {"api_key": "sk_test_1", "base_url": "http://127.0.0.1:12111"}
+    assert banks.options == {"path": str(tmp_path / "statements")}
+    assert banks.accounts == {"DE89370400440532013000": "acme-eu"}
+
+
+def test_the_command_line_beats_the_environment_and_the_file(tmp_path: Path) -> None:
+    environment = {"LEDGERGRAPH_DATA_DIR": "elsewhere", "LEDGERGRAPH_DATABASE_URL": "postgresql://x/y"}
+    settings = load(environment, config=file(tmp_path, "[server]\nport = 9000"), port=9001, data_dir=tmp_path)
+    assert settings.server.port == 9001
+    assert settings.data_dir == tmp_path
+    assert settings.database_url is None
+
+
+def test_a_database_of_ones_own_comes_with_a_direct_address_for_listen() -> None:
+    settings = load(
+        {
+            "LEDGERGRAPH_DATABASE_URL": "postgresql://app:hunter2@pooler/books",
+            "LEDGERGRAPH_DATABASE_DIRECT_URL": "postgresql://app:hunter2@db/books",
+        }
+    )
+    assert settings.database_url == "postgresql://app:hunter2@pooler/books"
+    assert settings.database_direct_url == "postgresql://app:hunter2@db/books"
+
+
+def test_no_secret_shows_in_a_representation(tmp_path: Path) -> None:
+    settings = load(
+        {
+            "LEDGERGRAPH_CONFIG": str(file(tmp_path, WHOLE)),
+            "STRIPE_KEY": "sk_test_1",
+            "LEDGERGRAPH_JWT_SECRET": SECRET,
+            "LEDGERGRAPH_DATABASE_URL": "postgresql://app:hunter2@db/books",
+        }
+    )
+    shown = repr(settings) + repr(settings.sources[0].options)
+    assert SECRET not in shown
+    assert "hunter2" not in shown
+    assert "sk_test_1" not in shown
+    assert settings.jwt.secret == SECRET
+
+
+def test_all_mistakes_are_told_at_once_with_file_key_and_rule(tmp_path: Path) -> None:
+    text = """
+    [server]
+    prot = 9000
+    workers = 0
+    [limits]
+    depth = "deep"
+    stall_seconds = -1
+    [[sources]]
+    name = "Stripe!"
+    kind = "stripe"
+    [[sources]]
+    name = "pay"
+    kind = "payroll"
+    [[sources]]
+    name = "shop"
+    kind = "stripe"
+    ledger = "Acme US"
+    max_age = -1
+    base_url = "ftp://x"
+    api_key = "sk_live_1"
+    [[sources]]
+    name = "banks"
+    kind = "bank-statements"
+    ledger = "acme-us"
+    pth = "x"
+    """
+    path = file(tmp_path, text)
+    lines = refused({"LEDGERGRAPH_JWT_SECRET": "short"}, config=path)
+    wanted = [
+        "environment: LEDGERGRAPH_JWT_SECRET: must be at least 32 bytes",
+        f"{path}: [server] prot: is not a setting; did you mean port?",
+        f"{path}: [server] workers: must be a whole number from 1 to 256, not 0",
+        f"{path}: [limits] depth: must be a whole number from 1 on, not 'deep'",
+        f"{path}: [limits] stall_seconds: must be a number of seconds above 0, not -1",
+        f"{path}: [[sources]] Stripe!: name: must be of a-z",
+        f"{path}: [[sources]] pay: kind: must be one of stripe, xero-payroll, bank-statements, not 'payroll'",
+        f"{path}: [[sources]] shop: ledger: must be the code of the ledger",
+        f"{path}: [[sources]] shop: max_age: must be a number of seconds from 0 on, not -1",
+        f"{path}: [[sources]] shop: base_url: must be an http:// or https:// address",
+        f'{path}: [[sources]] shop: api_key: must be "env:NAME"',
+        f"{path}: [[sources]] banks: pth: is not a setting; did you mean path?",
+        f"{path}: [[sources]] banks: path: is missing",
+    ]
+    for start in wanted:
+        assert any(line.startswith(start) for line in lines), f"{start!r} is not in\n" + "\n".join(lines)
+    assert len(lines) == len(wanted)
+    assert "sk_live_1" not in "\n".join(lines)
+
+
+def test_a_credential_that_is_not_set_names_its_variable(tmp_path: Path) -> None:
+    assert refused({}, config=file(tmp_path, WHOLE)) == [
+        f"{tmp_path}/books.toml: [[sources]] stripe-us: api_key: names the environment variable STRIPE_KEY, which is not set"
+    ]
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
+    table = '[[sources]]\nname = "banks"\nkind = "bank-statements"\nledger = "acme-us"\npath = "x"\n'
+    (line,) = refused({}, config=file(tmp_path, table * 2))
+    assert "must be unique" in line
+
+
+@pytest.mark.parametrize(
+    ("environment", "start"),
+    [
+        ({"LEDGERGRAPH_DATABASE_URL": "mysql://x"}, "LEDGERGRAPH_DATABASE_URL: must be of the form postgresql://"),
+        ({"LEDGERGRAPH_DATABASE_DIRECT_URL": "postgresql://x"}, "environment: LEDGERGRAPH_DATABASE_DIRECT_URL: needs"),
+        (
+            {"LEDGERGRAPH_JWT_SECRET": SECRET, "LEDGERGRAPH_JWKS_URL": "https://id/jwks"},
+            "environment: LEDGERGRAPH_JWT_SECRET: must not be set together",
+        ),
+        ({"LEDGERGRAPH_JWKS_URL": "http://id.example/jwks"}, "environment: LEDGERGRAPH_JWKS_URL: must be an https://"),
+        ({"LEDGERGRAPH_JWKS_URL": "https://id/jwks"}, "environment: LEDGERGRAPH_JWT_ISSUER: must be the issuer"),
+    ],
+)
+def test_a_wrong_variable_is_named(environment: dict[str, str], start: str) -> None:
+    assert any(line.startswith(start) for line in refused(environment))
+
+
+def test_an_embedded_and_an_external_database_exclude_each_other(tmp_path: Path) -> None:
+    (line,) = refused({}, data_dir=tmp_path, database_url="postgresql://x/y")
+    assert line == "command line: --data-dir: must not be given together with --database-url"
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"[limits", "must be TOML"),
+        (b"\xff", "must be UTF-8"),
+        (b"limits = 1", "must be a table"),
+        (b"sources = 1", "[[sources]]"),
+        (b"[limit]", "did you mean limits?"),
+    ],
+)
+def test_a_file_that_is_not_of_the_form_is_named(tmp_path: Path, content: bytes, rule: str) -> None:
+    path = tmp_path / "books.toml"
+    path.write_bytes(content)
+    (line,) = refused({}, config=path)
+    assert line.startswith(str(path))
+    assert rule in line
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert refused({}, config=tmp_path / "none.toml") == [
+        f"{tmp_path}/none.toml: cannot be read: No such file or directory"
+    ]
