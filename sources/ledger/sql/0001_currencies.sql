@@ -1,0 +1,18 @@
+-- ISO 4217 list one, as sources/money.py states it (a test compares them).
+INSERT INTO ledger.currency (code, exponent)
+SELECT code, 0 FROM regexp_split_to_table('
+        BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF', '\s+') AS code WHERE code <> ''
+UNION ALL
+SELECT code, 2 FROM regexp_split_to_table('
+        AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF
+        CHF CNY COP CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD
+        HNL HRK HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK
+        MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB
+        SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH
+        USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG ZWL', '\s+') AS code WHERE code <> ''
+UNION ALL
+SELECT code, 3 FROM regexp_split_to_table('
+        BHD IQD JOD KWD LYD OMR TND', '\s+') AS code WHERE code <> ''
+UNION ALL
+SELECT code, 4 FROM regexp_split_to_table('
+        CLF UYW', '\s+') AS code WHERE code <> '';
