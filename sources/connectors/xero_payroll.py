@@ -1,0 +1,209 @@
+"""Xero's UK payroll API 2.0: pay runs and their payslips, read only. Facts: Xero's OpenAPI document `xero-payroll-uk`.
+
+What a pull does: Xero keeps no time of change of a pay run, a draft changes until it is posted, and a posted run can be
+reverted, so every pull lists all pages of /PayRuns again (100 runs a page). A pull that began after a change was saved
+therefore shows it, which is what `maxAge: 0` guarantees. Xero pages by position: when a run is created or deleted while
+pages are read, another may slip between two pages. So a listing counts as complete when no run came twice and none of
+those that it counts is missing, or when a second listing says exactly the same; else the pull fails.
+
+What a run holds: a listing states net pay and total cost alone. Gross pay, taxes, deductions, reimbursements and employer
+contributions exist only in payslips, which are personal and cost a request per run; they are asked for on demand only, so
+in the run these stay None. A run's `raw` has neither payslips nor the message to employees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from yarl import URL
+
+from sources.connectors.client_credentials import ClientCredentials
+from sources.connectors.http import Headers, HttpOptions, SourceHttp, SourceRefused
+from sources.connectors.xero_payroll_records import (
+    Listing,
+    is_identifier,
+    parse_listing,
+    parse_pay_run,
+    parse_payslip,
+    unreadable,
+)
+from sources.documents import Page, PayrollRun, Payslip, Problem
+from sources.errors import ConfigurationError, SourceUnavailable
+
+logger = structlog.get_logger(__name__)
+
+BASE_URL = "https://api.xero.com/payroll.xro/2.0"
+_IDENTITY_URL = "https://identity.xero.com/connect/token"
+
+SCOPES = "payroll.payruns.read payroll.payslip.read"
+"""What reading needs; an app that was granted others sets `scopes`."""
+
+_MAX_PAGES = 1_000
+_LISTINGS = 3
+
+
+class XeroPayrollConnector:
+    """One Xero organisation's UK payroll. Constructed without I/O. Raises ConfigurationError for a missing setting.
+
+    `token_url`: absent, Xero's own for Xero's API, else /connect/token on the host of `base_url`. `options`: HTTP bounds."""
+
+    backfill_in_background = True
+    lists_everything = True
+    """What a complete pull did not mention, the source no longer has."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        client_id: str,
+        client_secret: str,
+        tenant_id: str,
+        base_url: str = BASE_URL,
+        token_url: str | None = None,
+        scopes: str = SCOPES,
+        options: HttpOptions | None = None,
+    ) -> None:
+        for setting, value in (("client_id", client_id), ("client_secret", client_secret), ("tenant_id", tenant_id)):
+            if not value or not value.isprintable():
+                raise ConfigurationError(f"sources.{name}.{setting} must be set: it is in the app's settings at Xero")
+        self._subject = f"Source {name!r}"
+        self._log = logger.bind(source=name)
+        self._auth = ClientCredentials(
+            name=name,
+            token_url=token_url or _default_token_url(base_url),
+            client_id=client_id,
+            client_secret=client_secret,
+            scope=scopes,
+            options=options,
+        )
+        self._tenant = {"xero-tenant-id": tenant_id}
+        self._http = SourceHttp(name=name, base_url=base_url, auth=self._auth, options=options)
+        self._slip_problems: dict[str, tuple[Problem, ...]] = {}
+
+    async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
+        """Every pay run, whatever the cursor: there is none to keep (see the top of this file). Problems that were found in
+        payslips since are reported with the last page. Raises SourceUnavailable."""
+        earlier: _Mentioned | None = None
+        for _ in range(_LISTINGS):
+            mentioned = _Mentioned()
+            async for listing, last in self._listings("/PayRuns", "payRuns", {}):
+                runs, problems = _read_runs(listing.records)
+                mentioned.add(listing)
+                complete = last and (mentioned.is_whole() or mentioned == earlier)
+                problems.extend(self._slip_problems_of(mentioned) if complete else ())
+                yield Page(documents=runs, problems=problems, cursor=None, complete=complete)
+                if complete:
+                    return
+            earlier = mentioned
+        raise SourceUnavailable(
+            f"{self._subject} kept changing its list of pay runs while it was read; try again later."
+        )
+
+    async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...]:
+        """The payslips of one run, all pages, in the order of the source. A slip that cannot be read is left out; that, and
+        one that does not add up, is a Problem of the next pull. Raises SourceUnavailable."""
+        if not is_identifier(run_external_id):
+            raise SourceUnavailable(f"{self._subject} has no such pay run.")
+        slips: dict[str, Payslip] = {}
+        problems: list[Problem] = []
+        async for listing, _ in self._listings("/Payslips", "paySlips", {"PayRunID": run_external_id}):
+            for record in listing.records:
+                try:
+                    reading = parse_payslip(record, run_external_id)
+                except ValueError as error:
+                    problems.append(unreadable("payslip", record, "paySlipID", error, of=f"pay run {run_external_id}"))
+                    continue
+                slips[reading.payslip.external_id] = reading.payslip
+                problems.extend(reading.problems)
+        self._slip_problems[run_external_id] = tuple(problems)
+        if problems:
+            self._log.warning("payslips_with_problems", pay_run=run_external_id, problems=len(problems))
+        return tuple(slips.values())
+
+    async def close(self) -> None:
+        await self._http.close()
+        await self._auth.close()
+
+    def _slip_problems_of(self, mentioned: _Mentioned) -> Iterator[Problem]:
+        """Those of runs that still exist; the others are forgotten."""
+        self._slip_problems = {run: found for run, found in self._slip_problems.items() if run in mentioned.runs}
+        return (problem for found in self._slip_problems.values() for problem in found)
+
+    async def _listings(self, path: str, key: str, params: Mapping[str, str]) -> AsyncIterator[tuple[Listing, bool]]:
+        """Page after page, each with whether it is the last."""
+        for number in range(1, _MAX_PAGES + 1):
+            answer = await self._get(path, {**params, "page": str(number)})
+            try:
+                listing = parse_listing(answer, key)
+            except ValueError as error:
+                raise SourceUnavailable(f"{self._subject}: its answer to {path} {error}; try again later.") from None
+            if listing.page not in (None, number):
+                raise SourceUnavailable(f"{self._subject} answered with another page of {path} than was asked for.")
+            last = listing.is_last(number)
+            yield listing, last
+            if last:
+                return
+        raise SourceUnavailable(f"{self._subject} has more than {_MAX_PAGES} pages of {path}, which are not read.")
+
+    async def _get(self, path: str, params: Mapping[str, str]) -> Any:
+        try:
+            answer, headers = await self._http.get_json(path, params=params, headers=self._tenant)
+        except SourceRefused as error:
+            if error.status != 403:
+                raise
+            message = (
+                f"{self._subject} does not let this app read {path} (status 403): check tenant_id and the app's scopes."
+            )
+            raise SourceRefused(message, error.status, error.code) from None
+        self._watch_limits(headers)
+        return answer
+
+    def _watch_limits(self, headers: Headers) -> None:
+        """Xero allows 60 calls a minute and 5,000 a day; each answer says what is left."""
+        left = {name: headers.get(f"X-{name}Limit-Remaining", "") for name in ("Min", "Day")}
+        if any(value.isdecimal() and int(value) < 10 for value in left.values()):
+            self._log.warning("source_rate_limit_near", minute_left=left["Min"], day_left=left["Day"])
+
+
+@dataclass(slots=True)
+class _Mentioned:
+    """What a listing said so far. `runs`: ids in order; `nameless`: records without one; `counted`: runs by its envelopes."""
+
+    runs: list[str] = field(default_factory=list)
+    nameless: int = 0
+    counted: list[int | None] = field(default_factory=list)
+
+    def add(self, listing: Listing) -> None:
+        ids = [record.get("payRunID") if isinstance(record, dict) else None for record in listing.records]
+        named = [identifier for identifier in ids if isinstance(identifier, str)]
+        self.runs.extend(named)
+        self.nameless += len(ids) - len(named)
+        self.counted.append(listing.item_count)
+
+    def is_whole(self) -> bool:
+        """No run came twice, and none of those that any page counted is missing."""
+        counted = max((count for count in self.counted if count is not None), default=0)
+        return len(set(self.runs)) == len(self.runs) and len(self.runs) + self.nameless >= counted
+
+
+def _read_runs(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem]]:
+    runs: list[PayrollRun] = []
+    problems: list[Problem] = []
+    for record in records:
+        try:
+            runs.append(parse_pay_run(record))
+        except ValueError as error:
+            problems.append(unreadable("pay run", record, "payRunID", error))
+    return runs, problems
+
+
+def _default_token_url(base_url: str) -> str:
+    """Xero keeps its identity service on another host. A `base_url` that is no address is left to SourceHttp to refuse."""
+    try:
+        url = URL(base_url)
+        return _IDENTITY_URL if url.host == URL(BASE_URL).host else str(url.origin().with_path("/connect/token"))
+    except ValueError:
+        return _IDENTITY_URL
