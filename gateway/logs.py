@@ -1,0 +1,110 @@
+"""Structured logs: JSON lines, or columns on a terminal, each with the request id of what is being answered.
+
+Tokens and other secrets never reach a log: values under telling names and anything that looks like a bearer token are blotted out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The request (or operation on a socket) that the running task answers; every log line of the task carries it."""
+
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_SECRET_NAMES = frozenset({"authorization", "token", "secret", "password", "dsn", "api_key", "client_secret"})
+_SECRET_TEXT = re.compile(
+    r"(?i:bearer)\s+\S+|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
+_QUIET = {"uvicorn.error": logging.WARNING, "uvicorn.access": logging.CRITICAL, "asyncio": logging.WARNING}
+
+
+def new_request_id() -> str:
+    """16 hexadecimal digits, unguessable."""
+    return secrets.token_hex(8)
+
+
+def request_id_from(header: bytes | None) -> str:
+    """The client's X-Request-Id when it is 1–64 of [A-Za-z0-9._-], else a new one: it is echoed into headers and logs."""
+    if header is not None:
+        text = header.decode("latin-1")
+        if _ACCEPTABLE_ID.fullmatch(text):
+            return text
+    return new_request_id()
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send the logs of this process, those of libraries included, to `stream` (stderr). Raises ValueError for an unknown level."""
+    stream = stream if stream is not None else sys.stderr
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"unknown log level {level!r}: use debug, info, warning, error or critical")
+    terminal = stream.isatty()
+    shared = _shared_processors(terminal)
+    structlog.configure(
+        processors=[*shared, _renderer(terminal)],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(terminal)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.INFO))
+    for name, quiet in _QUIET.items():
+        logging.getLogger(name).setLevel(quiet)
+
+
+def _shared_processors(terminal: bool) -> list[Processor]:
+    steps: list[Processor] = [
+        _add_request_id,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if not terminal:
+        steps.append(structlog.processors.format_exc_info)
+    return [*steps, _blot]
+
+
+def _renderer(terminal: bool) -> Processor:
+    if terminal:
+        return structlog.dev.ConsoleRenderer()
+    return structlog.processors.JSONRenderer(serializer=_to_json)
+
+
+def _to_json(event: Any, default: Callable[[Any], Any] | None = None, **_: Any) -> str:
+    try:
+        return orjson.dumps(event, default=repr).decode()
+    except orjson.JSONEncodeError:  # lone surrogates or integers beyond 64 bits in what a client sent
+        return orjson.dumps({key: ascii(value) for key, value in event.items()}).decode()
+
+
+def _add_request_id(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    request_id = REQUEST_ID.get()
+    if request_id:
+        event.setdefault("request_id", request_id)
+    return event
+
+
+def _blot(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if key in _SECRET_NAMES:
+            event[key] = "[secret]"
+        elif isinstance(value, str):
+            event[key] = _SECRET_TEXT.sub("[secret]", value)
+    return event
