@@ -16,6 +16,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json|text/json", re.ASCII | re.IGNORECASE)
 
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _RETRIED = frozenset({429, 502, 503, 504})
 
 
@@ -44,7 +45,7 @@ def failure(subject: str, status: int, code: str | None, retry_after: float | No
     answer = f"status {status}, {code}" if code else f"status {status}"
     if status in _RETRIED:
         word = "allows no more requests for now" if status == 429 else "is not working"
-        hint = "" if retry_after is None else f" and asks to wait {retry_after:.0f} s"
+        hint = "" if not retry_after else f" and asks to wait {retry_after:.0f} s"
         message = f"{subject} {word} ({answer}){hint}; try again later."
         return Transient(message, retry_after=retry_after, alive=status == 429)
     if status in (401, 403):
@@ -100,3 +101,19 @@ def refusal_code(body: bytes) -> str | None:
     error = answer.get("error")
     candidates = [error.get("code"), error.get("type")] if isinstance(error, dict) else [error, answer.get("Type")]
     return next((word for word in candidates if isinstance(word, str) and _WORD.fullmatch(word)), None)
+
+
+def plain(value: Any) -> Any:
+    """A decoded answer as any JSON writer and PostgreSQL's jsonb take it: Decimals as strings, exact; characters that neither
+    can hold (NUL, lone surrogates) as U+FFFD; whole numbers beyond 64 bits as strings."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
+        return str(value)
+    return value
