@@ -197,7 +197,7 @@ def _line(line: Record, money: Money) -> InvoiceLine:
         amount=money.need(line, "amount") - money.sum(items(line, "discount_amounts") or []) - inclusive,
         description=text(line, "description"),
         quantity=decimal_text(line.get("quantity_decimal")) or decimal_text(line.get("quantity")),
-        tax=None if taxes is None else money.sum(taxes),
+        tax=money.sum(taxes) if taxes else None,
         tax_code=codes.pop() if len(codes) == 1 else None,
         service_from=service_from,
         service_to=service_to,
