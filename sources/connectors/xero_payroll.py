@@ -152,12 +152,12 @@ class XeroPayrollConnector:
         try:
             answer, headers = await self._http.get_json(path, params=params, headers=self._tenant)
         except SourceRefused as error:
-            if error.status != 403:
+            reasons = {403: f"does not let this app read {path} (status 403): check tenant_id and the app's scopes."}
+            if "PayRunID" in params:
+                reasons[404] = "has no such pay run (status 404)."
+            if error.status not in reasons:
                 raise
-            message = (
-                f"{self._subject} does not let this app read {path} (status 403): check tenant_id and the app's scopes."
-            )
-            raise SourceRefused(message, error.status, error.code) from None
+            raise SourceRefused(f"{self._subject} {reasons[error.status]}", error.status, error.code) from None
         self._watch_limits(headers)
         return answer
 
