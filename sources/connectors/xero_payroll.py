@@ -13,7 +13,7 @@ in the run these stay None. A run's `raw` has neither payslips nor the message t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,18 +84,19 @@ class XeroPayrollConnector:
         self._slip_problems: dict[str, tuple[Problem, ...]] = {}
 
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
-        """Every pay run, whatever the cursor: there is none to keep (see the top of this file). Problems that were found in
-        payslips since are reported with the last page. Raises SourceUnavailable."""
+        """Every pay run, whatever the cursor: there is none to keep (see the top of this file). A run comes with the problems
+        that were found in its payslips, when they were read last. Raises SourceUnavailable."""
         earlier: _Mentioned | None = None
         for _ in range(_LISTINGS):
             mentioned = _Mentioned()
             async for listing, last in self._listings("/PayRuns", "payRuns", {}):
                 runs, problems = _read_runs(listing.records)
+                problems.extend(problem for run in runs for problem in self._slip_problems.get(run.external_id, ()))
                 mentioned.add(listing)
                 complete = last and (mentioned.is_whole() or mentioned == earlier)
-                problems.extend(self._slip_problems_of(mentioned) if complete else ())
                 yield Page(documents=runs, problems=problems, cursor=None, complete=complete)
                 if complete:
+                    self._forget_all_but(mentioned.runs)
                     return
             earlier = mentioned
         raise SourceUnavailable(
@@ -104,20 +105,27 @@ class XeroPayrollConnector:
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...]:
         """The payslips of one run, all pages, in the order of the source. A slip that cannot be read is left out; that, and
-        one that does not add up, is a Problem of the next pull. Raises SourceUnavailable."""
+        one that does not add up, is a Problem of the next pull of this process. Raises SourceUnavailable."""
         if not is_identifier(run_external_id):
             raise SourceUnavailable(f"{self._subject} has no such pay run.")
         slips: dict[str, Payslip] = {}
         problems: list[Problem] = []
+        left_out = counted = 0
         async for listing, _ in self._listings("/Payslips", "paySlips", {"PayRunID": run_external_id}):
+            counted = max(counted, listing.item_count or 0)
             for record in listing.records:
                 try:
                     reading = parse_payslip(record, run_external_id)
                 except ValueError as error:
                     problems.append(unreadable("payslip", record, "paySlipID", error, of=f"pay run {run_external_id}"))
+                    left_out += 1
                     continue
                 slips[reading.payslip.external_id] = reading.payslip
                 problems.extend(reading.problems)
+        if len(slips) + left_out < counted:
+            raise SourceUnavailable(
+                f"{self._subject} changed a pay run's payslips while they were read; try again later."
+            )
         self._slip_problems[run_external_id] = tuple(problems)
         if problems:
             self._log.warning("payslips_with_problems", pay_run=run_external_id, problems=len(problems))
@@ -127,10 +135,8 @@ class XeroPayrollConnector:
         await self._http.close()
         await self._auth.close()
 
-    def _slip_problems_of(self, mentioned: _Mentioned) -> Iterator[Problem]:
-        """Those of runs that still exist; the others are forgotten."""
-        self._slip_problems = {run: found for run, found in self._slip_problems.items() if run in mentioned.runs}
-        return (problem for found in self._slip_problems.values() for problem in found)
+    def _forget_all_but(self, runs: Sequence[str]) -> None:
+        self._slip_problems = {run: found for run, found in self._slip_problems.items() if run in runs}
 
     async def _listings(self, path: str, key: str, params: Mapping[str, str]) -> AsyncIterator[tuple[Listing, bool]]:
         """Page after page, each with whether it is the last."""

@@ -242,6 +242,24 @@ async def test_payslips_are_asked_for_on_demand_and_their_sums_are_the_runs() ->
         await connector.close()
 
 
+async def test_payslips_that_change_while_they_are_read_are_not_answered_in_part() -> None:
+    """One that goes moves another over the edge of a page."""
+    async with running(page_size=10) as xero:
+        run = next(iter(xero.runs))
+
+        async def remove(request: web.Request) -> None:
+            if request.query.get("page") == "2":
+                del xero.server.company.slips[run][0]
+
+        xero.before = remove
+        connector = xero.connector()
+        with pytest.raises(SourceUnavailable, match="payslips while they were read"):
+            await connector.fetch_payslips(run)
+        xero.before = None
+        assert len(await connector.fetch_payslips(run)) == 24
+        await connector.close()
+
+
 async def test_what_is_wrong_with_payslips_is_a_problem_of_the_next_pull(
     xero: Xero, connector: XeroPayrollConnector
 ) -> None:
