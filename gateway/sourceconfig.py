@@ -30,7 +30,7 @@ KINDS: dict[str, Kind] = {
     "stripe": Kind(required=("api_key",), optional=("base_url",), secrets=("api_key",)),
     "xero-payroll": Kind(
         required=("client_id", "client_secret", "tenant_id"),
-        optional=("base_url", "token_url"),
+        optional=("base_url", "token_url", "scopes"),
         secrets=("client_secret",),
     ),
     "bank-statements": Kind(required=("path",)),
