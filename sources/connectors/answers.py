@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 from sources.errors import SourceUnavailable
 
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,63}", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json|text/json", re.ASCII | re.IGNORECASE)
 
 
@@ -89,9 +90,10 @@ def retry_after_seconds(value: str | None, cap: float) -> float | None:
     return min(max((when - datetime.now(UTC)).total_seconds(), 0.0), cap)
 
 
-def refusal_code(body: bytes) -> str | None:
+def refusal_code(body: bytes, sent: Iterable[str] = ()) -> str | None:
     """The source's own word for a refusal, if its JSON body has one where OAuth (RFC 6749 5.2: `error`), Stripe
-    (`error.code`, `error.type`) or Xero (`Type`) put it. Only a bare word is taken: sentences may repeat secrets."""
+    (`error.code`, `error.type`) or Xero (`Type`) put it. Only a bare word without digits, and no part of what was `sent`, is taken: sources repeat
+    secrets."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -100,7 +102,9 @@ def refusal_code(body: bytes) -> str | None:
         return None
     error = answer.get("error")
     candidates = [error.get("code"), error.get("type")] if isinstance(error, dict) else [error, answer.get("Type")]
-    return next((word for word in candidates if isinstance(word, str) and _WORD.fullmatch(word)), None)
+    words = [word for word in candidates if isinstance(word, str) and _WORD.fullmatch(word)]
+    told = "\n".join(sent)
+    return next((word for word in words if word not in told), None)
 
 
 def plain(value: Any) -> Any:

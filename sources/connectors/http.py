@@ -12,7 +12,8 @@ are idempotent. Retry-After (RFC 9110 10.2.3) is honoured by every call to the s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import errno
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,39 +31,20 @@ from sources.connectors.answers import (
     retry_after_seconds,
 )
 from sources.connectors.breaker import BreakerState, CircuitBreaker
-from sources.errors import ConfigurationError, SourceUnavailable
+from sources.connectors.http_options import Auth, Headers, HttpOptions, Params, bearer, checked_base
+from sources.errors import SourceUnavailable
 
 __all__ = ["Auth", "Headers", "HttpOptions", "Params", "SourceHttp", "SourceRefused", "bearer"]
 
 logger = structlog.get_logger(__name__)
 
-Headers = Mapping[str, str]
-Params = Mapping[str, str] | Sequence[tuple[str, str]]
-Auth = Callable[[Headers | None], Awaitable[Headers]]
-"""Gives the headers that authenticate a request. Its argument is None, or the headers that the source has just refused with
-401: then it gets new ones, unless it holds newer ones already. Raises SourceUnavailable."""
-
+_ERRNO_WORDS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "it closed the connection",
+    errno.EHOSTUNREACH: "no route to it",
+    errno.ENETUNREACH: "no route to it",
+}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpOptions:
-    """Bounds of one source. Times in seconds. `waiting` False: no backoff and no Retry-After is waited out (for tests)."""
-
-    connect_seconds: float = 3.0
-    attempt_seconds: float = 15.0
-    deadline_seconds: float = 60.0
-    attempts: int = 5
-    backoff_seconds: float = 0.25
-    backoff_cap_seconds: float = 10.0
-    retry_after_cap_seconds: float = 300.0
-    concurrency: int = 4
-    response_bytes: int = 33_554_432
-    redirects: int = 3
-    breaker_failures: int = 5
-    breaker_rest_seconds: float = 30.0
-    slow_seconds: float = 1.5
-    waiting: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +63,6 @@ class _Request:
         return f"<{self.method} {self.path}>"
 
 
-def bearer(secret: str) -> Auth:
-    """Auth with one fixed bearer token."""
-    headers = {"Authorization": f"Bearer {secret}"}
-
-    async def give(_refused: Headers | None) -> Headers:
-        return headers
-
-    return give
-
-
 class SourceHttp:
     """One source's HTTP client. Constructed without I/O; its session is made on first use, on the running loop.
 
@@ -101,7 +73,7 @@ class SourceHttp:
     ) -> None:
         self._options = options or HttpOptions()
         self._subject = f"Source {name!r}"
-        self._base = _checked_base(name, base_url)
+        self._base = checked_base(name, base_url)
         self._auth = auth
         self._log = logger.bind(source=name)
         self._session: aiohttp.ClientSession | None = None
@@ -254,10 +226,7 @@ class SourceHttp:
         except aiohttp.ClientPayloadError:
             raise Transient(f"{self._subject} broke off in the middle of an answer; try again later.") from None
         except (aiohttp.ClientError, OSError) as error:
-            # The library's own text holds host and address.
-            word = getattr(error, "strerror", None) or type(error).__name__
-            reason = "connection refused" if isinstance(error, ConnectionRefusedError) else _short(word)
-            self._log.debug("source_connection_failed", error=type(error).__name__)
+            reason = _connection_failure(error)
             message = f"{self._subject} cannot be reached ({reason}): check that it is up and its base_url is right."
             raise Transient(message) from None
 
@@ -268,7 +237,7 @@ class SourceHttp:
                 request.method, url, params=params, data=request.form, headers=headers, allow_redirects=False
             ) as response:
                 if response.status not in _REDIRECTS:
-                    return await self._read(response)
+                    return await self._read(response, [*headers.values(), *(request.form or {}).values()])
                 url, params = self._redirected(request, response), None
         raise SourceUnavailable(f"{self._subject} redirects in circles: check its base_url.")
 
@@ -285,13 +254,13 @@ class SourceHttp:
             )
         return target
 
-    async def _read(self, response: aiohttp.ClientResponse) -> tuple[Any, Headers]:
+    async def _read(self, response: aiohttp.ClientResponse, sent: Iterable[str]) -> tuple[Any, Headers]:
         body = await self._body(response)
         headers = response.headers
         if 200 <= response.status < 300:
             return decode_json(self._subject, headers.get("Content-Type"), body), headers
         after = retry_after_seconds(headers.get("Retry-After"), self._options.retry_after_cap_seconds)
-        raise failure(self._subject, response.status, refusal_code(body), after)
+        raise failure(self._subject, response.status, refusal_code(body, sent), after)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         """Reading stops, and the connection is dropped, once the answer is larger than allowed."""
@@ -317,17 +286,10 @@ class SourceHttp:
         return self._session
 
 
-def _short(word: str) -> str:
-    return word.lower()[:80] if word.isascii() and not any(sign.isdigit() for sign in word) else "connection error"
-
-
-def _checked_base(name: str, base_url: str) -> str:
-    try:
-        url = URL(base_url)
-    except ValueError:
-        url = URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.user or url.password or url.query_string:
-        raise ConfigurationError(
-            f"sources.{name}.base_url must be an address such as https://api.example.com, without a user, a password or a query"
-        )
-    return base_url.rstrip("/")
+def _connection_failure(error: Exception) -> str:
+    """What happened in a few words: the library's own text holds host and address."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection"
+    return _ERRNO_WORDS.get(getattr(error, "errno", None) or 0, "connection failed")
