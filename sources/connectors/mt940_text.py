@@ -1,0 +1,156 @@
+"""The text of an MT940 or MT942 file as messages and fields, with the lines that they stand on. No meaning yet.
+
+Kept here rather than left to the library `mt-940`, which merges the messages of a file into one, drops the text block's
+end, and cannot say where something stands."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sources.connectors.statement import UnreadableFile
+
+_HEAD_TAGS = frozenset({"13", "13D", "21", "25", "25P", "28", "28C", "34", "34F"})
+_ENTRY_TAGS = frozenset({"61", "86"})
+_BALANCE_TAGS = frozenset({"60", "60F", "60M", "62", "62F", "62M", "64", "65", "90", "90C", "90D"})
+_TAGS = _HEAD_TAGS | _ENTRY_TAGS | _BALANCE_TAGS | {"20", "NS"}
+_FIELD = re.compile(r":([0-9]{2}[A-Z]?|NS):(.*)")
+_END = re.compile(r"-(?:\}.*|[A-Z]{3})?")
+_MESSAGE_TYPE = re.compile(r"\{2:[IO]([0-9]{3})")
+_CONTROLS = {code: None for code in (*range(32), 127) if code not in (9, 10)}
+_PLAUSIBLE = frozenset("€§°£–’´")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`value`: its lines joined by newlines. `line`: where it begins, counted from 1."""
+
+    tag: str
+    value: str
+    line: int
+
+    @property
+    def where(self) -> str:
+        return f"line {self.line} (:{self.tag}:)"
+
+
+@dataclass(slots=True)
+class Message:
+    """One MT940 or MT942. `type`: "940", "942" … where a SWIFT header names it."""
+
+    line: int
+    type: str | None = None
+    fields: list[Field] = field(default_factory=list)
+
+    def first(self, *tags: str) -> Field | None:
+        """The first field of any of these tags."""
+        return next((found for found in self.fields if found.tag in tags), None)
+
+    def all(self, *tags: str) -> list[Field]:
+        return [found for found in self.fields if found.tag in tags]
+
+
+def decode(data: bytes) -> str:
+    """UTF-8 or UTF-16 with its mark where the bytes are, else Windows-1252 or, where that gives signs in place of
+    letters, code page 852 (banks of Central Europe). Control characters are dropped, lines end in newlines."""
+    text = _decode(data)
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROLS)
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        western = data.decode("cp1252", "replace")
+    high = {character: times for character, times in Counter(western).items() if ord(character) > 127}
+    letters = sum(times for character, times in high.items() if character.isalpha() or character in _PLAUSIBLE)
+    return western if letters * 2 >= sum(high.values()) else data.decode("cp852")
+
+
+def is_mt940(text: str) -> bool:
+    """Whether text has a field that only these messages have."""
+    return any((match := _FIELD.match(line)) and match[1] in _TAGS - {"NS"} for line in text.split("\n"))
+
+
+def split_messages(text: str) -> list[Message]:
+    """The messages of a file in its order. A message begins at :20:, at a second :25:, or at any field after the end of
+    the one before ("-" on a line of its own). Raises UnreadableFile when there is none."""
+    splitter = _Splitter()
+    for number, line in _lines(text):
+        splitter.add(number, line)
+    splitter.end_message()
+    if not splitter.messages:
+        raise UnreadableFile("it has no field of an MT940 or MT942 message, such as :20: or :25:")
+    return splitter.messages
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers. Two kinds of damage are mended: a colon parted from its tag, and a tag that stands on the
+    line of the SWIFT header."""
+    carried = ""
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = carried + raw.rstrip()
+        carried = ""
+        if line == ":":
+            carried = line
+            continue
+        header, brace, rest = line.partition("{4:")
+        if brace:
+            yield number, header + brace
+            line = rest
+        if line:
+            yield number, line
+
+
+class _Splitter:
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._message: Message | None = None
+        self._type: str | None = None
+        self._open: tuple[str, int, list[str]] | None = None
+        self._among_entries = False
+
+    def add(self, number: int, line: str) -> None:
+        match = _FIELD.match(line)
+        if match and match[1] in _TAGS and not self._is_text(match[1], match[2]):
+            self._begin_field(number, match[1], match[2])
+        elif _END.fullmatch(line):
+            self.end_message()
+        elif line.startswith("{"):
+            self.end_message()
+            found = _MESSAGE_TYPE.search(line)
+            self._type = found[1] if found else None
+        elif self._open:
+            self._open[2].append(line)
+
+    def end_message(self) -> None:
+        self._end_field()
+        self._message = None
+        self._among_entries = False
+
+    def _is_text(self, tag: str, value: str) -> bool:
+        """Whether what looks like a field is a line of an entry's text: "13" at the end of a line and ":12:11" on the next
+        are a time of day. Fields of a message's head cannot follow entries before the closing balance."""
+        if not self._among_entries or not self._open:
+            return False
+        if tag == "20":
+            return bool(re.search(r"[0-9]{2}$", self._open[2][-1]) and re.match(r"[0-9]{2}(?![0-9])", value))
+        return tag in _HEAD_TAGS
+
+    def _begin_field(self, number: int, tag: str, value: str) -> None:
+        self._end_field()
+        again = tag.startswith("25") and self._message and self._message.first("25", "25P")
+        if self._message is None or tag == "20" or again:
+            self._message = Message(number, self._type)
+            self._among_entries = False
+            self.messages.append(self._message)
+        self._open = (tag, number, [value])
+        self._among_entries = tag == "61" or (self._among_entries and tag in _ENTRY_TAGS)
+
+    def _end_field(self) -> None:
+        if self._open and self._message:
+            tag, number, lines = self._open
+            self._message.fields.append(Field(tag, "\n".join(lines).strip(), number))
+        self._open = None

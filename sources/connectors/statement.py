@@ -1,0 +1,177 @@
+"""What the bank statement formats have in common: exact amounts, accounts, stable ids, and whether a statement adds up.
+
+Ids. Banks number statements, seldom their entries, so an entry's id is made of what identifies it:
+- with a reference of the bank's own (camt `AcctSvcrRef`), or dated on a provisional report: of the entry's content, and of
+  its place among equal ones of the statement. The same entry in a daily and in a monthly statement, or in two intraday
+  reports of one day, is one transaction.
+- else: of its statement and of its place in it, so that equal entries of two statements stay two transactions.
+Ids of provisional and of authoritative entries never meet. The file's name and the moment of reading play no part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from sources.documents import BankAccount, BankTransaction, BankTransactionStatus
+from sources.money import EXPONENTS, MAX_MINOR, format_minor, parse_minor
+
+MAX_TEXT = 2_000
+"""Characters that are kept of a description; the whole stands in `raw`."""
+
+MAX_NAME = 140
+"""Characters that are kept of names, references and identifications (ISO 20022 Max140Text)."""
+
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
+_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff]+")
+_NO_REFERENCE = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "N/A"})
+
+
+class UnreadableFile(Exception):
+    """A file that is not read: `str()` of it says why, to the person who put it there. Nothing of the file is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A balance as a statement states it: signed minor units of `currency`, at the end (or begin) of `on`."""
+
+    amount: int
+    currency: str
+    on: date | None
+
+
+def to_minor(text: str, currency: str, where: str) -> int:
+    """'12.50' EUR -> 1250. Raises UnreadableFile for an unknown currency, a malformed or negative amount, one that is not
+    exactly representable (zeros beyond the currency's decimals are), or one beyond 10^15 minor units."""
+    exponent = exponent_of(currency, where)
+    try:
+        minor = parse_minor(text, exponent)
+    except ValueError as error:
+        raise UnreadableFile(f"{where}: the amount {quote(text)} {currency} {error}") from error
+    if minor < 0:
+        raise UnreadableFile(
+            f"{where}: the amount {quote(text)} is negative; the mark for debit or credit tells its sign"
+        )
+    if minor > MAX_MINOR:
+        raise UnreadableFile(f"{where}: the amount {quote(text)} {currency} is larger than can be kept")
+    return minor
+
+
+def exponent_of(currency: str, where: str) -> int:
+    """Decimals of a currency. Raises UnreadableFile when ISO 4217 does not have it."""
+    if currency not in EXPONENTS:
+        raise UnreadableFile(f"{where}: {quote(currency)} is not a currency in use (ISO 4217)")
+    return EXPONENTS[currency]
+
+
+def to_date(text: str, where: str) -> date:
+    """The calendar date that an ISO 8601 date or timestamp states, in the bank's own time zone. Raises UnreadableFile."""
+    match = _ISO_DATE.match(text)
+    try:
+        return date(*map(int, match.groups())) if match else date.fromisoformat(text)
+    except ValueError as error:
+        raise UnreadableFile(f"{where}: {quote(text)} is not a date") from error
+
+
+def clean(text: str | None, limit: int = MAX_NAME) -> str | None:
+    """Text on one line, without control characters and repeated blanks; None when nothing is left."""
+    if text is None:
+        return None
+    return " ".join(_UNPRINTABLE.sub(" ", text).split())[:limit].rstrip() or None
+
+
+def quote(text: str) -> str:
+    """Text of a file within a sentence: short, on one line, in quotes."""
+    shown = clean(text, 41) or ""
+    return f"'{shown if len(shown) <= 40 else shown[:37] + '...'}'"
+
+
+def reference_of(*candidates: str | None) -> str | None:
+    """The first reference that is one: banks write NONREF or NOTPROVIDED where there is none."""
+    cleaned = (clean(candidate) for candidate in candidates)
+    return next((text for text in cleaned if text and text.upper() not in _NO_REFERENCE), None)
+
+
+def is_iban(text: str) -> bool:
+    """Whether text has the form and the check digits of an IBAN (ISO 13616, mod 97)."""
+    if not _IBAN.fullmatch(text):
+        return False
+    return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
+
+
+def bank_account(identification: str, currency: str, *, name: str | None = None, iban: bool = False) -> BankAccount:
+    """The account by its IBAN where the file says (`iban`) or the check digits show that it is one, else by the bank's
+    own identification. The same account has the same external id in every format."""
+    compact = re.sub(r"\s", "", identification).upper()
+    if iban or is_iban(compact):
+        return BankAccount(external_id=compact[:MAX_NAME], currency=currency, name=name, iban=compact[:MAX_NAME])
+    return BankAccount(external_id=clean(identification) or "", currency=currency, name=name)
+
+
+def digest(*parts: object) -> str:
+    """A short stable id of parts: 24 hex digits of SHA-256. Which part is which matters, blanks at its ends do not."""
+    text = "\x1f".join("" if part is None else str(part).strip() for part in parts)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:24]
+
+
+class EntryIds:
+    """Gives the entries of one statement their ids, in their order (see the module's first lines)."""
+
+    def __init__(self, statement_id: str, *, provisional: bool) -> None:
+        self._statement_id = statement_id
+        self._provisional = provisional
+        self._position = 0
+        self._seen: Counter[str] = Counter()
+
+    def next(self, content: Iterable[object], *, bank_reference: str | None, dated: bool) -> str:
+        self._position += 1
+        if bank_reference is None and not (self._provisional and dated):
+            return digest("entry", self._statement_id, self._position)
+        key = digest("provisional" if self._provisional else "booked", bank_reference, *content)
+        self._seen[key] += 1
+        return key if self._seen[key] == 1 else f"{key}-{self._seen[key]}"
+
+
+def sum_warning(
+    transactions: Iterable[BankTransaction], opening: Balance | None, closing: Balance | None, label: str
+) -> str | None:
+    """A sentence when opening balance + booked movements is not the closing balance; None when it is, or cannot be told."""
+    if opening is None or closing is None or opening.currency != closing.currency:
+        return None
+    booked = [t for t in transactions if t.status is BankTransactionStatus.BOOKED and t.currency == opening.currency]
+    moved = sum(t.amount for t in booked)
+    if opening.amount + moved == closing.amount:
+        return None
+
+    def show(minor: int) -> str:
+        return format_minor(minor, EXPONENTS[opening.currency])
+
+    return (
+        f"{label} does not add up: opening balance {show(opening.amount)} and movements of {show(moved)} give "
+        f"{show(opening.amount + moved)}, but its closing balance is {show(closing.amount)} {opening.currency}."
+    )
+
+
+def foreign_warnings(
+    transactions: Iterable[BankTransaction], balances: Iterable[Balance | None], currency: str, label: str
+) -> list[str]:
+    """Sentences about balances and movements in another currency than the account's, which no balance can count."""
+    of_balances = {balance.currency for balance in balances if balance} - {currency}
+    of_entries = {transaction.currency for transaction in transactions} - {currency}
+    found = []
+    if of_balances:
+        found.append(
+            f"{label} gives a balance in {', '.join(sorted(of_balances))}, but the account is in {currency}: "
+            "it is not counted."
+        )
+    if of_entries:
+        found.append(
+            f"{label} has movements in {', '.join(sorted(of_entries))}, but the account is in {currency}: "
+            "they are not part of its balance."
+        )
+    return found
