@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -45,6 +46,13 @@ class SourceSettings:
     def ledgers(self) -> frozenset[str]:
         """Codes of every ledger that documents of this source may belong to."""
         return frozenset((self.home, *(self.accounts.values() if self.gives == "bank_statement" else ())))
+
+    @property
+    def route(self) -> str:
+        """Changes when documents may belong elsewhere than before: then a copy made under another route counts for nothing."""
+        tenant = self.options.get("tenant_id")
+        overrides = sorted(self.accounts.items())
+        return json.dumps([self.kind, self.ledger, overrides] + ([str(tenant)] if tenant else []))
 
     def ledger_of(self, document: Document) -> str:
         """The code of the ledger that a document belongs to."""

@@ -1,0 +1,88 @@
+"""Documents that a source no longer has: it says so, or a listing of everything does not mention them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sources.documents import Deletion
+from sources.mirror import statements
+from sources.mirror.rows import clean
+from sources.mirror.settings import GIVES
+from sources.mirror.writing import Account, Key
+
+if TYPE_CHECKING:
+    from sources.database.pool import Connection
+
+_KINDS = tuple(sorted(set(GIVES.values())))
+
+
+async def delete(
+    connection: Connection, source: str, ledger_ids: Sequence[int], deletions: Iterable[Deletion], now: datetime
+) -> set[Account]:
+    """Marks what the source says is gone; answers with the bank accounts concerned."""
+    touched: set[Account] = set()
+    stated = list(deletions)
+    for kind in sorted({deletion.kind for deletion in stated} & set(_KINDS)):
+        ids = [clean(deletion.external_id) for deletion in stated if deletion.kind == kind]
+        condition = "ledger_id = ANY($3) AND external_id = ANY($4)"
+        gone = await connection.fetch(_MARK[kind].format(condition), source, now, ledger_ids, ids)
+        touched |= await _with_parts(connection, kind, source, [(row[0], row[1]) for row in gone], now)
+    return touched
+
+
+async def compare(
+    connection: Connection, source: str, kind: str, mentioned: set[Key], started_at: datetime, now: datetime
+) -> int:
+    """After a run that listed everything: marks what it did not mention; answers with their number.
+
+    A document that went missing in the run that also met a new problem is kept while that problem is open: it may be what
+    could not be read (a file caught half written)."""
+    ledger_ids, ids = [key[1] for key in mentioned], [key[2] for key in mentioned]
+    await connection.execute(_MISS.format(kind), source, started_at, ledger_ids, ids)
+    gone = await connection.fetch(_MARK[kind].format(_MISSING), source, now)
+    touched = await _with_parts(connection, kind, source, [(row[0], row[1]) for row in gone], now)
+    await statements.settle(connection, source, touched)
+    return len(gone)
+
+
+async def forget(connection: Connection, source: str, now: datetime) -> None:
+    """Marks everything held of a source as deleted, until it is read again."""
+    touched: set[Account] = set()
+    for kind in _KINDS:
+        gone = await connection.fetch(_MARK[kind].format("true"), source, now)
+        touched |= await _with_parts(connection, kind, source, [(row[0], row[1]) for row in gone], now)
+    await statements.settle(connection, source, touched)
+
+
+async def _with_parts(
+    connection: Connection, kind: str, source: str, gone: Sequence[tuple[int, str]], now: datetime
+) -> set[Account]:
+    if kind != "bank_statement" or not gone:
+        return set()
+    ledger_ids, ids = [key[0] for key in gone], [key[1] for key in gone]
+    await connection.execute(_MARK_TRANSACTIONS, source, now, ledger_ids, ids)
+    accounts = await connection.fetch(_ACCOUNTS, source, ledger_ids, ids)
+    return {(row[0], row[1]) for row in accounts}
+
+
+_MARK = {
+    kind: f"UPDATE mirror.{kind} held SET deleted_at = $2 "
+    "WHERE source = $1 AND deleted_at IS NULL AND ({}) RETURNING ledger_id, external_id"
+    for kind in _KINDS
+}
+_MISS = """
+UPDATE mirror.{} SET missing_since = $2
+WHERE source = $1 AND deleted_at IS NULL AND missing_since IS NULL
+    AND (ledger_id, external_id) NOT IN (SELECT * FROM unnest($3::bigint[], $4::text[]))"""
+_MISSING = """
+missing_since IS NOT NULL AND NOT EXISTS (
+    SELECT FROM mirror.issue i WHERE i.source = held.source AND i.closed_at IS NULL AND i.opened_at = held.missing_since)"""
+_MARK_TRANSACTIONS = """
+UPDATE mirror.bank_transaction SET deleted_at = $2
+WHERE source = $1 AND deleted_at IS NULL
+    AND (ledger_id, statement) IN (SELECT * FROM unnest($3::bigint[], $4::text[]))"""
+_ACCOUNTS = """
+SELECT DISTINCT ledger_id, account FROM mirror.bank_statement
+WHERE source = $1 AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""

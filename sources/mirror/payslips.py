@@ -1,0 +1,131 @@
+"""Payslips of payroll runs: from the mirror where they are held, else from the source, which is asked once for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sources.database.pool import Database
+from sources.documents import Connector, Payslip
+from sources.errors import LedgergraphError, SourceUnavailable
+from sources.mirror.rows import Unstorable, payslip_row
+from sources.mirror.writing import write_payslips
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sources.database.pool import Connection
+
+logger = structlog.get_logger(__name__)
+
+AT_ONCE = 4
+"""Payroll runs that are read from sources at the same time."""
+
+Slips = tuple[Payslip, ...] | None
+Run = tuple[int, str, str]
+"""ledger_id, source and external id of a payroll run."""
+
+
+class PayslipDesk:
+    """Single flight per payroll run. `deadline`: seconds that a caller waits."""
+
+    def __init__(self, database: Database, deadline: float) -> None:
+        self._database = database
+        self._deadline = deadline
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._tasks: dict[Run, asyncio.Task[Slips]] = {}
+
+    async def fetch(
+        self, ledger_id: int, connector: Connector, source: str, run_ids: Sequence[str]
+    ) -> dict[str, Slips | SourceUnavailable]:
+        held = await self._held(ledger_id, source, run_ids)
+        asked = [run_id for run_id in run_ids if run_id not in held]
+        tasks = {run_id: self._task((ledger_id, source, run_id), connector) for run_id in asked}
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=self._deadline)
+        return {**held, **{run_id: _outcome(source, task) for run_id, task in tasks.items()}}
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _held(self, ledger_id: int, source: str, run_ids: Sequence[str]) -> dict[str, Slips | SourceUnavailable]:
+        async with self._transaction(ledger_id) as connection:
+            runs = await connection.fetch(_RUNS, ledger_id, source, list(run_ids))
+            slips: dict[str, list[Payslip]] = {row["external_id"]: [] for row in runs if row["payslips_given"]}
+            for run_id, *values in await connection.fetch(_SLIPS, ledger_id, source, list(slips)):
+                slips[run_id].append(Payslip(**dict(zip(_COLUMNS, values, strict=True))))
+        none_given: dict[str, Slips | SourceUnavailable] = {
+            row["external_id"]: None for row in runs if not row["payslips_given"]
+        }
+        return none_given | {run_id: tuple(each) for run_id, each in slips.items()}
+
+    def _task(self, run: Run, connector: Connector) -> asyncio.Task[Slips]:
+        task = self._tasks.get(run)
+        if task is None:
+            task = asyncio.create_task(self._ask(run, connector), name=f"payslips of {run[1]}")
+            task.add_done_callback(lambda done: self._forget(run, done))
+            self._tasks[run] = task
+        return task
+
+    def _forget(self, run: Run, task: asyncio.Task[Slips]) -> None:
+        del self._tasks[run]
+        if not task.cancelled():
+            task.exception()  # whoever waits has it too; nobody may be left to
+
+    async def _ask(self, run: Run, connector: Connector) -> Slips:
+        ledger_id, source, run_id = run
+        async with self._turns:
+            async with self._transaction(ledger_id) as connection:
+                version = await connection.fetchval(_VERSION, *run)
+            try:
+                slips = await connector.fetch_payslips(run_id)
+                rows = [payslip_row(slip, position) for position, slip in enumerate(slips or ())]
+            except LedgergraphError:
+                raise
+            except Unstorable as error:
+                raise SourceUnavailable(f"a payslip of {source} cannot be kept: {error}.") from error
+            except Exception as error:
+                logger.exception("a connector failed", source=source)
+                raise SourceUnavailable("its answer could not be understood; the log says more.") from error
+            async with self._transaction(ledger_id) as connection:
+                if await connection.fetchval(_STORED, *run, version, slips is not None):
+                    await write_payslips(connection, run, rows)
+            return slips
+
+    @asynccontextmanager
+    async def _transaction(self, ledger_id: int) -> AsyncIterator[Connection]:
+        async with self._database.writer() as connection, connection.transaction():
+            await connection.execute(f"SET LOCAL ledgergraph.ledgers = '{ledger_id:d}'")
+            yield connection
+
+
+def _outcome(source: str, task: asyncio.Task[Slips]) -> Slips | SourceUnavailable:
+    if not task.done():
+        return SourceUnavailable(f"{source} did not give the payslips in time; try again in a moment.")
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, SourceUnavailable):
+        return SourceUnavailable(f"the payslips of {source} could not be read: {error}")
+    if task.cancelled():
+        return SourceUnavailable("the gateway is stopping; try again in a moment.")
+    return task.result()
+
+
+_COLUMNS = ("external_id", "employee_id", "employee_name", "net", "gross", "department")
+_RUNS = """
+SELECT external_id, payslips_given FROM mirror.payroll_run
+WHERE ledger_id = $1 AND source = $2 AND external_id = ANY($3) AND payslips_at IS NOT NULL"""
+_SLIPS = f"""
+SELECT run_external_id, {", ".join(_COLUMNS)} FROM mirror.payslip
+WHERE ledger_id = $1 AND source = $2 AND run_external_id = ANY($3) ORDER BY run_external_id, position"""
+_VERSION = "SELECT content_hash FROM mirror.payroll_run WHERE ledger_id = $1 AND source = $2 AND external_id = $3"
+# Not when the run changed meanwhile: its new version is asked for anew.
+_STORED = """
+UPDATE mirror.payroll_run SET payslips_at = clock_timestamp(), payslips_given = $5
+WHERE ledger_id = $1 AND source = $2 AND external_id = $3 AND content_hash = $4 RETURNING true"""

@@ -1,0 +1,189 @@
+"""Keeps the mirror as fresh as operations ask: each source is pulled once for all who ask at the same time, within a deadline.
+
+In one process a pull is a flight that callers join; across processes a lock of the database lets one of them pull, and the others
+take its result. A pull that began before someone asked is not fresh enough for maxAge 0: one more, shared by all who ask
+meanwhile, follows it. At the deadline, counted from the pull's start, callers get what is held, and the pull goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from sources.database.pool import Database
+from sources.documents import Connector, Payslip
+from sources.errors import SourceUnavailable
+from sources.mirror import freshness, state
+from sources.mirror.freshness import Freshness, Held, Pulled
+from sources.mirror.payslips import PayslipDesk
+from sources.mirror.pulling import pull
+from sources.mirror.settings import SourceSettings
+
+__all__ = ["Refresher"]
+
+logger = structlog.get_logger(__name__)
+
+DEADLINE = 2.0
+"""Seconds that an operation waits for a source, unless the gateway's limits say otherwise."""
+
+_STOPPING = Pulled(None, "the gateway is stopping.")
+
+
+@dataclass(eq=False, slots=True)
+class _Flight:
+    """One pull and those who wait for it. `floor`: it begins no earlier than this. `required`: a copy as of this moment
+    satisfies everyone who waits. `opened`: when it was first asked for, by the event loop's clock."""
+
+    floor: datetime
+    required: datetime
+    opened: float
+    begun: bool = False
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    pulled: Pulled = _STOPPING
+
+    def begin(self) -> datetime:
+        self.begun = True
+        return self.required
+
+
+class _Feed:
+    """One source in this process: the flight under way, and the one that follows it."""
+
+    def __init__(self, database: Database, settings: SourceSettings, connector: Connector) -> None:
+        self.settings = settings
+        self.connector = connector
+        self._database = database
+        self._current: _Flight | None = None
+        self._queued: _Flight | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def reading(self) -> bool:
+        return self._current is not None
+
+    def join(self, now: datetime, required: datetime, ledgers: Mapping[str, int]) -> _Flight:
+        """The flight whose pull answers someone who asks now and needs a copy as of `required`."""
+        for flight in (self._current, self._queued):
+            if flight is not None and not flight.begun:
+                flight.floor, flight.required = max(flight.floor, now), max(flight.required, required)
+                return flight
+            if flight is not None and flight.floor >= required:
+                return flight
+        flight = _Flight(now, required, asyncio.get_running_loop().time())
+        if self._current is None:
+            self._current = flight
+            self._task = asyncio.create_task(self._fly(ledgers), name=f"pull {self.settings.name}")
+        else:
+            self._queued = flight
+        return flight
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self.connector.close()
+
+    async def _fly(self, ledgers: Mapping[str, int]) -> None:
+        try:
+            while (flight := self._current) is not None:
+                flight.pulled = await pull(self._database, self.settings, self.connector, ledgers, flight.begin)
+                flight.done.set()
+                self._current, self._queued = self._queued, None
+        finally:
+            for left in (self._current, self._queued):
+                if left is not None:
+                    left.done.set()
+            self._current = self._queued = None
+
+
+class Refresher:
+    """The sources of one process. `deadline`: seconds that a caller waits for a source. It owns the connectors."""
+
+    def __init__(
+        self, database: Database, sources: Iterable[tuple[SourceSettings, Connector]], *, deadline: float = DEADLINE
+    ) -> None:
+        self._database = database
+        self._feeds = {settings.name: _Feed(database, settings, connector) for settings, connector in sources}
+        self._deadline = deadline
+        self._ledgers: dict[str, int] = {}
+        self._slips = PayslipDesk(database, deadline)
+
+    @property
+    def configured(self) -> tuple[SourceSettings, ...]:
+        """The settings of every source, in their order."""
+        return tuple(feed.settings for feed in self._feeds.values())
+
+    async def start(self) -> None:
+        """Begins to read, in the background, every source of which no copy is held. Raises DatabaseUnavailable."""
+        if not self._feeds:
+            return
+        now, held, known = await self._look(list(self._feeds))
+        for name, feed in self._feeds.items():
+            if held[name].as_of is None and freshness.missing_ledger(feed.settings, known) is None:
+                feed.join(now, now, known)
+
+    async def close(self) -> None:
+        """Cancels pulls that go on (the next start resumes them) and closes the connectors."""
+        await self._slips.close()
+        for feed in self._feeds.values():
+            await feed.close()
+
+    async def ensure(
+        self, names: Sequence[str], max_age: float | None = None, wait: float | None = None
+    ) -> dict[str, Freshness]:
+        """How fresh the copies of these sources are, after pulling those older than `max_age` seconds (None: as each source's
+        settings say; 0: every one of them). Waits `wait` seconds at most (None: the deadline). Raises DatabaseUnavailable."""
+        if not names:
+            return {}
+        now, held, known = await self._look(names)
+        wait = self._deadline if wait is None else min(wait, self._deadline)
+        answers = [
+            self._ensure(self._feeds[name], now, held[name], known, max_age, wait) for name in dict.fromkeys(names)
+        ]
+        return {answer.source: answer for answer in await asyncio.gather(*answers)}
+
+    async def _ensure(
+        self, feed: _Feed, now: datetime, held: Held, known: Mapping[str, int], max_age: float | None, wait: float
+    ) -> Freshness:
+        name = feed.settings.name
+        missing = freshness.missing_ledger(feed.settings, known)
+        if missing is not None:
+            return freshness.unavailable(name, SourceUnavailable(missing))
+        required = now - timedelta(seconds=feed.settings.max_age if max_age is None else max_age)
+        if held.as_of is not None and held.as_of >= required:
+            return freshness.fresh(name, held.as_of)
+        flight = feed.join(now, required, known)
+        left = flight.opened + self._deadline - asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(flight.done.wait(), max(0.0, min(wait, left)))
+        if not flight.done.is_set():
+            return freshness.at_deadline(name, held.as_of, self._deadline)
+        return freshness.after_pull(name, Pulled(flight.pulled.as_of or held.as_of, flight.pulled.error))
+
+    async def _look(self, names: Sequence[str]) -> tuple[datetime, dict[str, Held], Mapping[str, int]]:
+        settings = [self._feeds[name].settings for name in names]
+        codes = {code for each in settings for code in each.ledgers}
+        async with self._database.writer() as connection:
+            if not codes <= self._ledgers.keys():
+                self._ledgers |= await state.ledger_ids(connection, codes)
+            now, held = await state.read(connection, settings)
+        return now, held, self._ledgers
+
+    def status(self, name: str, held: Held, known: Iterable[str]) -> tuple[freshness.SourceStatus, str | None]:
+        """The state of a source and the sentence that explains it; `known`: codes of the ledgers that exist."""
+        feed = self._feeds[name]
+        missing = freshness.missing_ledger(feed.settings, dict.fromkeys(known, 0))
+        return freshness.status(held, missing=missing, reading=feed.reading)
+
+    async def fetch_payslips(
+        self, ledger_id: int, source: str, run_ids: Sequence[str]
+    ) -> dict[str, tuple[Payslip, ...] | SourceUnavailable | None]:
+        """For each payroll run of the source its payslips, None where the source gives none, or why they could not be read.
+        Asks the source for those that are not held yet, once for all who ask, and stores them."""
+        return await self._slips.fetch(ledger_id, self._feeds[source].connector, source, run_ids)

@@ -1,0 +1,148 @@
+"""Documents as rows of the mirror's tables: plain values by column name, ready to become JSON. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from sources.documents import BankStatement, BankTransaction, Invoice, PayrollRun, Payslip
+from sources.money import EXPONENTS
+
+Row = dict[str, Any]
+MAX_STORED = 10**18
+"""Amounts beyond this are no one's money; sums of them stay far from what the database holds exactly."""
+MAX_KEY = 1_000
+"""Characters of an external id: an index entry holds some 2,700 bytes."""
+MAX_MESSAGE = 2_000
+
+
+class Unstorable(ValueError):
+    """A document that the mirror cannot hold; the message says why."""
+
+
+def invoice_row(invoice: Invoice) -> Row:
+    """Raises Unstorable."""
+    _check(invoice.external_id, invoice.currency)
+    row = _plain(invoice, leave=("party", "lines", "taxes", "raw"))
+    row |= {f"party_{name}": value for name, value in _plain(invoice.party).items()}
+    row["lines"] = [_plain(line) for line in invoice.lines]
+    row["listed_on"] = invoice.issue_date or date.min
+    row["taxes"] = None if invoice.taxes is None else [_plain(tax) for tax in invoice.taxes]
+    row["raw"] = storable(invoice.raw)
+    row["content_hash"] = _digest(row)
+    return row
+
+
+def payroll_run_row(run: PayrollRun, slips: list[Row]) -> Row:
+    """Its hash covers its payslips too, which are rows of their own. Raises Unstorable."""
+    _check(run.external_id, run.currency)
+    row = _plain(run, leave=("payslips", "raw"))
+    row["raw"] = storable(run.raw)
+    row["content_hash"] = _digest([row, slips if run.payslips is not None else None])
+    return row
+
+
+def payslip_row(slip: Payslip, position: int) -> Row:
+    """Raises Unstorable."""
+    _check(slip.external_id)
+    return {**_plain(slip), "position": position}
+
+
+def account_row(statement: BankStatement) -> Row:
+    """Raises Unstorable."""
+    _check(statement.account.external_id, statement.account.currency)
+    return _plain(statement.account)
+
+
+def transaction_row(statement: BankStatement, transaction: BankTransaction, position: int) -> Row:
+    """Raises Unstorable."""
+    _check(transaction.external_id, transaction.currency)
+    return {
+        **_plain(transaction, leave=("raw",)),
+        "raw": storable(transaction.raw),
+        "account": clean(statement.account.external_id),
+        "statement": clean(statement.external_id),
+        "position": position,
+        "provisional": statement.provisional,
+        "listed_booked": transaction.booked_on or date.max,
+        "listed_value": transaction.value_date or date.max,
+        "dated_on": transaction.booked_on or transaction.value_date or ends_on(statement),
+    }
+
+
+def statement_row(statement: BankStatement, transactions: list[Row]) -> Row:
+    """Its hash covers its transactions too. Raises Unstorable."""
+    _check(statement.external_id)
+    row = _plain(statement, leave=("account", "transactions", "warnings"))
+    row["warnings"] = [clean(warning)[:MAX_MESSAGE] for warning in statement.warnings]
+    row["account"] = clean(statement.account.external_id)
+    row["currency"] = statement.account.currency
+    row["ends_on"] = ends_on(statement)
+    row["content_hash"] = _digest([row, transactions])
+    return row
+
+
+def ends_on(statement: BankStatement) -> date | None:
+    """The day that a statement reaches to: as it says, else its last transaction's, else the day that it begins."""
+    dates = [day for each in statement.transactions if (day := each.booked_on or each.value_date)]
+    return statement.to_date or max(dates, default=statement.from_date)
+
+
+def clean(text: str) -> str:
+    """Without NUL and lone surrogates, which PostgreSQL's text cannot hold."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def encoded(value: Any) -> bytes:
+    """JSON with sorted keys; dates as ISO 8601. Raises Unstorable."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise Unstorable("its payload is not JSON, or is nested too deeply") from error
+
+
+def storable(value: Any) -> Any:
+    """A JSON-able value as PostgreSQL can hold it: clean texts, exact numbers of any size. Raises Unstorable."""
+    try:
+        return _storable(value)
+    except RecursionError:
+        raise Unstorable("its payload is nested too deeply") from None
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(key)): _storable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(each) for each in value]
+    # orjson writes neither: decimals as they stand, integers beyond 64 bits in text as well.
+    if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) >= 2**63):
+        return str(value)
+    return value
+
+
+def _plain(value: Any, leave: tuple[str, ...] = ()) -> Row:
+    row = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in leave}
+    for name, each in row.items():
+        if isinstance(each, int) and abs(each) > MAX_STORED:
+            raise Unstorable(f"its {name} is beyond what can be stored")
+        if isinstance(each, str):
+            row[name] = clean(each)
+    return row
+
+
+def _check(external_id: str, currency: str | None = None) -> None:
+    if not 0 < len(clean(external_id)) <= MAX_KEY:
+        raise Unstorable(f"its id must have between 1 and {MAX_KEY} characters")
+    if currency is not None and currency not in EXPONENTS:
+        raise Unstorable(f"its currency {clean(currency)[:10]!r} is not of ISO 4217")
+
+
+def _digest(value: Any) -> str:
+    return "\\x" + hashlib.sha256(encoded(value)).hexdigest()

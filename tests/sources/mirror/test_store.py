@@ -1,0 +1,227 @@
+"""Storing pages: what is written, what is left alone, what is deleted, and what becomes an issue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sources.documents import Deletion, InvoiceLine, Page, Problem, TaxAmount
+
+DAY = date(2026, 3, 5)
+
+
+async def test_an_invoice_keeps_every_value_exactly(
+    kit: Any, pull: Any, owner: Any, ledgers: Mapping[str, int]
+) -> None:
+    line = InvoiceLine(amount=10**15, description="Widgets", quantity="3", tax=190, service_from=DAY)
+    invoice = kit.invoice(
+        lines=(line,),
+        taxes=(TaxAmount(amount=-190, rate="19", code="DE"),),
+        subtotal=-(10**15),
+        raw={"exact": Decimal("0.10"), "huge": 2**70, "deep": [{"a": None}]},
+    )
+    await pull(kit.stripe(), kit.Script(*kit.pages([invoice])))
+    row = await owner.fetchrow("SELECT * FROM mirror.invoice")
+    assert row["ledger_id"] == ledgers["acme-us"]
+    assert (row["subtotal"], row["issue_date"], row["party_name"]) == (-(10**15), date(2026, 3, 1), "Globex")
+    assert (
+        json.loads(row["lines"])[0] | {"amount": 10**15, "quantity": "3", "service_from": "2026-03-05"}
+        == json.loads(row["lines"])[0]
+    )
+    assert json.loads(row["taxes"]) == [{"amount": -190, "code": "DE", "rate": "19", "taxable": None}]
+    assert json.loads(row["raw"]) == {"exact": "0.10", "huge": str(2**70), "deep": [{"a": None}]}
+
+
+async def test_an_unchanged_document_is_not_rewritten(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    before = {row["external_id"]: row["version"] for row in await owner.fetch(VERSIONS)}
+    script.pages = kit.pages([kit.invoice("a"), kit.invoice("b", total=5)])
+    await pull(kit.stripe(), script)
+    after = {row["external_id"]: row["version"] for row in await owner.fetch(VERSIONS)}
+    assert after["a"] == before["a"]
+    assert after["b"] != before["b"]
+    assert await owner.fetchval("SELECT total FROM mirror.invoice WHERE external_id = 'b'") == 5
+
+
+VERSIONS = "SELECT external_id, xmin::text AS version FROM mirror.invoice"
+
+
+async def test_texts_that_postgres_cannot_hold_are_cleaned(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    await pull(kit.stripe(), kit.Script(*kit.pages([kit.invoice(number="a\0b\ud800c", raw={"k\0": "v\0\udfff"})])))
+    row = await owner.fetchrow("SELECT number, raw FROM mirror.invoice")
+    assert row["number"] == "ab?c"
+    assert json.loads(row["raw"]) == {"k": "v?"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"total": 10**19},
+        {"currency": "XXX"},
+        {"external_id": ""},
+        {"external_id": "x" * 1001},
+        {"raw": {"a": object()}},
+    ],
+)
+async def test_what_cannot_be_kept_becomes_an_issue_and_the_rest_is_stored(
+    wrong: dict[str, Any], kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    bad = replace(kit.invoice("bad"), **wrong)
+    answer = await pull(kit.stripe(), kit.Script(*kit.pages([bad, kit.invoice("good")])))
+    assert not answer.stale
+    assert [row[0] for row in await owner.fetch("SELECT external_id FROM mirror.invoice")] == ["good"]
+    assert await owner.fetchval("SELECT code FROM mirror.issue WHERE closed_at IS NULL") == "UNREADABLE_RECORD"
+
+
+async def test_a_document_twice_in_a_page_counts_as_stated_last(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    await pull(kit.stripe(), kit.Script(*kit.pages([kit.invoice(total=1), kit.invoice(total=2)])))
+    assert [row[0] for row in await owner.fetch("SELECT total FROM mirror.invoice")] == [2]
+
+
+async def test_a_stated_deletion_marks_and_a_new_statement_revives(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]))
+    await pull(kit.stripe(), script)
+    gone = Deletion(kind="invoice", external_id="a")
+    script.pages.append(Page(documents=(), cursor="2", deletions=[gone], complete=True))
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
+    script.pages.append(Page(documents=[kit.invoice("a")], cursor="3", complete=True))
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+
+
+LIVE = "SELECT external_id FROM mirror.invoice WHERE deleted_at IS NULL ORDER BY 1"
+
+
+async def test_a_whole_listing_that_leaves_a_document_out_deletes_it(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    script.pages = kit.pages([kit.invoice("b")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
+
+
+async def test_nothing_is_deleted_by_a_listing_that_broke_off(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    script.failure, script.fails_at = kit.Unavailable("It is closed."), 1
+    assert (await pull(kit.stripe(), script)).stale
+    script.failure = None
+    script.pages = [Page(documents=[kit.invoice("a")], cursor="1")]
+    assert "before it was complete" in (await pull(kit.stripe(), script)).error
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+
+
+async def test_without_the_promise_to_list_everything_nothing_is_inferred(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a")]))
+    await pull(kit.stripe(), script)
+    script.pages = [*script.pages, *kit.pages([kit.invoice("b")])]
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+
+
+async def test_documents_of_a_file_that_broke_are_kept_until_it_reads_again(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """A file caught half written must not empty an account."""
+    one, two = kit.statement("one", kit.moved("t1", 5, DAY)), kit.statement("two", kit.moved("t2", 7, DAY))
+    script = kit.Script(*kit.pages([one, two]), lists_everything=True)
+    await pull(kit.bank(), script)
+    broken = Problem(subject="two.xml", code="UNREADABLE_FILE", message="It ends too early.")
+    script.pages = kit.pages([one], problems=[broken])
+    for _ in range(2):
+        await pull(kit.bank(), script)
+        assert [row[0] for row in await owner.fetch(VISIBLE)] == ["t1", "t2"]
+    script.pages = kit.pages([one])
+    await pull(kit.bank(), script)
+    assert [row[0] for row in await owner.fetch(VISIBLE)] == ["t1"]
+
+
+VISIBLE = "SELECT external_id FROM mirror.bank_transaction WHERE visible ORDER BY 1"
+
+
+async def test_a_file_that_never_read_keeps_nothing_alive(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    one, two = kit.statement("one", kit.moved("t1", 5, DAY)), kit.statement("two", kit.moved("t2", 7, DAY))
+    broken = Problem(subject="junk.xml", code="UNREADABLE_FILE", message="It is a cat.")
+    script = kit.Script(*kit.pages([one, two], problems=[broken]), lists_everything=True)
+    await pull(kit.bank(), script)
+    script.pages = kit.pages([one], problems=[broken])
+    await pull(kit.bank(), script)
+    assert [row[0] for row in await owner.fetch(VISIBLE)] == ["t1"]
+
+
+async def test_an_issue_opens_once_counts_and_closes_when_its_subject_reads_well(
+    kit: Any, pull: Any, owner: Any, ledgers: Mapping[str, int]
+) -> None:
+    bad = Problem(subject="invoice in_9", code="UNREADABLE_RECORD", message="No date.")
+    script = kit.Script(*kit.pages([], problems=[bad]))
+    await pull(kit.stripe(), script)
+    script.pages.append(Page(documents=(), cursor="2", problems=[bad, bad], complete=True))
+    await pull(kit.stripe(), script)
+    row = await owner.fetchrow("SELECT * FROM mirror.issue")
+    assert (row["ledger_id"], row["times"], row["closed_at"]) == (ledgers["acme-us"], 2, None)
+    assert row["first_seen"] < row["last_seen"]
+    script.pages.append(Page(documents=[kit.invoice("in_9")], cursor="3", complete=True))
+    await pull(kit.stripe(), script)
+    row = await owner.fetchrow("SELECT * FROM mirror.issue")
+    assert (row["times"], row["closed_at"] is None) == (2, False)
+
+
+async def test_a_document_that_moves_into_another_ledger_leaves_the_first(
+    kit: Any, pull: Any, owner: Any, ledgers: Mapping[str, int]
+) -> None:
+    statement = kit.statement("one", kit.moved("t1", 5, DAY))
+    script = kit.Script(*kit.pages([statement]), lists_everything=True)
+    await pull(kit.bank(), script)
+    moved = kit.bank(accounts={statement.account.iban: "acme-us"})
+    await pull(moved, script)
+    rows = await owner.fetch("SELECT ledger_id, visible FROM mirror.bank_transaction ORDER BY visible")
+    assert [tuple(row) for row in rows] == [(ledgers["acme-eu"], False), (ledgers["acme-us"], True)]
+    accounts = await owner.fetch("SELECT ledger_id FROM mirror.bank_account WHERE deleted_at IS NULL")
+    assert [row[0] for row in accounts] == [ledgers["acme-us"]]
+
+
+async def test_new_settings_of_where_documents_belong_read_everything_anew(
+    kit: Any, pull: Any, owner: Any, ledgers: Mapping[str, int]
+) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a")]))
+    await pull(kit.stripe(), script)
+    await pull(kit.stripe(ledger="acme-eu"), script)
+    assert script.pulls == [None, None]
+    rows = await owner.fetch("SELECT ledger_id FROM mirror.invoice WHERE deleted_at IS NULL")
+    assert [row[0] for row in rows] == [ledgers["acme-eu"]]
+
+
+async def test_the_application_role_sees_and_writes_its_callers_ledgers_alone(
+    kit: Any, pull: Any, db: Any, ledgers: Mapping[str, int]
+) -> None:
+    await pull(kit.stripe(), kit.Script(*kit.pages([kit.invoice()])))
+    for visible, count in (("", 0), (str(ledgers["acme-eu"]), 0), (str(ledgers["acme-us"]), 1), ("*", 1)):
+        async with db.writer() as connection, connection.transaction():
+            await connection.execute(f"SET LOCAL ledgergraph.ledgers = '{visible}'")
+            assert await connection.fetchval("SELECT count(*) FROM mirror.invoice") == count
+            assert await connection.execute("UPDATE mirror.invoice SET total = 0") == f"UPDATE {count}"
+
+
+async def test_every_run_is_recorded_and_old_records_go(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]))
+    await pull(kit.stripe(), script)
+    row = await owner.fetchrow("SELECT * FROM mirror.sync_run")
+    assert (row["pages"], row["documents"], row["changed"], row["deleted"], row["error"]) == (2, 2, 2, 0, None)
+    await owner.execute("UPDATE mirror.sync_run SET started_at = started_at - interval '31 days'")
+    script.failure = kit.Unavailable("It is closed.")
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch("SELECT error FROM mirror.sync_run")] == ["It is closed."]
