@@ -69,7 +69,8 @@ class Nested:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`key`: columns of the parent's row; a None in it is a null result. `writes`: a mutation."""
+    """`key`: columns of the parent's row; a None in it is a null result. `writes`: a mutation. `value`: the field is
+    a scalar, written from the columns of the loaded row."""
 
     relation: Relation
     key: tuple[str, ...] = ()
@@ -77,25 +78,18 @@ class Link:
     prepare: Prepare | None = None
     demand: Demand | None = None
     writes: bool = False
+    value: Leaf | None = None
     size: int = 10
     """How many rows a parent is expected to have where no page size says so: for the cost estimate."""
 
 
-class EventReader(Protocol):
-    """The events behind a position, in order: at most `limit` rows, and the position they reach to (a filter may leave
-    fewer rows than were passed)."""
-
-    async def __call__(
-        self, context: Any, position: int, limit: int, want: Want, args: Args
-    ) -> tuple[Sequence[Row], int]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """`start`: checks the arguments and gives (ledger, position to begin behind)."""
+    """A subscription's events. `start` checks the arguments and gives (ledger, position to begin behind); `read` gives
+    (rows of events behind a position, each with its own position; the position that they reach to)."""
 
-    start: Callable[[Any, Args], Awaitable[tuple[Any, int]]]
-    read: EventReader
+    start: Callable[[Any, Args], Awaitable[tuple[Any, Any]]]
+    read: Callable[[Any, Any, Any, int, Want, Args], Awaitable[tuple[list[tuple[Row, Any]], Any]]]
     scope: Scopes | None = None
 
 
@@ -113,7 +107,7 @@ def text(description: str, column: str, *, scope: Scopes | None = None) -> Any:
 
 def word(description: str, column: str, *, scope: Scopes | None = None) -> Any:
     """Text that never needs escaping: enum values, dates, currency codes, hex."""
-    return _field(Leaf((column,), "f'\"{{{0}}}\"'", scope=scope), description)
+    return _field(Leaf((column,), "'\"' + {0} + '\"'", scope=scope), description)
 
 
 def integer(description: str, column: str, *, scope: Scopes | None = None) -> Any:

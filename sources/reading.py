@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -90,17 +90,36 @@ class Reader(Protocol):
 @dataclass(frozen=True, slots=True)
 class View:
     """Named SQL expressions over a FROM clause, from which a statement takes just what is asked for.
-    `joins` names FROM clauses that only some columns need: a column of the form "alias.…" brings joins[alias] along."""
+    `joins` names FROM clauses that only some columns need: a column of the form "alias.…" brings joins[alias] along.
+    `decoders` turn a column's JSON text into rows, given what is wanted of those."""
 
     source: str
     columns: Mapping[str, str]
     joins: Mapping[str, str] = field(default_factory=dict)
+    decoders: Mapping[str, Callable[[Want, str], Any]] = field(default_factory=dict)
 
     def select(self, names: Iterable[str], where: str, tail: str = "") -> str:
         expressions = [self.columns[name] for name in names] or ["1"]
         used = f"{' '.join(expressions)} {where} {tail}"
         joins = " ".join(sql for alias, sql in self.joins.items() if re.search(rf"\b{alias}\.", used))
         return f"SELECT {', '.join(expressions)} FROM {self.source} {joins} WHERE {where} {tail}"
+
+    def decode(self, want: Want, rows: Sequence[Any]) -> Sequence[Any]:
+        """The rows with their JSON columns decoded; values behind want's columns stay."""
+        coded = [
+            (at, self.decoders[name], want.nested.get(name, Want()))
+            for at, name in enumerate(want.columns)
+            if name in self.decoders
+        ]
+        if not coded:
+            return rows
+        decoded = []
+        for row in rows:
+            values = list(row)
+            for at, decoder, inner in coded:
+                values[at] = None if values[at] is None else decoder(inner, values[at])
+            decoded.append(values)
+        return decoded
 
 
 class Conditions:
@@ -222,7 +241,8 @@ async def page(
 async def _page_rows(
     reader: Reader, view: View, where: Conditions, order: Order, want: Want, paging: PageArgs
 ) -> tuple[list[Row], dict[str, Any]]:
-    names = [name for name in want.columns if name != "cursor"]
+    kept = replace(want, columns=tuple(name for name in want.columns if name != "cursor"))
+    names = kept.columns
     expressions = [view.columns[name] for name, _ in order.keys]
     bounded = where.copy()
     for cursor, later in ((paging.after, True), (paging.before, False)):
@@ -235,7 +255,7 @@ async def _page_rows(
     tail = f"ORDER BY {', '.join(f'{expression} {down}' for expression in expressions)} LIMIT {paging.limit + 1}"
     keyed = [name for name, _ in order.keys]
     fetched = await reader.fetch(view.select([*names, *keyed], bounded.sql, tail), *bounded.args)
-    more, records = len(fetched) > paging.limit, list(fetched[: paging.limit])
+    more, records = len(fetched) > paging.limit, list(view.decode(kept, fetched[: paging.limit]))
     if paging.backward:
         records.reverse()
     width = len(names)

@@ -72,9 +72,15 @@ ENTRY = View(
     | {
         "source": "nullif(e.origin, '')",
         "hash": "encode(e.hash, 'hex')",
+        "digits": "encode(substring(e.hash, 1, 4), 'hex')",
         "reversed_by": "(SELECT r.sequence FROM ledger.entry r WHERE r.ledger_id = e.ledger_id AND r.reverses = e.sequence)",
     },
 )
+
+
+def _dimensions(want: Want, stored: str) -> list[Row]:
+    return [want.row({"name": name, "value": value}) for name, value in sorted(orjson.loads(stored).items())]
+
 
 LINE = View(
     "ledger.line n",
@@ -94,6 +100,7 @@ LINE = View(
             "dimensions",
         ]
     },
+    decoders={"dimensions": _dimensions},
 )
 
 ACCOUNTS_BY_CODE = Order("accounts", (("code", "text"),))
@@ -124,7 +131,8 @@ async def _one(reader: Reader, view: View, column: str, keys: Sequence[Key], wan
     ledger_column, expression = view.columns["ledger_id"], view.columns[column]
     for ledger_id, values in by_ledger(keys).items():
         sql = view.select([*want.columns, column], f"{ledger_column} = $1 AND {expression} = ANY($2)")
-        found.update({(ledger_id, row[-1]): row for row in await reader.fetch(sql, ledger_id, values)})
+        rows = view.decode(want, await reader.fetch(sql, ledger_id, values))
+        found.update({(ledger_id, row[-1]): row for row in rows})
     return found
 
 
@@ -150,7 +158,7 @@ async def lines_of_entries(reader: Reader, keys: Sequence[Key], want: Want, _arg
     names = [*want.columns, "sequence"]
     for ledger_id, sequences in by_ledger(keys).items():
         sql = LINE.select(names, "n.ledger_id = $1 AND n.sequence = ANY($2)", "ORDER BY n.sequence, n.line_number")
-        for row in await reader.fetch(sql, ledger_id, sequences):
+        for row in LINE.decode(want, await reader.fetch(sql, ledger_id, sequences)):
             found[ledger_id, row[-1]].append(row)
     return found
 
@@ -162,7 +170,8 @@ async def line_by_number(reader: Reader, keys: Sequence[Key], want: Want, _args:
     for ledger_id, pairs in by_ledger(keys).items():
         where = "n.ledger_id = $1 AND (n.sequence, n.line_number) IN (SELECT * FROM unnest($2::bigint[], $3::int[]))"
         sequences, numbers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        for row in await reader.fetch(LINE.select(names, where), ledger_id, sequences, numbers):
+        fetched = await reader.fetch(LINE.select(names, where), ledger_id, sequences, numbers)
+        for row in LINE.decode(want, fetched):
             found[ledger_id, (row[-2], row[-1])] = row
     return found
 
@@ -286,3 +295,16 @@ def _dimension(filter_: Mapping[str, Any]) -> str:
     if "\0" in name + value:
         raise InvalidArgument("a dimension holds a NUL character, which no stored text has")
     return orjson.dumps({name: value}).decode()
+
+
+async def ledger_node(reader: Reader, keys: Sequence[Key], want: Want, args: Args) -> Results:
+    """Keys: (ledger_id, "")."""
+    rows = await ledger_by_id(reader, [(key[0],) for key in keys], want, args)
+    return {key: rows.get((key[0],)) for key in keys}
+
+
+async def accounts_by_codes(reader: Reader, keys: Sequence[Key], want: Want, args: Args) -> Results:
+    """Keys: (ledger_id, codes); the accounts in the order of the codes."""
+    pairs = [(ledger_id, code) for ledger_id, codes in keys for code in codes]
+    rows = await account_by_code(reader, pairs, want, args)
+    return {(ledger_id, codes): [rows[ledger_id, code] for code in codes] for ledger_id, codes in keys}

@@ -1,0 +1,246 @@
+"""The engine: a document is planned once, kept, and run for each request with its variables and its caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import orjson
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    execute_sync,
+    get_variable_values,
+)
+
+from gateway.errors import CODES, code_of, describe, error_object
+from gateway.execution import Bound, Execution
+from gateway.limits import Limits
+from gateway.planning import document
+from gateway.planning.collect import Collector
+from gateway.planning.plan import FieldPlan, Plan, Planner, cost
+from gateway.planning.writing import WORDS
+from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused
+from gateway.streaming import Streams, Subscription, error_result
+from resolvers.context import Context, Services
+from resolvers.fields import Link
+from sources.caller import Caller
+from sources.errors import LedgergraphError
+from sources.ledger.feed import Feed
+
+MAX_VARIABLE_ERRORS = 20
+MAX_VARIANTS = 64
+
+
+@dataclass(slots=True)
+class _Planned:
+    """A document's operation with its plans, one for each setting of its @skip and @include variables."""
+
+    operation: document.Operation
+    plans: dict[tuple[bool, ...], Plan] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class BoundOperation:
+    """A request that may run: planned, costed, authorised and bound to its variables and caller."""
+
+    request: GraphQLRequest
+    caller: Caller
+    operation: document.Operation
+    plan: Plan
+    bound: Bound
+
+    @property
+    def kind(self) -> OperationKind:
+        return self.operation.kind  # type: ignore[return-value]
+
+
+class Engine:
+    """Plans and runs operations: see `gateway.requests.Engine`."""
+
+    def __init__(self, schema: GraphQLSchema, services: Services, feed: Feed, limits: Limits) -> None:
+        self._schema = schema
+        self._services = services
+        self._limits = limits
+        directory = services.directory
+        self._planner = Planner(schema, {**WORDS, "codes": directory.codes, "functional": directory.exponents})
+        self._planned: OrderedDict[tuple[str, str | None], _Planned] = OrderedDict()
+        self.streams = Streams(services, feed)
+
+    # ------------------------------------------------------------ preparing
+
+    def prepare(self, request: GraphQLRequest, caller: Caller) -> BoundOperation:
+        """Raises RequestRefused."""
+        try:
+            planned = self._read(request)
+        except document.InvalidDocument as invalid:
+            raise RequestRefused([describe(error, request.request_id) for error in invalid.errors]) from invalid
+        except (GraphQLError, GraphQLSyntaxError) as error:
+            raise RequestRefused([describe(error, request.request_id)], _status(error)) from error
+        operation = planned.operation
+        definitions = operation.definition.variable_definitions or ()
+        variables = get_variable_values(
+            self._schema, definitions, dict(request.variables), max_errors=MAX_VARIABLE_ERRORS
+        )
+        if isinstance(variables, list):
+            raise RequestRefused([_bad_input(error, request.request_id) for error in variables])
+        plan = self._plan(planned, variables.coerced)
+        bound = {linked: _bind(linked, variables) for linked in plan.linked}
+        self._authorise(plan, bound, caller, request.request_id)
+        estimate = cost(plan.root, bound)
+        if estimate > self._limits.cost:
+            message = f"the answer may hold {estimate} values; the limit is {self._limits.cost}: ask for smaller pages"
+            raise RequestRefused([error_object("LIMIT_EXCEEDED", message, request.request_id)])
+        return BoundOperation(request, caller, operation, plan, bound)
+
+    def _read(self, request: GraphQLRequest) -> _Planned:
+        key = (request.query, request.operation_name)
+        planned = self._planned.get(key)
+        if planned is None:
+            planned = _Planned(document.read(self._schema, request.query, request.operation_name, self._limits))
+            self._planned[key] = planned
+            if len(self._planned) > self._limits.plan_cache:
+                self._planned.popitem(last=False)
+        else:
+            self._planned.move_to_end(key)
+        return planned
+
+    def _plan(self, planned: _Planned, variables: Mapping[str, Any]) -> Plan:
+        operation = planned.operation
+        switches = {name: bool(variables.get(name)) for name in operation.switches}
+        key = tuple(switches.values())
+        plan = planned.plans.get(key)
+        if plan is None:
+            root_type = self._schema.get_root_type(operation.definition.operation)
+            assert root_type is not None
+            collector = Collector(self._schema, operation.fragments, switches)
+            plan = self._planner.plan(root_type, operation.definition.selection_set, collector)
+            if len(planned.plans) < MAX_VARIANTS:
+                planned.plans[key] = plan
+        return plan
+
+    def _authorise(self, plan: Plan, bound: Bound, caller: Caller, request_id: str) -> None:
+        demands = [(demanded.path, demanded.scopes) for demanded in plan.demands]
+        for linked in plan.linked:
+            args = bound[linked]
+            if isinstance(linked.source, Link) and linked.source.demand and not isinstance(args, GraphQLError):
+                demands.append((linked.path, linked.source.demand(args)))
+        errors = []
+        for path, scopes in demands:
+            missing = [scope for scope in scopes if scope not in caller.scopes]
+            if missing:
+                message = f"your token lacks the scope {' and '.join(missing)}, which {'.'.join(path)} needs"
+                errors.append(error_object("FORBIDDEN", message, request_id, path))
+        if errors:
+            raise RequestRefused(errors, CODES["FORBIDDEN"])
+
+    # ------------------------------------------------------------ running
+
+    async def run(self, operation: BoundOperation) -> bytes:
+        """The complete JSON response. Raises DatabaseUnavailable or Overloaded when nothing could be answered."""
+        try:
+            return await self._run(operation)
+        except asyncpg.InvalidCachedStatementError:
+            # A migration changed a table under a prepared statement; asyncpg has dropped it, so once more is enough.
+            if operation.kind == "mutation":
+                raise
+            return await self._run(operation)
+
+    async def _run(self, operation: BoundOperation) -> bytes:
+        request_id = operation.request.request_id
+        async with Context(self._services, operation.caller) as context:
+            execution = Execution(context, operation.bound, request_id)
+            fields = operation.plan.root.fields
+            mutates = operation.kind == "mutation"
+            if not mutates:
+                await asyncio.gather(*[execution.prepare(plan) for plan in fields])
+            parts = []
+            for plan in fields:
+                parts.append(f'"{plan.name}":{await self._root(execution, plan, operation)}')
+                if mutates:
+                    await context.end_snapshot()
+        body = f'{{"data":{{{",".join(parts)}}}'
+        if execution.errors:
+            body += f',"errors":{_dumps(execution.errors)}'
+        if context.freshness:
+            body += f',"extensions":{{"sources":{_dumps(_sources(context))}}}'
+        answer = f"{body}}}".encode()
+        if len(answer) > self._limits.answer_bytes:
+            message = f"the answer has {len(answer)} bytes; the limit is {self._limits.answer_bytes}: ask for less"
+            return orjson.dumps({"data": None, "errors": [error_object("LIMIT_EXCEEDED", message, request_id)]})
+        return answer
+
+    async def _root(self, execution: Execution, plan: FieldPlan, operation: BoundOperation) -> str:
+        if plan.constant is not None:
+            return plan.constant
+        if plan.introspects:
+            return self._introspect(plan, operation)
+        return await execution.root_field(plan)
+
+    def _introspect(self, plan: FieldPlan, operation: BoundOperation) -> str:
+        definition = operation.operation.definition
+        alone = OperationDefinitionNode(
+            operation=OperationType.QUERY,
+            name=definition.name,
+            variable_definitions=definition.variable_definitions,
+            directives=(),
+            selection_set=SelectionSetNode(selections=tuple(plan.nodes)),
+        )
+        asked = DocumentNode(definitions=(alone, *operation.operation.fragments.values()))
+        result = execute_sync(self._schema, asked, variable_values=dict(operation.request.variables))
+        return _dumps((result.data or {}).get(plan.name))
+
+    async def stream(self, operation: BoundOperation) -> AsyncIterator[bytes]:
+        """A complete execution result for each event; an error is a last result {"errors": […]}."""
+        plan = operation.plan.root.fields[0]
+        request_id = operation.request.request_id
+        args = operation.bound.get(plan)
+        if isinstance(args, GraphQLError):
+            raise RequestRefused([_bad_input(args, request_id)])
+        subscription = Subscription(plan, operation.bound, operation.caller, request_id)
+        try:
+            async for body in self.streams.events(subscription):
+                yield body
+        except (LedgergraphError, asyncpg.PostgresError) as error:
+            yield error_result(error, request_id)
+
+
+def _bind(plan: FieldPlan, variables: Any) -> Any:
+    try:
+        return plan.arguments.bind(variables) if plan.arguments else {}
+    except GraphQLError as error:
+        return error
+
+
+def _bad_input(error: GraphQLError, request_id: str) -> ErrorObject:
+    found = describe(error, request_id)
+    return error_object("BAD_USER_INPUT", found["message"], request_id, None, found.get("locations"))
+
+
+def _status(error: GraphQLError) -> int:
+    return CODES[code_of(error) or "INTERNAL"]
+
+
+def _sources(context: Context) -> list[dict[str, Any]]:
+    return [
+        {
+            "source": freshness.source,
+            "asOf": freshness.as_of.isoformat(timespec="microseconds") if freshness.as_of else None,
+            "stale": freshness.stale,
+            "error": freshness.error,
+        }
+        for _, freshness in sorted(context.freshness.items())
+    ]
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()

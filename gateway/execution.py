@@ -1,0 +1,237 @@
+"""Runs a plan: loads each level for all its parents, shapes bottom-up, and explains errors where there were any.
+
+The shapers assume that nothing failed. A failure marks the root field, which is then written once more by a walk over
+the same loaded rows that knows paths, nulls and errors (GraphQL specification 6.4.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from graphql import GraphQLError
+
+from gateway.errors import describe
+from gateway.planning.plan import FieldPlan, Selection
+from gateway.requests import ErrorObject
+from resolvers.context import Context
+from resolvers.fields import Inline, Link, Nested
+from sources.database.pool import LOST
+from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphError
+from sources.reading import Failure, Key, Row, Tagged
+
+log = structlog.get_logger(__name__)
+
+Bound = Mapping[FieldPlan, Any]
+"""For each field with arguments its coerced arguments, or the GraphQLError that they do not coerce with."""
+
+
+class Missing(Exception):
+    """A field that is never null has no value: a broken invariant, masked for clients."""
+
+
+class _Null(Exception):
+    """A null on its way to the next nullable parent."""
+
+
+class Execution:
+    """One operation's run over its context."""
+
+    def __init__(self, context: Context, bound: Bound, request_id: str) -> None:
+        self.context = context
+        self.errors: list[ErrorObject] = []
+        self._bound = bound
+        self._request_id = request_id
+        self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
+        self._unprepared: dict[FieldPlan, LedgergraphError] = {}
+        self._failed = False
+
+    async def prepare(self, plan: FieldPlan) -> None:
+        """What has to happen before the snapshot opens."""
+        args = self._bound.get(plan, {})
+        if isinstance(plan.source, Link) and plan.source.prepare and not isinstance(args, GraphQLError):
+            try:
+                await plan.source.prepare(self.context, plan.want, args)
+            except DatabaseUnavailable:
+                raise
+            except LedgergraphError as error:
+                self._unprepared[plan] = error
+
+    async def root_field(self, plan: FieldPlan) -> str:
+        """The text of one root field, its errors noted."""
+        self._failed = False
+        text = (await self._child(plan, [()]))[0]
+        return self._explained(plan) if self._failed else text
+
+    async def rows(self, selection: Selection, rows: Sequence[Row]) -> list[str]:
+        """The texts of one level's rows."""
+        children = [await self._child(plan, rows) for plan in selection.children]
+        return selection.shape(rows, *children)
+
+    async def events(self, plan: FieldPlan, rows: Sequence[Row]) -> list[tuple[str, list[ErrorObject]]]:
+        """For each event of a stream its text and errors."""
+        selection = next(iter(plan.selections.values()))
+        self._failed = False
+        texts = await self.rows(selection, rows)
+        if not self._failed:
+            return [(text, []) for text in texts]
+        answers = []
+        for row in rows:
+            self.errors = []
+            try:
+                text = self._walk(selection, row, [plan.name])
+            except _Null:
+                text = "null"
+            answers.append((text, self.errors))
+        return answers
+
+    # ------------------------------------------------------------ loading
+
+    async def _child(self, plan: FieldPlan, rows: Sequence[Row]) -> list[str]:
+        match plan.source:
+            case Inline():
+                return await self.rows(next(iter(plan.selections.values())), rows)
+            case Nested():
+                position = plan.positions[0]
+                return await self._values(plan, [row[position] for row in rows])
+        keys = [tuple([row[position] for position in plan.positions]) for row in rows]
+        results = await self._load(plan, keys)
+        texts = await self._values(plan, list(results.values()))
+        by_key = dict(zip(results, texts, strict=True))
+        return [by_key[key] for key in keys]
+
+    async def _load(self, plan: FieldPlan, keys: Sequence[Key]) -> Mapping[Key, Any]:
+        """A result for each distinct key; the relation is asked for those that are whole."""
+        assert isinstance(plan.source, Link)
+        whole = list(dict.fromkeys(key for key in keys if None not in key))
+        args = self._bound.get(plan, {})
+        found: Mapping[Key, Any] = {}
+        if isinstance(args, GraphQLError):
+            found = dict.fromkeys(whole, Failure(InvalidArgument(args.message)))
+        elif plan in self._unprepared:
+            found = dict.fromkeys(whole, Failure(self._unprepared[plan]))
+        elif whole:
+            found = await self._guarded(plan, whole, args)
+        results = {key: found.get(key) for key in keys}
+        if not plan.nullable:
+            results = {
+                key: Failure(Missing(str(plan.path))) if value is None else value for key, value in results.items()
+            }  # type: ignore[arg-type]
+        self._loaded[plan] = results
+        return results
+
+    async def _guarded(self, plan: FieldPlan, keys: Sequence[Key], args: Mapping[str, Any]) -> Mapping[Key, Any]:
+        assert isinstance(plan.source, Link)
+        try:
+            return await plan.source.relation(self.context, keys, plan.want, args)
+        except (DatabaseUnavailable, *LOST) as error:
+            if not plan.source.writes:
+                raise
+            return dict.fromkeys(
+                keys, Failure(error if isinstance(error, LedgergraphError) else DatabaseUnavailable(str(error)))
+            )
+        except LedgergraphError as error:
+            return dict.fromkeys(keys, Failure(error))
+        except Exception as error:
+            log.debug("a field failed", path=plan.path, error=repr(error))
+            return dict.fromkeys(keys, Failure(error))  # type: ignore[arg-type]
+
+    async def _values(self, plan: FieldPlan, values: Sequence[Any]) -> list[str]:
+        if not plan.is_list:
+            return await self._objects(plan, values)
+        items = [item for value in values if isinstance(value, Sequence) for item in value]
+        texts = await self._objects(plan, items)
+        answers, at = [], 0
+        for value in values:
+            if isinstance(value, Sequence):
+                answers.append(f"[{','.join(texts[at : at + len(value)])}]")
+                at += len(value)
+            else:
+                self._note(value)
+                answers.append("null")
+        return answers
+
+    async def _objects(self, plan: FieldPlan, values: Sequence[Any]) -> list[str]:
+        if not plan.abstract:
+            selection = next(iter(plan.selections.values()))
+            present = [value for value in values if value is not None and not isinstance(value, Failure)]
+            texts = iter(await self.rows(selection, present))
+            return [next(texts) if self._note(value) else "null" for value in values]
+        by_type: dict[str, list[Row]] = {}
+        for value in values:
+            if isinstance(value, Tagged):
+                by_type.setdefault(value.typename, []).append(value.row)
+        shaped = {name: iter(await self.rows(plan.selections[name], rows)) for name, rows in by_type.items()}
+        return [next(shaped[value.typename]) if self._note(value) else "null" for value in values]
+
+    def _note(self, value: Any) -> bool:
+        """Whether there is a value; a failure is noted."""
+        if isinstance(value, Failure):
+            self._failed = True
+            return False
+        return value is not None
+
+    # ------------------------------------------------------------ explaining
+
+    def _explained(self, plan: FieldPlan) -> str:
+        try:
+            return self._field(plan, (), [plan.name])
+        except _Null:
+            return "null"
+
+    def _walk(self, selection: Selection, row: Row, path: list[str | int]) -> str:
+        parts = [f'"{plan.name}":{self._nullable(plan, row, [*path, plan.name])}' for plan in selection.fields]
+        return f"{{{','.join(parts)}}}"
+
+    def _nullable(self, plan: FieldPlan, row: Row, path: list[str | int]) -> str:
+        try:
+            return self._field(plan, row, path)
+        except _Null:
+            if plan.nullable:
+                return "null"
+            raise
+
+    def _field(self, plan: FieldPlan, row: Row, path: list[str | int]) -> str:
+        if plan.constant is not None:
+            return plan.constant
+        if plan.write is not None:
+            return plan.write(row)
+        match plan.source:
+            case Inline():
+                return self._value(plan, row, path)
+            case Nested():
+                value = row[plan.positions[0]]
+            case _:
+                value = self._loaded[plan][tuple([row[position] for position in plan.positions])]
+        if isinstance(value, Failure) or not plan.is_list or value is None:
+            return self._value(plan, value, path)
+        return f"[{','.join(self._item(plan, item, [*path, number]) for number, item in enumerate(value))}]"
+
+    def _item(self, plan: FieldPlan, item: Any, path: list[str | int]) -> str:
+        try:
+            return self._value(plan, item, path)
+        except _Null:
+            if plan.item_nullable:
+                return "null"
+            raise
+
+    def _value(self, plan: FieldPlan, value: Any, path: list[str | int]) -> str:
+        if isinstance(value, Failure):
+            self.errors.append(describe(value.error, self._request_id, path, _locations(plan)))
+            raise _Null
+        if value is None:
+            return "null"
+        if isinstance(value, Tagged):
+            return self._walk(plan.selections[value.typename], value.row, path)
+        selection = next(iter(plan.selections.values()))
+        if selection.typename == "":
+            return self._field(selection.fields[0], value, path)
+        return self._walk(selection, value, path)
+
+
+def _locations(plan: FieldPlan) -> list[dict[str, int]] | None:
+    if plan.node.loc is None:
+        return None
+    place = plan.node.loc.start_token
+    return [{"line": place.line, "column": place.column}]

@@ -1,0 +1,330 @@
+"""Plans: a validated operation as a tree of selections, each with what it needs of its rows and a generated shaper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLSchema,
+    SelectionSetNode,
+    VariableNode,
+    get_argument_values,
+    get_named_type,
+    is_abstract_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+)
+
+from gateway.planning.collect import Collector
+from gateway.planning.writing import Part, Shape, generate, leaf, namespace
+from resolvers.fields import SCOPES, SOURCE, Inline, Leaf, Link, Nested, Scopes, Stream
+from sources.reading import DEFAULT_PAGE, Want
+
+INTROSPECTION = ("__schema", "__type")
+Path = tuple[str, ...]
+
+
+class RowSpace:
+    """The columns that the selections over one kind of row need, in the order in which they were first asked for."""
+
+    def __init__(self) -> None:
+        self._positions: dict[str, int] = {}
+        self._nested: dict[str, RowSpace] = {}
+        self._types: dict[str, RowSpace] = {}
+        self.fields: set[str] = set()
+
+    def position(self, column: str) -> int:
+        return self._positions.setdefault(column, len(self._positions))
+
+    def nested(self, column: str) -> RowSpace:
+        self.position(column)
+        return self._nested.setdefault(column, RowSpace())
+
+    def of_type(self, typename: str) -> RowSpace:
+        return self._types.setdefault(typename, RowSpace())
+
+    def want(self) -> Want:
+        return Want(
+            tuple(self._positions),
+            {column: space.want() for column, space in self._nested.items()},
+            {typename: space.want() for typename, space in self._types.items()},
+            frozenset(self.fields),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class FieldPlan:
+    """One response field of a selection."""
+
+    name: str
+    field_name: str
+    nodes: list[FieldNode]
+    path: Path
+    nullable: bool
+    is_list: bool = False
+    item_nullable: bool = False
+    abstract: bool = False
+    source: Leaf | Inline | Nested | Link | Stream | None = None
+    write: Callable[[Any], str] | None = None
+    constant: str | None = None
+    positions: tuple[int, ...] = ()
+    selections: dict[str, Selection] = field(default_factory=dict)
+    want: Want = field(default_factory=Want)
+    arguments: Arguments | None = None
+
+    @property
+    def node(self) -> FieldNode:
+        return self.nodes[0]
+
+    @property
+    def introspects(self) -> bool:
+        return self.field_name in INTROSPECTION
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """A field's arguments: coerced once where they are literals, else for each request."""
+
+    definition: GraphQLField
+    node: FieldNode
+    constant: Mapping[str, Any] | None
+
+    def bind(self, variables: Any) -> Mapping[str, Any]:
+        """Raises GraphQLError."""
+        if self.constant is not None:
+            return self.constant
+        return get_argument_values(self.definition, self.node, variables)
+
+
+@dataclass(slots=True, eq=False)
+class Selection:
+    """What is selected of one concrete type."""
+
+    typename: str
+    fields: list[FieldPlan]
+    children: list[FieldPlan]
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Demanded:
+    """A scope that the field at this path needs."""
+
+    path: Path
+    scopes: Scopes
+
+
+@dataclass(slots=True)
+class Plan:
+    """`demands`: the scopes of every field that is selected; `linked`: fields with arguments, for binding."""
+
+    root: Selection
+    demands: list[Demanded]
+    linked: list[FieldPlan]
+
+
+class Planner:
+    """Makes plans of operations over one schema. `words`: names of leaf expressions."""
+
+    def __init__(self, schema: GraphQLSchema, words: Mapping[str, Any]) -> None:
+        self._schema = schema
+        self._words = namespace(words)
+
+    def plan(self, root_type: GraphQLObjectType, selection_set: SelectionSetNode, collector: Collector) -> Plan:
+        builder = _Builder(self._schema, self._words, collector)
+        root = builder.selection(root_type, [selection_set], RowSpace(), (), general=False)
+        return Plan(root, builder.demands, builder.linked)
+
+
+class _Builder:
+    def __init__(self, schema: GraphQLSchema, words: dict[str, Any], collector: Collector) -> None:
+        self._schema = schema
+        self._words = words
+        self._collector = collector
+        self.demands: list[Demanded] = []
+        self.linked: list[FieldPlan] = []
+
+    def selection(
+        self,
+        concrete: GraphQLObjectType,
+        selection_sets: Iterable[SelectionSetNode],
+        space: RowSpace,
+        path: Path,
+        *,
+        general: bool,
+    ) -> Selection:
+        """`general`: the field's own type is abstract, so that fields selected on it alone may never meet this type."""
+        fields = []
+        for name, nodes in self._collector.fields(concrete, selection_sets).items():
+            demanding = not general or any(meant for _, meant in nodes)
+            fields.append(self._field(concrete, name, [node for node, _ in nodes], space, (*path, name), demanding))
+        children = [plan for plan in fields if plan.constant is None and plan.write is None and not plan.introspects]
+        return Selection(concrete.name, fields, children, self._shape(fields, children))
+
+    def _shape(self, fields: Sequence[FieldPlan], children: Sequence[FieldPlan]) -> Shape:
+        numbers = {id(plan): number for number, plan in enumerate(children)}
+        parts = []
+        for place, plan in enumerate(fields):
+            parts.append(Part(text=f'{"," if place else "{"}"{plan.name}":'))
+            if plan.constant is not None:
+                parts.append(Part(text=plan.constant))
+            elif id(plan) in numbers:
+                parts.append(Part(expression=f"c{numbers[id(plan)]}[i]"))
+            elif plan.write is not None:
+                parts.append(Part(expression=_expression(plan)))
+        parts.append(Part(text="}" if fields else "{}"))
+        return generate(parts, len(children), self._words)
+
+    def _field(
+        self,
+        parent: GraphQLObjectType,
+        name: str,
+        nodes: list[FieldNode],
+        space: RowSpace,
+        path: Path,
+        demanding: bool,
+    ) -> FieldPlan:
+        field_name = nodes[0].name.value
+        if field_name == "__typename":
+            return FieldPlan(name, field_name, nodes, path, nullable=False, constant=f'"{parent.name}"')
+        if field_name in INTROSPECTION:
+            return FieldPlan(name, field_name, nodes, path, nullable=True)
+        definition = parent.fields[field_name]
+        plan = _typed(definition, FieldPlan(name, field_name, nodes, path, nullable=True))
+        source = plan.source = declaration(definition)
+        space.fields.add(field_name)
+        scopes = scopes_of(parent.name, source)
+        if demanding and scopes:
+            self.demands.append(Demanded(path, scopes))
+        if definition.args:
+            plan.arguments = Arguments(definition, nodes[0], _constant_arguments(definition, nodes))
+        if plan.arguments or (isinstance(source, Link) and (source.prepare or source.demand)):
+            self.linked.append(plan)
+        if isinstance(source, Leaf):
+            plan.positions = tuple(space.position(column) for column in source.needs)
+            if source.function is not None:
+                self._words[_function_name(source)] = source.function
+            plan.write = leaf(_expression(plan), self._words)
+        else:
+            self._below(plan, definition, nodes, space)
+        return plan
+
+    def _below(self, plan: FieldPlan, definition: GraphQLField, nodes: list[FieldNode], space: RowSpace) -> None:
+        inner = space
+        match plan.source:
+            case Nested(column=column):
+                plan.positions = (space.position(column),)
+                inner = space.nested(column)
+            case Link(key=key):
+                plan.positions = tuple(space.position(column) for column in key)
+                inner = RowSpace()
+            case Stream():
+                inner = RowSpace()
+        named = get_named_type(definition.type)
+        if is_leaf_type(named):
+            self._scalar(plan, inner)
+        else:
+            self._objects(plan, named, nodes, inner)
+        plan.want = inner.want()
+
+    def _scalar(self, plan: FieldPlan, inner: RowSpace) -> None:
+        assert isinstance(plan.source, Link)
+        assert plan.source.value is not None
+        value = plan.source.value
+        positions = tuple(inner.position(column) for column in value.needs)
+        scalar = FieldPlan(
+            "value", plan.field_name, plan.nodes, plan.path, plan.nullable, source=value, positions=positions
+        )
+        shape = generate([Part(expression=_expression(scalar))], 0, self._words)
+        scalar.write = leaf(_expression(scalar), self._words)
+        plan.selections[""] = Selection("", [scalar], [], shape)
+
+    def _objects(self, plan: FieldPlan, named: Any, nodes: list[FieldNode], inner: RowSpace) -> None:
+        sets = [node.selection_set for node in nodes if node.selection_set]
+        plan.abstract = is_abstract_type(named)
+        types = self._schema.get_possible_types(named) if plan.abstract else [named]
+        for concrete in types:
+            space = inner.of_type(concrete.name) if plan.abstract else inner
+            plan.selections[concrete.name] = self.selection(concrete, sets, space, plan.path, general=plan.abstract)
+
+
+def declaration(definition: GraphQLField) -> Any:
+    """What a field's Strawberry declaration says of where it comes from."""
+    found = definition.extensions["strawberry-definition"].metadata.get(SOURCE)
+    if found is None:
+        raise TypeError(f"{definition} does not say where it comes from")
+    return found
+
+
+def scopes_of(typename: str, source: Any) -> Scopes:
+    return SCOPES.get(typename, ()) if source.scope is None else source.scope  # type: ignore[no-any-return]
+
+
+def _typed(definition: GraphQLField, plan: FieldPlan) -> FieldPlan:
+    kind: Any = definition.type
+    plan.nullable = not is_non_null_type(kind)
+    kind = kind if plan.nullable else kind.of_type
+    if is_list_type(kind) and not is_leaf_type(get_named_type(kind)):
+        assert isinstance(kind, GraphQLList)
+        plan.is_list = True
+        plan.item_nullable = not is_non_null_type(kind.of_type)
+    return plan
+
+
+def _expression(plan: FieldPlan) -> str:
+    source = plan.source
+    assert isinstance(source, Leaf)
+    values = [f"r[{position}]" for position in plan.positions]
+    text = source.write.replace("function(", f"{_function_name(source)}(") if source.function else source.write
+    text = re.sub(r"\{(\d+)\}", lambda mark: values[int(mark[1])], text)
+    return f"('null' if {values[0]} is None else {text})" if plan.nullable and values else text
+
+
+def _function_name(source: Leaf) -> str:
+    return f"function_{id(source)}"
+
+
+def _constant_arguments(definition: GraphQLField, nodes: Sequence[FieldNode]) -> Mapping[str, Any] | None:
+    """None: a variable stands in them, or they do not coerce (which is the request's error to tell)."""
+    pending: list[Any] = [argument.value for argument in nodes[0].arguments or ()]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, VariableNode):
+            return None
+        pending += [*getattr(value, "values", ()), *[item.value for item in getattr(value, "fields", ())]]
+    try:
+        return get_argument_values(definition, nodes[0])
+    except GraphQLError:
+        return None
+
+
+def cost(selection: Selection, bound: Mapping[FieldPlan, Any], times: int = 1) -> int:
+    """About how many values an answer may hold: every field counts once for each row that a page or list may have."""
+    total = times * len(selection.fields)
+    for plan in selection.children:
+        args = bound.get(plan)
+        rows = times * _rows(plan, args if isinstance(args, Mapping) else {})
+        total += max((cost(below, bound, rows) for below in plan.selections.values()), default=0)
+    return total
+
+
+def _rows(plan: FieldPlan, args: Mapping[str, Any]) -> int:
+    for name in ("first", "last"):
+        if isinstance(args.get(name), int):
+            return max(args[name], 1)
+    if "ids" in args:
+        return max(len(args["ids"]), 1)
+    definition = plan.arguments.definition if plan.arguments else None
+    if definition is not None and "first" in definition.args:
+        return DEFAULT_PAGE
+    sized = isinstance(plan.source, Link) and (plan.is_list or plan.source.size > 10)
+    return plan.source.size if sized and isinstance(plan.source, Link) else 1

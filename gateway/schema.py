@@ -1,0 +1,65 @@
+"""The schema: assembled from the resolvers, printed to schema.graphql."""
+
+from __future__ import annotations
+
+import strawberry
+from graphql import GraphQLSchema
+from resolvers.cash import BankAccount, BankTransaction, CashQuery
+from resolvers.invoices import Invoice, InvoiceQuery
+from resolvers.payroll import PayrollQuery, PayrollRun
+from resolvers.sources import SourceQuery
+from strawberry.schema.config import StrawberryConfig
+
+from resolvers.accounts import AccountMutation, AccountQuery
+from resolvers.entries import EntryQuery, JournalLine
+from resolvers.ledgers import LedgerMutation, LedgerQuery
+from resolvers.nodes import NodeQuery
+from resolvers.posting import PostingMutation
+from resolvers.postings import PostingSubscription
+from resolvers.scalars import SCALARS
+from resolvers.trial_balance import TrialBalanceQuery
+
+
+@strawberry.type(description="What can be asked.")
+class Query(
+    NodeQuery,
+    LedgerQuery,
+    AccountQuery,
+    EntryQuery,
+    TrialBalanceQuery,
+    InvoiceQuery,
+    PayrollQuery,
+    CashQuery,
+    SourceQuery,
+):
+    pass
+
+
+@strawberry.type(description="What can be changed. Refusals are data; errors are faults.")
+class Mutation(LedgerMutation, AccountMutation, PostingMutation):
+    pass
+
+
+@strawberry.type(description="What can be watched.")
+class Subscription(PostingSubscription):
+    pass
+
+
+def build() -> strawberry.Schema:
+    return strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[JournalLine, Invoice, PayrollRun, BankAccount, BankTransaction],
+        config=StrawberryConfig(scalar_map=dict(SCALARS)),
+    )
+
+
+def core(schema: strawberry.Schema) -> GraphQLSchema:
+    """The graphql-core schema that Strawberry made."""
+    return schema._schema
+
+
+def sdl(schema: strawberry.Schema) -> str:
+    """The text of schema.graphql."""
+    return schema.as_str().rstrip() + "\n"

@@ -1,0 +1,85 @@
+"""One operation's context: its caller, its snapshot, and the services of the process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from sources.ledger.directory import Directory
+from sources.ledger.posting import Poster
+
+from sources.caller import Caller
+from sources.database.pool import Connection, Database
+from sources.errors import NotFound
+from sources.ledger.model import LedgerRef
+from sources.mirror.freshness import Freshness
+from sources.mirror.refresh import Refresher
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one process offers to its operations."""
+
+    database: Database
+    directory: Directory
+    poster: Poster
+    refresher: Refresher
+    page_size: int = 1_000
+    source_deadline: float = 2.0
+    clock: Callable[[], float] = time.time
+
+
+class Context:
+    """A `sources.reading.Reader` with services beside it. The snapshot opens at the first statement, after refreshes."""
+
+    def __init__(self, services: Services, caller: Caller) -> None:
+        self.services = services
+        self.caller = caller
+        self.page_size = services.page_size
+        self.freshness: dict[str, Freshness] = {}
+        self.statements = 0
+        self._snapshot: Connection | None = None
+        self._stack = AsyncExitStack()
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        if self._snapshot is None:
+            visible = None if self.caller.ledgers is None else [ref.ledger_id for ref in await self.ledgers(None)]
+            self._snapshot = await self._stack.enter_async_context(self.services.database.snapshot(visible))
+        self.statements += 1
+        rows: Sequence[Any] = await self._snapshot.fetch(sql, *args)
+        return rows
+
+    async def ledger(self, code: str) -> LedgerRef:
+        found = await self.ledgers([code])
+        if not found:
+            raise NotFound(f"there is no ledger {code!r} that your token can see")
+        return found[0]
+
+    async def ledgers(self, codes: Iterable[str] | None) -> list[LedgerRef]:
+        claimed = self.caller.ledgers
+        if codes is None and claimed is None:
+            found: Iterable[LedgerRef] = await self.services.directory.all()
+        else:
+            wanted = [code for code in (claimed if codes is None else codes) or () if self.caller.may_see(code)]
+            found = (await self.services.directory.resolve(wanted)).values()
+        return sorted(found, key=lambda ref: ref.code)
+
+    def code(self, ledger_id: int) -> str:
+        return self.services.directory.codes[ledger_id]
+
+    async def end_snapshot(self) -> None:
+        """Releases the connection; a later statement opens a new snapshot (mutations: one for each field)."""
+        self._snapshot = None
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> Context:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.end_snapshot()
+
+
+Args = Mapping[str, Any]

@@ -1,0 +1,66 @@
+"""Refusals as data: the types that results of mutations share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import strawberry
+
+from resolvers.fields import nested, text, word, written
+from sources.ledger import model
+from sources.reading import Tagged, Want
+
+_MEANINGS = {
+    "UNKNOWN_LEDGER": "There is no such ledger, or the caller may not see it.",
+    "UNKNOWN_ACCOUNT": "The chart has no account of this code.",
+    "INACTIVE_ACCOUNT": "The account takes no new entries.",
+    "TOO_FEW_LINES": "An entry has at least two lines.",
+    "TOO_MANY_LINES": "An entry has at most 10,000 lines.",
+    "INVALID_LINE": "A line states exactly one of debit and credit.",
+    "INVALID_AMOUNT": "Not exactly representable in its currency, negative, or contradicting.",
+    "AMOUNT_OUT_OF_RANGE": "Beyond 10^15 minor units, or a balance would overflow.",
+    "FUNCTIONAL_AMOUNT_REQUIRED": "A foreign-currency line needs its amount in functional currency.",
+    "UNBALANCED": "Debits and credits differ.",
+    "CURRENCY_MISMATCH": "The account takes another currency only.",
+    "UNKNOWN_CURRENCY": "Not an ISO 4217 currency.",
+    "PERIOD_LOCKED": "The effective date lies in a locked period.",
+    "INVALID_DATE": "The date is outside what a ledger takes.",
+    "INVALID_KEY": "The idempotency key is empty, too long or holds NUL.",
+    "INVALID_TEXT": "A text is blank, too long or holds control characters.",
+    "INVALID_DIMENSION": "A dimension's name is malformed, doubled or one too many.",
+    "UNKNOWN_ENTRY": "The ledger has no entry of this sequence.",
+    "ALREADY_REVERSED": "The entry has a reversal.",
+    "INVALID_REVERSAL": "A reversal is never dated before the original.",
+    "DUPLICATE_CODE": "The code exists with another content, or twice in the input.",
+    "LIMIT_EXCEEDED": "More items than one request takes.",
+    "BATCH_REJECTED": "Another entry of the atomic batch was refused.",
+    "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",
+}
+
+RejectionCode = strawberry.enum(
+    model.RejectionCode, description="Why something was refused; more may come: keep a default branch."
+)
+for _value in RejectionCode.__strawberry_definition__.values:
+    _value.description = _MEANINGS[_value.name]
+
+
+@strawberry.type(
+    description='code is for programs, message says what to do, path points into the input: ["lines", "2", "account"].'
+)
+class RejectionReason:
+    code: RejectionCode = word("For programs.", "code")
+    message: str = text("What was wrong and what to do.", "message")
+    path: list[str] = written("Where in the input.", ("path",), "dumps({0})")
+
+
+@strawberry.type(description="Nothing was changed; all reasons at once.")
+class ChangeRejected:
+    reasons: list[RejectionReason] = nested("Every reason.", "reasons")
+
+
+def rejected(typename: str, reasons: Sequence[model.Reason], want: Want) -> Tagged:
+    """The row of a type whose one field is `reasons`."""
+    mine = want.types[typename]
+    inner = mine.nested.get("reasons", Want())
+    rows = [inner.row({"code": why.code.value, "message": why.message, "path": list(why.path)}) for why in reasons]
+    return Tagged(typename, mine.row({"reasons": rows}))
