@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from sources.errors import DatabaseUnavailable
 
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
-
 
 APP_ROLE = "ledgergraph_app"
 CONNECT_TIMEOUT = 10.0
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
