@@ -43,9 +43,16 @@ async def close_read(
     await _close(connection, _CLOSE_READ, ledger_id, source, kept, now, external_ids)
 
 
-async def close_absent(connection: Connection, ledger_id: int, source: str, kept: set[Cause], now: datetime) -> None:
-    """Closes what a run that read everything did not meet."""
-    await _close(connection, _CLOSE_ABSENT, ledger_id, source, kept, now)
+async def close_absent(
+    connection: Connection,
+    ledger_id: int,
+    source: str,
+    kept: set[Cause],
+    now: datetime,
+    codes: Sequence[str] | None = None,
+) -> None:
+    """Closes what a run did not meet: of every code when it read everything, of `codes` when it names all of those."""
+    await _close(connection, _CLOSE_ABSENT, ledger_id, source, kept, now, codes)
 
 
 async def count_open(connection: Connection, ledger_id: int, source: str) -> int:
@@ -53,7 +60,13 @@ async def count_open(connection: Connection, ledger_id: int, source: str) -> int
 
 
 async def _close(
-    connection: Connection, sql: str, ledger_id: int, source: str, kept: set[Cause], now: datetime, *more: Sequence[str]
+    connection: Connection,
+    sql: str,
+    ledger_id: int,
+    source: str,
+    kept: set[Cause],
+    now: datetime,
+    *more: Sequence[str] | None,
 ) -> None:
     codes, subjects = [code for code, _ in kept], [subject for _, subject in kept]
     await connection.execute(sql, ledger_id, source, now, codes, subjects, *more)
@@ -70,5 +83,5 @@ UPDATE mirror.issue SET closed_at = $3
 WHERE ledger_id = $1 AND source = $2 AND closed_at IS NULL
     AND (code, subject) NOT IN (SELECT * FROM unnest($4::text[], $5::text[]))"""
 _CLOSE_READ = f"{_OPEN} AND regexp_split_to_array(subject, '\\s+') && $6::text[]"
-_CLOSE_ABSENT = _OPEN
+_CLOSE_ABSENT = f"{_OPEN} AND ($6::text[] IS NULL OR code = ANY($6::text[]))"
 _COUNT = "SELECT count(*) FROM mirror.issue WHERE ledger_id = $1 AND source = $2 AND closed_at IS NULL"

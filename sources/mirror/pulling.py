@@ -71,7 +71,8 @@ async def _pull(
         logger.exception("a page could not be stored", source=settings.name)
         error = "what it stated could not be stored; the log says more."
     everything = getattr(connector, "lists_everything", False)
-    as_of = await store.end(connection, run, error, everything=everything)
+    restated = getattr(connector, "restated_problems", ())
+    as_of = await store.end(connection, run, error, everything=everything, restated=restated)
     logger.info(
         "source pulled",
         source=settings.name,

@@ -7,7 +7,7 @@ did not change are not rewritten. The caller holds the source's lock (`sources.m
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -86,12 +86,16 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
     run.mentioned |= batch.mentioned
 
 
-async def end(connection: Connection, run: Run, error: str | None, *, everything: bool) -> datetime | None:
-    """Ends a run. error None: it came to its end; `everything`: what it did not mention is gone, too. Answers with the
-    moment that the copy now reflects, None when there never was a whole one."""
+async def end(
+    connection: Connection, run: Run, error: str | None, *, everything: bool, restated: Sequence[str] = ()
+) -> datetime | None:
+    """Ends a run. error None: it came to its end; `everything`: what it did not mention is gone, too; `restated`: codes of
+    problems of which every run names all that there are. Answers with the moment that the copy now reflects, None when
+    there never was a whole one."""
     async with _transaction(connection) as now:
-        if error is None and (everything or run.cursor is None):
-            await issues.close_absent(connection, run.home_id, run.source, run.problems, now)
+        if error is None and (everything or run.cursor is None or restated):
+            codes = None if everything or run.cursor is None else restated
+            await issues.close_absent(connection, run.home_id, run.source, run.problems, now, codes)
         if error is None and everything:
             run.deleted += await deletions.compare(
                 connection, run.source, run.settings.gives, run.mentioned, run.started_at, now
