@@ -1,0 +1,78 @@
+"""`ledgergraph demo`: the sample company, its source systems and the gateway in one command."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import sys
+from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from gateway.authentication import SCOPES, issue_token
+from gateway.cli.common import examples, faults, run
+from gateway.composition import Books, books, gateway_over
+from gateway.config import JwtSettings, ServerSettings, Settings
+from gateway.demo.commands import commands_to_paste
+from gateway.demo.seeding import STATE_FILE, DemoState, load_state, seed
+from gateway.demo.systems import BANK_FOLDER, source_systems
+from gateway.logs import configure
+from gateway.serving import bound_socket, raise_open_files, serve_gateway
+from gateway.tokens import SECRET_FILE, signing_secret
+from sources.database.removal import remove_database
+
+_TTL = 86_400
+
+
+@click.command("demo", epilog=examples("ledgergraph demo", "ledgergraph demo --fresh --port 8080"))
+@click.option(
+    "--data-dir",
+    default=Path(".demo"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the sample company is kept.",
+)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="0: any free port.")
+@click.option("--fresh", is_flag=True, help="Begin anew: remove the books of an earlier demo.")
+def command(data_dir: Path, port: int, fresh: bool) -> None:
+    """Serve the sample company Acme on this machine.
+
+    Two ledgers with a year of books, and local servers that stand for Stripe, Xero and a bank. The first start takes some
+    seconds; later ones keep the data. Ctrl-C stops everything.
+    """
+    configure("warning")
+    with faults():
+        listening = bound_socket("127.0.0.1", port)
+    raise_open_files()
+    settings = Settings(data_dir=data_dir, server=ServerSettings(port=port), jwt=JwtSettings())
+    run(lambda: _demo(settings, listening, fresh))
+
+
+async def _demo(settings: Settings, listening: socket.socket, fresh: bool) -> None:
+    today = datetime.now(UTC).date()
+    if fresh:
+        await remove_database(settings.data_dir, also=(SECRET_FILE, STATE_FILE, BANK_FOLDER))
+    click.echo(f"starting PostgreSQL in {settings.data_dir}", err=True)
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(books(settings))
+        state = await _provide_books(opened, settings.data_dir, today)
+        systems = await stack.enter_async_context(source_systems(settings.data_dir, state.seed, state.through))
+        settings = dataclasses.replace(settings, sources=systems)
+        found = await stack.enter_async_context(gateway_over(settings, opened))
+        token = issue_token(signing_secret(settings), subject="demo", scopes=sorted(SCOPES), ledgers=None, ttl=_TTL)
+        await serve_gateway(found, listening, lambda address: click.echo(commands_to_paste(address, token, today)))
+    click.echo("stopped", err=True)
+
+
+async def _provide_books(opened: Books, data_dir: Path, today: date) -> DemoState:
+    if load_state(data_dir, today).seeded:
+        return await seed(opened, data_dir, today, lambda done, total: None)
+    with click.progressbar(length=1, label="posting a year of books", file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        return await seed(opened, data_dir, today, progress)
