@@ -39,6 +39,7 @@ from sources.connectors.mt940 import parse_mt940
 from sources.connectors.mt940_text import decode, is_mt940
 from sources.connectors.statement import UnreadableFile
 from sources.connectors.statement_folder import (
+    UNREADABLE_FILE,
     Listing,
     StatementFile,
     UnreadableFolder,
@@ -105,6 +106,8 @@ class BankStatementsConnector:
 
     backfill_in_background = False
     lists_everything = False
+    restated_problems = (UNREADABLE_FILE,)
+    """Codes of problems of which every pull names all that there are: one that is not named again is solved."""
 
     def __init__(
         self, *, name: str, path: str | Path, settle_seconds: float = 5.0, clock: Callable[[], float] = time.time

@@ -16,6 +16,9 @@ MAX_FILE_BYTES = 50_000_000
 MAX_FILES = 50_000
 """A folder with more files is refused: the cursor names every one."""
 
+UNREADABLE_FILE = "UNREADABLE_FILE"
+"""The code of the problem of a file, or of a subfolder, that cannot be read."""
+
 _UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
 _FINISHED_FOLDERS = frozenset({"done", "archive", "processed", "quarantine", "rejected", "failed", "error"})
 _SYSTEM_FILES = frozenset({"desktop.ini", "thumbs.db"})
@@ -87,7 +90,7 @@ def shown(name: str) -> str:
 
 def unreadable(subject: str, reason: str) -> Problem:
     """The problem of a file that cannot be read."""
-    return Problem(subject=subject, code="UNREADABLE_FILE", message=f"{subject}: {reason}.")
+    return Problem(subject=subject, code=UNREADABLE_FILE, message=f"{subject}: {reason}.")
 
 
 def why(error: Exception) -> str:
