@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class AccountType(StrEnum):
@@ -44,6 +44,7 @@ class RejectionCode(StrEnum):
     DUPLICATE_CODE = "DUPLICATE_CODE"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     BATCH_REJECTED = "BATCH_REJECTED"
+    INVALID_PARENT = "INVALID_PARENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +133,40 @@ class Conflict:
 
 
 Outcome = Posted | Rejected | Conflict
+
+
+class Unset(Enum):
+    """The one value `UNSET`: a field that a change leaves as it is, where None would mean something."""
+
+    UNSET = "UNSET"
+
+
+UNSET = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDraft:
+    """An account as stated, not yet checked. `normal_side` None: by its type; `currency` None: any;
+    `parent` is a code, of an account that exists or of the same input."""
+
+    code: str
+    name: str
+    type: AccountType
+    normal_side: Side | None = None
+    currency: str | None = None
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsSaved:
+    """The codes are the input's, in its order."""
+
+    ledger: LedgerRef
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRejected:
+    """A change to a ledger or its chart was refused; nothing was changed."""
+
+    reasons: tuple[Reason, ...]

@@ -1,0 +1,104 @@
+"""The canonical form, version 1: the bytes that a posted entry's hashes cover. `docs/canonical-form.md` is its specification.
+
+Nothing in it depends on session settings, on time zones, or on how a caller wrote a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+VERSION: Final = 1
+"""Stored with every entry as `canonical_version`."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class CanonicalLine:
+    """A line with everything resolved. Amounts are minor units, debit positive; `functional_amount` always has a value."""
+
+    account: str
+    currency: str
+    amount: int
+    functional_amount: int
+    description: str | None = None
+    tax_code: str | None = None
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+
+def entry_body(
+    *,
+    effective_date: date,
+    description: str,
+    lines: Sequence[CanonicalLine],
+    document_date: date | None = None,
+    journal: str | None = None,
+    reference: str | None = None,
+) -> bytes:
+    """The canonical body of an entry. Raises ValueError when a text is not valid Unicode (a lone surrogate)."""
+    body: dict[str, Any] = {
+        "version": VERSION,
+        "effective_date": effective_date,
+        "description": description,
+        "lines": [_line(line) for line in lines],
+    }
+    _add_present(body, document_date=document_date, journal=journal, reference=reference)
+    return _encode(body)
+
+
+def reversal_body(*, reverses: int, effective_date: date, description: str) -> bytes:
+    """The canonical body of a reversal, whose lines follow from entry `reverses`. Raises ValueError as `entry_body`."""
+    return _encode(
+        {"version": VERSION, "reverses": reverses, "effective_date": effective_date, "description": description}
+    )
+
+
+def body_hash(body: bytes) -> bytes:
+    """SHA-256 of a canonical body: what tells a replay from a conflict."""
+    return hashlib.sha256(body).digest()
+
+
+def genesis_hash(ledger_code: str) -> bytes:
+    """The link before a ledger's first entry."""
+    return hashlib.sha256(b"ledgergraph genesis 1 " + ledger_code.encode()).digest()
+
+
+def entry_hash(
+    previous: bytes, body: bytes, *, sequence: int, posted_at: datetime, posted_by: str, origin: str, key: str
+) -> bytes:
+    """The link of one entry: over the previous link, the body's hash, and what posting added. The database computes the
+    same in `ledger.post_entries`; this is for verifying it."""
+    micros = (posted_at - _EPOCH) // _MICROSECOND
+    numbers = sequence.to_bytes(8, "big") + micros.to_bytes(8, "big", signed=True)
+    texts = b"".join(len(text).to_bytes(4, "big") + text for text in map(str.encode, (posted_by, origin, key)))
+    return hashlib.sha256(previous + body_hash(body) + numbers + texts).digest()
+
+
+def _line(line: CanonicalLine) -> dict[str, Any]:
+    stated: dict[str, Any] = {
+        "account": line.account,
+        "currency": line.currency,
+        "amount": line.amount,
+        "functional_amount": line.functional_amount,
+    }
+    _add_present(stated, description=line.description, tax_code=line.tax_code, dimensions=line.dimensions or None)
+    return stated
+
+
+def _add_present(target: dict[str, Any], **values: Any) -> None:
+    target.update((name, value) for name, value in values.items() if value is not None)
+
+
+def _encode(body: dict[str, Any]) -> bytes:
+    """RFC 8785: keys sorted, no blanks, shortest escapes, UTF-8. (Our keys are ASCII, our numbers integers below 2^53.)"""
+    try:
+        return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    except TypeError as refused:
+        raise ValueError("a text is not valid Unicode") from refused
