@@ -113,7 +113,10 @@ class Database:
             await connection.execute(
                 f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ledgergraph.ledgers = '{setting}'"
             )
-            yield connection
+            try:
+                yield connection
+            finally:
+                await _end_transaction(connection)
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[Connection]:
@@ -148,7 +151,7 @@ async def _text_codecs(connection: asyncpg.Connection[Any]) -> None:
         await connection.set_type_codec(name, schema="pg_catalog", format="text", encoder=str, decoder=str)
 
 
-async def _end_transaction(connection: asyncpg.Connection[Any]) -> None:
+async def _end_transaction(connection: Connection) -> None:
     """Nothing outlives a transaction here, so the pool need not spend a round trip on RESET ALL."""
-    if connection.is_in_transaction():
+    if not connection.is_closed() and connection.is_in_transaction():
         await connection.execute("ROLLBACK")
