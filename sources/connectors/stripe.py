@@ -37,6 +37,9 @@ OVERLAP_SECONDS = 300
 RELIST_AFTER_SECONDS = 25 * 86_400
 """Stripe keeps events for 30 days."""
 
+FORBIDDEN = "FORBIDDEN"
+"""Code of the problem that the key lacks a permission."""
+
 _INVOICE_EVENTS = (
     "created updated deleted finalized paid payment_failed payment_succeeded sent voided marked_uncollectible"
 )
@@ -65,6 +68,8 @@ class StripeConnector:
 
     kind = "stripe"
     backfill_in_background = True
+    restated_problems = (FORBIDDEN,)
+    """Codes of problems that every pull names again while they last."""
 
     def __init__(
         self, *, name: str, api_key: str, base_url: str = "https://api.stripe.com", http: HttpOptions | None = None
@@ -79,9 +84,11 @@ class StripeConnector:
         api = StripeApi(self._http, self._subject)
         state = StripeCursor.decode(cursor)
         resumed = state.listing is not None
-        if not resumed and (state.since is None or time.time() - state.since > RELIST_AFTER_SECONDS):
+        whole = not resumed and (state.since is None or time.time() - state.since > RELIST_AFTER_SECONDS)
+        if whole:
             state = state.relisting()
-        listed = state.listing is not None
+        elif state.owed and not resumed:
+            state = replace(state, listing=Listing(collection="credit_notes"), owed=False)
         while state.listing is not None:
             state, page = await self._list_step(api, state)
             yield page
@@ -90,7 +97,7 @@ class StripeConnector:
             async for page in self._change_pages(api, state, changes):
                 yield page
             return
-        if resumed or not listed:
+        if not whole:
             state = state.relisting()
             while state.listing is not None:
                 state, page = await self._list_step(api, state)
@@ -119,6 +126,7 @@ class StripeConnector:
             if listing.collection != "credit_notes" or refused.status not in (403, 404):
                 raise
             problems = _unreadable_credit_notes(refused)
+            state = replace(state, owed=bool(problems))
             found = ListPage([], None, state.since or int(time.time()))
         batch = await api.read(listing.collection, found.records)
         listing = replace(listing, after=found.after, drafts=listing.drafts | frozenset(batch.drafts()))
@@ -185,6 +193,8 @@ class StripeConnector:
                 read |= {text(record, "id") or "" for record in found.records if isinstance(record, dict)}
                 after, started = found.after, True
         gone = set(changes.deleted)
+        if state.owed:
+            changes.changed.pop("credit_notes", None)
         for collection, ids in _chunks(changes.changed, read):
             records = await api.retrieve_all(collection, ids)
             batch = await api.read(collection, [record for record in records.values() if record is not None])
@@ -231,5 +241,5 @@ def _unreadable_credit_notes(refused: SourceRefused) -> list[Problem]:
     """A key without the permission is a problem to solve; a server that knows no credit notes (404) has none."""
     if refused.status == 404:
         return []
-    message = "Stripe's credit notes were not read: allow the key to read credit notes."
-    return [Problem(subject="credit notes", code="FORBIDDEN", message=message)]
+    message = "Stripe's credit notes were not read: allow the key to read credit notes and customers."
+    return [Problem(subject="credit notes", code=FORBIDDEN, message=message)]

@@ -30,16 +30,18 @@ class Listing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeCursor:
     """`since`: Stripe's time (seconds) from which changes are still to be read; None: nothing was ever read.
-    `drafts`: drafts known after the last whole listing and since. `seen`: events after `since` that were handled."""
+    `drafts`: drafts known after the last whole listing and since. `seen`: events after `since` that were handled.
+    `owed`: credit notes could not be listed, for want of a permission; the next pull asks for them again."""
 
     since: int | None = None
     listing: Listing | None = None
     drafts: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
+    owed: bool = False
 
     def relisting(self) -> StripeCursor:
         """Everything is to be read again; `since` is set by the first answer."""
-        return replace(self, since=None, listing=Listing(collection=COLLECTIONS[0]), seen=frozenset())
+        return replace(self, since=None, listing=Listing(collection=COLLECTIONS[0]), seen=frozenset(), owed=False)
 
     def with_draft_states(self, drafts: Iterable[str], others: Iterable[str]) -> StripeCursor:
         """After `drafts` were met as drafts and `others` in another state or not at all."""
@@ -47,7 +49,7 @@ class StripeCursor:
 
     def encode(self) -> str:
         state: dict[str, Any] = {"version": _VERSION, "since": self.since, "drafts": sorted(self.drafts)}
-        state["seen"] = sorted(_bounded(self.seen, MAX_SEEN))
+        state |= {"seen": sorted(_bounded(self.seen, MAX_SEEN)), "owed": self.owed}
         if self.listing is not None:
             state["listing"] = {
                 "collection": self.listing.collection,
@@ -70,6 +72,7 @@ class StripeCursor:
                 since=state["since"],
                 drafts=frozenset(state["drafts"]),
                 seen=frozenset(state["seen"]),
+                owed=state["owed"],
                 listing=listing and Listing(**{**listing, "drafts": frozenset(listing["drafts"])}),
             )
         except (ValueError, KeyError, TypeError):

@@ -290,13 +290,26 @@ async def test_records_that_are_no_objects_are_problems(stripe: StripeConnector,
 
 
 async def test_a_key_that_may_not_read_credit_notes_is_a_problem(stripe: StripeConnector, account: Account) -> None:
-    """Invoices are read, and the missing permission is told; a server without credit notes just has none."""
+    """Invoices are read and each pull tells the missing permission; once it is there, all credit notes are read."""
     account.intercept = refuse("/v1/credit_notes", 403)
-    pages = await pull(stripe)
-    assert problems(pages) == [("credit notes", "FORBIDDEN")]
-    assert documents(pages).keys() == account.company.invoices.keys()
+    first = await pull(stripe)
+    assert problems(first) == [("credit notes", "FORBIDDEN")]
+    assert documents(first).keys() == account.company.invoices.keys()
+    account.company.add_credit_note(account.first("paid"), int(time.time()))
+    second = await pull(stripe, first[-1].cursor)
+    assert problems(second) == [("credit notes", "FORBIDDEN")]
+    account.intercept = None
+    third = await pull(stripe, second[-1].cursor)
+    assert problems(third) == []
+    assert documents(third).keys() == account.company.credit_notes.keys()
+
+
+async def test_a_server_without_credit_notes_has_none(stripe: StripeConnector, account: Account) -> None:
+    """404 for the list is no missing permission."""
     account.intercept = refuse("/v1/credit_notes", 404)
-    assert problems(await pull(stripe)) == []
+    pages = await pull(stripe)
+    assert problems(pages) == []
+    assert documents(pages).keys() == account.company.invoices.keys()
 
 
 async def test_a_rate_limit_in_between_is_waited_out(stripe: StripeConnector, account: Account) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.connectors.stripe_objects import parse_credit_note, parse_invoice
@@ -128,6 +128,7 @@ def test_any_object_is_read_or_refused(fixtures: Json) -> None:
                 json.dumps(parse(record).raw)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_damaged_invoice_is_read_or_refused(data: st.DataObject) -> None:
     """Whatever stands in a field, the invoice keeps its identities and can be stored, or is refused with a reason."""
