@@ -14,7 +14,7 @@ class Limits:
     tokens: int = 2_000
     depth: int = 16
     aliases: int = 100
-    selections_per_name: int = 20
+    selections_per_name: int = 100
     page_size: int = 1_000
     cost: int = 2_000_000
     operations_per_socket: int = 100

@@ -32,6 +32,7 @@ _MEANINGS = {
     "ALREADY_REVERSED": "The entry has a reversal.",
     "INVALID_REVERSAL": "A reversal is never dated before the original.",
     "DUPLICATE_CODE": "The code exists with another content, or twice in the input.",
+    "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",
     "LIMIT_EXCEEDED": "More items than one request takes.",
     "BATCH_REJECTED": "Another entry of the atomic batch was refused.",
     "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",

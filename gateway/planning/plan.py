@@ -283,10 +283,14 @@ def _typed(definition: GraphQLField, plan: FieldPlan) -> FieldPlan:
 def _expression(plan: FieldPlan) -> str:
     source = plan.source
     assert isinstance(source, Leaf)
-    values = [f"r[{position}]" for position in plan.positions]
     text = source.write.replace("function(", f"{_function_name(source)}(") if source.function else source.write
-    text = re.sub(r"\{(\d+)\}", lambda mark: values[int(mark[1])], text)
-    return f"('null' if {values[0]} is None else {text})" if plan.nullable and values else text
+    text = substituted(text, plan.positions)
+    return f"('null' if r[{plan.positions[0]}] is None else {text})" if plan.nullable and plan.positions else text
+
+
+def substituted(write: str, positions: Sequence[int]) -> str:
+    """A leaf's expression with the row's values in the places of {0}, {1} …"""
+    return re.sub(r"\{(\d+)\}", lambda mark: f"r[{positions[int(mark[1])]}]", write)
 
 
 def _function_name(source: Leaf) -> str:

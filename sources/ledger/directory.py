@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sources.ledger.model import LedgerRef
+from sources.money import EXPONENTS
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -29,11 +30,17 @@ class Directory:
         self._database = database
         self._by_code: dict[str, LedgerRef] = {}
         self._codes: dict[int, str] = {}
+        self._exponents: dict[int, int] = {}
 
     @property
     def codes(self) -> Mapping[int, str]:
         """Codes by ledger_id, of the ledgers that were asked for so far."""
         return MappingProxyType(self._codes)
+
+    @property
+    def exponents(self) -> Mapping[int, int]:
+        """Decimals of the functional currency by ledger_id, of the ledgers that were asked for so far."""
+        return MappingProxyType(self._exponents)
 
     async def resolve(self, codes: Iterable[str]) -> dict[str, LedgerRef]:
         """The ledgers of these codes; codes without a ledger are left out. Raises DatabaseUnavailable."""
@@ -53,6 +60,7 @@ class Directory:
         found = [LedgerRef(row["ledger_id"], row["code"], row["functional_currency"]) for row in rows]
         self._by_code.update((ref.code, ref) for ref in found)
         self._codes.update((ref.ledger_id, ref.code) for ref in found)
+        self._exponents.update((ref.ledger_id, EXPONENTS[ref.functional_currency]) for ref in found)
         return found
 
 

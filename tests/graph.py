@@ -1,0 +1,127 @@
+"""A whole graph in the test's process: engine, poster, feed and reference over one fresh database."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.engine import Engine
+from gateway.limits import Limits
+from gateway.reference import Reference
+from gateway.requests import GraphQLRequest, RequestRefused
+from gateway.schema import build, core
+from resolvers.context import Services
+from sources.caller import Caller
+from sources.database.pool import Database
+from sources.ledger.directory import Directory
+from sources.ledger.feed import Feed
+from sources.ledger.posting import Poster
+from sources.mirror.refresh import Refresher
+
+SCOPES = frozenset(
+    "ledger:read ledger:post ledger:admin invoices:read payroll:read payroll:personal cash:read sources:read".split()
+)
+CHART = (
+    ("1000", "Bank", "ASSET"),
+    ("1100", "Receivables", "ASSET"),
+    ("2000", "Payables", "LIABILITY"),
+    ("3000", "Capital", "EQUITY"),
+    ("4000", "Sales", "REVENUE"),
+    ("5000", "Rent", "EXPENSE"),
+)
+
+
+def caller(*scopes: str, ledgers: Sequence[str] | None = None) -> Caller:
+    """A caller with these scopes (none given: all) and ledgers (None: every one)."""
+    claimed = None if ledgers is None else frozenset(ledgers)
+    return Caller("tester", frozenset(scopes) or SCOPES, claimed, time.time() + 3600)
+
+
+@dataclass
+class Graph:
+    engine: Engine
+    services: Services
+    reference: Reference
+    feed: Feed
+    anyone: Caller = field(default_factory=caller)
+
+    async def run(
+        self, query: str, variables: Mapping[str, Any] | None = None, by: Caller | None = None, name: str | None = None
+    ) -> dict[str, Any]:
+        """The whole answer; a refused request is {"errors": […], "refused": status}."""
+        try:
+            operation = self.engine.prepare(GraphQLRequest(query, name, variables or {}, "test"), by or self.anyone)
+        except RequestRefused as refused:
+            return {"errors": refused.errors, "refused": refused.http_status}
+        return json.loads(await self.engine.run(operation))  # type: ignore[no-any-return]
+
+    async def data(self, query: str, variables: Mapping[str, Any] | None = None, by: Caller | None = None) -> Any:
+        """The data of an answer that has no errors."""
+        answer = await self.run(query, variables, by)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def stream(
+        self, query: str, variables: Mapping[str, Any] | None = None, by: Caller | None = None
+    ) -> AsyncIterator[bytes]:
+        operation = self.engine.prepare(GraphQLRequest(query, None, variables or {}, "test"), by or self.anyone)
+        return self.engine.stream(operation)
+
+    async def found(self, code: str = "us", currency: str = "USD") -> None:
+        """A ledger with a small chart."""
+        accounts = [{"code": code_, "name": name, "type": kind} for code_, name, kind in CHART]
+        answer = await self.data(
+            """mutation ($ledger: CreateLedgerInput!, $chart: CreateAccountsInput!) {
+                 createLedger(input: $ledger) { __typename }
+                 createAccounts(input: $chart) { __typename ... on ChangeRejected { reasons { code message path } } }
+               }""",
+            {
+                "ledger": {"code": code, "name": code.upper(), "functionalCurrency": currency},
+                "chart": {"ledger": code, "accounts": accounts},
+            },
+        )
+        assert answer["createLedger"]["__typename"] == "LedgerSaved"
+        assert answer["createAccounts"]["__typename"] == "AccountsSaved", answer
+
+    async def post(self, *entries: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What became of each entry."""
+        answer = await self.data(
+            """mutation ($entries: [PostEntryInput!]!) { postEntries(input: {entries: $entries}) { results {
+                 __typename ... on EntryPosted { replayed entry { sequence } }
+                 ... on EntryRejected { reasons { code message path } } ... on IdempotencyConflict { sequence } } } }""",
+            {"entries": list(entries)},
+        )
+        return answer["postEntries"]["results"]  # type: ignore[no-any-return]
+
+
+def entry(key: str, amount: str = "10.00", **changes: Any) -> dict[str, Any]:
+    """A sale in cash, unless said otherwise."""
+    return {
+        "ledger": "us",
+        "idempotencyKey": key,
+        "effectiveDate": "2026-03-15",
+        "description": f"Sale {key}",
+        "lines": [{"account": "1000", "debit": amount}, {"account": "4000", "credit": amount}],
+    } | changes
+
+
+@contextlib.asynccontextmanager
+async def open_graph(database_url: str, limits: Limits | None = None, **options: Any) -> AsyncIterator[Graph]:
+    limits = limits or Limits()
+    async with Database(database_url, readers=4, writers=2) as database, Feed(database) as feed:
+        directory = Directory(database)
+        poster = Poster(database, queue_limit=limits.posting_queue, on_posted=lambda _: feed.wake())
+        refresher = Refresher(database, options.get("sources", ()), deadline=limits.source_deadline_seconds)
+        await refresher.start()
+        services = Services(database, directory, poster, refresher, page_size=limits.page_size)
+        try:
+            yield Graph(
+                Engine(core(build()), services, feed, limits), services, Reference(core(build()), services), feed
+            )
+        finally:
+            await refresher.close()
+            await poster.close()
