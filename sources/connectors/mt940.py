@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import takewhile
 
 from sources.connectors.mt940_entry import Entry, amount_text, full_year, read_entry
 from sources.connectors.mt940_text import Field, Message, decode, split_messages
@@ -99,12 +100,12 @@ class _Page:
 
     @property
     def _id(self) -> str:
-        """Number and balances identify a statement; where a bank numbers none (0) or gives no balances, its text does."""
-        numbered = bool(self.number.strip("0/")) and self.opening and self.closing
-        text = None if numbered else self.text
+        """Number and opening balance identify a statement; where a bank numbers none (0) or gives no balance, its text up
+        to the closing balance does. A file that was caught while its last line was written states the same statement."""
+        text = None if self.number.strip("0/") and self.opening else self.text
         account = bank_account(self.account, self.currency).external_id
         kind = "mt942" if self.provisional else "mt940"
-        return f"{kind}:{digest(account, self.currency, self.number, self.sequence, self.opening, self.closing, text)}"
+        return f"{kind}:{digest(account, self.currency, self.number, self.sequence, self.opening, text)}"
 
     def _own(self, balance: Balance | None) -> int | None:
         return balance.amount if balance and balance.currency == self.currency else None
@@ -172,7 +173,7 @@ def _read_message(message: Message) -> _Page:
         reported_on=_reported_on(message),
         counts_only=not entries and message.first("90C", "90D") is not None,
         entries=entries,
-        text="".join("".join(f"{found.tag}:{found.value}".split()) for found in message.fields if found.tag != "20"),
+        text=_text(message),
     )
 
 
@@ -254,6 +255,12 @@ def _currency(message: Message, balances: list[Balance], of_account: str | None)
             exponent_of(match[1], found.where)
             return match[1]
     return of_account
+
+
+def _text(message: Message) -> str:
+    """The fields before the closing balance, without blanks and the message's own reference, which a copy may not share."""
+    parts = takewhile(lambda found: found.tag not in _CLOSING, message.fields)
+    return "".join("".join(f"{found.tag}:{found.value}".split()) for found in parts if found.tag != "20")
 
 
 def _reported_on(message: Message) -> date | None:
