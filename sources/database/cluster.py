@@ -1,15 +1,14 @@
-"""The server's files and processes in one data directory: what is where, initdb, launching, stopping.
+"""The embedded server's files in one data directory: what is where, initdb, settings, launching.
 
-    DATA_DIR/
-      users.lock        held shared by every process that uses the server
-      start.lock        held while one of them starts, checks or stops it
-      server.lock       held by the server's own processes, from the first to the last of them
-      postgresql.conf   written at every start
-      cluster/          PostgreSQL's data directory
-      socket/           the socket, unless the path is too long for one (then `socket.path` names the directory)
-      log/              the server's log, one file for each day of the week
-
-Everything here blocks for a moment; callers use it off the event loop, and hold `start.lock`.
+DATA_DIR/
+  users.lock        held shared by every process that uses the server
+  start.lock        held while one of them starts, checks or stops it
+  server.lock       held by the server's own processes, from the first to the last of them
+  postgresql.conf   written at every start
+  startup.log       what the server said before it had its log
+  cluster/          PostgreSQL's data directory
+  socket/           the socket, unless it cannot be there (then `socket.path` names the directory)
+  log/              the server's log, one file for each day of the week
 """
 
 from __future__ import annotations
@@ -17,28 +16,26 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from sources.database.binaries import ENVIRONMENT, MAJOR_VERSION, Account, find_programs, server_account
-from sources.database.locks import FileLock
-from sources.database.sockets import socket_directory
+from sources.database.files import fresh_file, last_lines, replace_file, sync_directory
+from sources.database.processes import ServerProcesses
+from sources.database.sockets import PORT, drop_socket_directory, make_socket_directory
 from sources.errors import ConfigurationError, DatabaseUnavailable
 
 SUPERUSER = "postgres"
-PORT = 5432
 
 DEFAULT_SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
-    "unix_socket_permissions": "0700",
     "port": str(PORT),
+    "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "256MB",
     "fsync": "on",
@@ -64,115 +61,89 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
 
 _LOG_BYTES = 16 * 1024 * 1024
 _LOG_SECONDS = 6 * 24 * 3600
-_STOP_SECONDS = 60.0
-_ORPHAN_SECONDS = 1.0
-_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """Who runs the server and with what: its account, the programs, the data directory as the account sees it, and
+    the descriptors that each of its processes inherits."""
+
+    account: Account
+    programs: Path
+    place: str
+    descriptors: tuple[int, ...]
 
 
 class Cluster:
-    """One data directory's server. `data_dir` is absolute, without symbolic links."""
+    """The files of one data directory. `data_dir` is absolute, without symbolic links. Everything here blocks."""
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str]) -> None:
         self.data_dir = data_dir
         self.users_lock = data_dir / "users.lock"
         self.start_lock = data_dir / "start.lock"
         self.settings = {**DEFAULT_SETTINGS, **settings}
-        self._server_lock = data_dir / "server.lock"
         self._cluster = data_dir / "cluster"
         self._unfinished = data_dir / "cluster.unfinished"
         self._log = data_dir / "log"
-        self._first_words = data_dir / "startup.log"
+        self._startup_log = data_dir / "startup.log"
+        self.processes = ServerProcesses(self._cluster, data_dir / "server.lock")
 
     def prepare(self) -> None:
         """Make the data directory if it is absent. Raises ConfigurationError when it cannot be used."""
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            foreign = (self.data_dir / "PG_VERSION").exists()
         except OSError as error:
             raise ConfigurationError(
-                f"the data directory {self.data_dir} cannot be made ({error.strerror}): "
+                f"the data directory {self.data_dir} cannot be used ({error.strerror}): "
                 "choose another one (LEDGERGRAPH_DATA_DIR)"
             ) from error
-        if (self.data_dir / "PG_VERSION").exists():
+        if foreign:
             raise ConfigurationError(
                 f"{self.data_dir} is the data directory of another PostgreSQL server: choose another one "
                 "(LEDGERGRAPH_DATA_DIR), or set LEDGERGRAPH_DATABASE_URL to use that server"
             )
 
-    def socket_dir(self) -> Path:
-        """The directory of the socket. The same for all processes that share the data directory, once one started."""
-        return socket_directory(self.data_dir)
-
-    def postmaster(self) -> psutil.Process | None:
-        """The server's first process, if it lives. A pid in `postmaster.pid` that something else has got is not it."""
-        try:
-            process = psutil.Process(int((self._cluster / "postmaster.pid").read_text().split("\n", 1)[0]))
-        except (OSError, ValueError, psutil.Error):
-            return None
-        return process if self._serves(process) else None
-
     def launch_if_dead(self) -> subprocess.Popen[bytes] | None:
-        """Start the server unless a process of one is still there; first make the cluster if there is none.
+        """Start the server, first making the cluster if there is none; None while a process of a server is there.
 
-        Returns as soon as the process runs, long before it answers. Raises ConfigurationError when this data
-        directory or installation cannot serve.
+        Returns as soon as the process runs, long before it answers. For the holder of `start.lock`. Raises
+        ConfigurationError when this data directory or installation cannot serve, DatabaseUnavailable when the
+        system refuses something (a full disk).
         """
-        lock = FileLock.attempt(self._server_lock)
+        lock = self.processes.lock_if_gone()
         if lock is None:
             return None
         try:
             account = server_account(self._cluster)
             programs = find_programs(account)
             with self._visible_to(account) as (place, descriptors):
-                self._check_or_initialise(account, programs, place, (*descriptors, lock.descriptor))
-                self._remove_leftovers()
-                sockets = socket_directory(self.data_dir, account)
-                self._write_settings(place, sockets)
-                return self._launch(account, programs, place, (*descriptors, lock.descriptor))
+                return self._start(_Host(account, programs, place, (*descriptors, lock.descriptor)))
+        except OSError as error:
+            raise DatabaseUnavailable(f"the database in {self.data_dir} could not be started: {error}") from error
         finally:
             lock.close()
 
     def stop(self) -> None:
-        """Stop the server and wait until its last process is gone: fast at first, and harder when that takes long."""
-        for how in (signal.SIGINT, signal.SIGQUIT):
-            postmaster = self.postmaster()
-            if postmaster is None:
-                break
-            postmaster.send_signal(how)
-            if self._wait_until_gone(_STOP_SECONDS):
-                return
-        self.remove_orphans()
-
-    def remove_orphans(self) -> None:
-        """End what a killed server left behind: its children go by themselves unless they are busy."""
-        for how in (signal.SIGQUIT, signal.SIGKILL):
-            if self._wait_until_gone(_ORPHAN_SECONDS) or self.postmaster() is not None:
-                return
-            for process in filter(self._serves, psutil.process_iter()):
-                with contextlib.suppress(psutil.Error):
-                    process.send_signal(how)
-        if not self._wait_until_gone(_ORPHAN_SECONDS):
-            raise DatabaseUnavailable(f"processes of a server in {self.data_dir} do not end; see {self._log}")
+        """Stop the server, and wait until it is gone. For the holder of `start.lock`."""
+        self.processes.stop()
+        drop_socket_directory(self.data_dir)
 
     def last_words(self) -> str:
         """The end of what the server logged, to explain why it does not start."""
         logs = sorted(self._log.glob("*.log"), key=lambda path: path.stat().st_mtime)
-        lines = [line for path in (self._first_words, *logs[-1:]) for line in _tail(path)]
-        return "; ".join(lines[-6:]) or "it said nothing"
+        lines = [line for path in (self._startup_log, *logs[-1:]) for line in last_lines(path, 4)]
+        return "; ".join(lines) or "it said nothing"
 
-    def _serves(self, process: psutil.Process) -> bool:
-        try:
-            return process.name() == "postgres" and process.cwd() == str(self._cluster)
-        except psutil.Error:
-            return False
-
-    def _wait_until_gone(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while (lock := FileLock.attempt(self._server_lock)) is None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        lock.close()
-        return True
+    def _start(self, host: _Host) -> subprocess.Popen[bytes]:
+        if not self._cluster.exists() or not any(self._cluster.iterdir()):
+            self._initialise(host)
+        self._check_version()
+        self._claim(host.account)
+        self._remove_leftovers()
+        sockets = make_socket_directory(self.data_dir, host.account)
+        self._write_settings(host.place, sockets)
+        return self._launch(host)
 
     @contextlib.contextmanager
     def _visible_to(self, account: Account) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -181,8 +152,10 @@ class Cluster:
         Where root's data directory is below a directory that the account may not enter (/root, say), the server
         reaches it through an open descriptor: no permission outside of the data directory changes.
         """
-        if account.switch:
-            self.data_dir.chmod(self.data_dir.stat().st_mode & 0o7777 | 0o011)
+        if account.enters(self.data_dir):
+            yield str(self.data_dir), ()
+            return
+        self.data_dir.chmod(self.data_dir.stat().st_mode & 0o7777 | 0o011)
         if account.enters(self.data_dir):
             yield str(self.data_dir), ()
             return
@@ -197,9 +170,28 @@ class Cluster:
         finally:
             os.close(descriptor)
 
-    def _check_or_initialise(self, account: Account, programs: Path, place: str, descriptors: tuple[int, ...]) -> None:
-        if not self._cluster.exists():
-            self._initialise(account, programs, place, descriptors)
+    def _initialise(self, host: _Host) -> None:
+        """initdb beside the final place, then one rename: an interrupted one leaves nothing that looks whole."""
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+        self._unfinished.mkdir(mode=0o700)
+        host.account.own(self._unfinished)
+        options = ["--no-sync"] if self.settings["fsync"] == "off" else []
+        done = subprocess.run(  # noqa: S603 - the package's own program
+            [
+                str(host.programs / "initdb"), "-D", f"{host.place}/{self._unfinished.name}", "--username", SUPERUSER,
+                "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C",
+                "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions", *options,
+            ],
+            check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", env=ENVIRONMENT,
+            pass_fds=host.descriptors, start_new_session=True, **host.account.process_options(),
+        )  # fmt: skip
+        if done.returncode != 0:
+            said = " ".join(done.stderr.split())
+            raise ConfigurationError(f"the database in {self.data_dir} could not be made: {said}")
+        self._unfinished.rename(self._cluster)
+        sync_directory(self.data_dir)
+
+    def _check_version(self) -> None:
         try:
             version = (self._cluster / "PG_VERSION").read_text().strip()
         except OSError as error:
@@ -213,73 +205,52 @@ class Cluster:
                 "dump it with that version and restore it here, or choose another data directory"
             )
 
-    def _initialise(self, account: Account, programs: Path, place: str, descriptors: tuple[int, ...]) -> None:
-        """initdb beside the final place, then one rename: an interrupted one leaves nothing that looks whole."""
-        shutil.rmtree(self._unfinished, ignore_errors=True)
-        self._unfinished.mkdir(mode=0o700)
-        account.own(self._unfinished)
-        options = [] if self.settings["fsync"] == "on" else ["--no-sync"]
-        done = subprocess.run(  # noqa: S603 - the package's own program
-            [
-                str(programs / "initdb"), "-D", f"{place}/{self._unfinished.name}", "--username", SUPERUSER,
-                "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C",
-                "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions", *options,
-            ],
-            check=False, capture_output=True, text=True, cwd="/", env=ENVIRONMENT, pass_fds=descriptors,
-            start_new_session=True, **account.process_options(),
-        )  # fmt: skip
-        if done.returncode != 0:
-            said = " ".join(done.stderr.split())
-            raise ConfigurationError(f"the database in {self.data_dir} could not be made: {said}")
-        self._unfinished.rename(self._cluster)
-        _sync_directory(self.data_dir)
+    def _claim(self, account: Account) -> None:
+        """A cluster that root restored from a backup belongs to root; PostgreSQL insists on its account and 0700."""
+        if account.switch and self._cluster.stat().st_uid != account.uid:
+            for path in (self._cluster, *self._cluster.rglob("*")):
+                account.own(path)
+        self._cluster.chmod(0o700)
 
     def _remove_leftovers(self) -> None:
-        """With `server.lock` in hand no server of ours lives, so its pid files are stale, whoever has the pid now.
+        """With `server.lock` in hand no server of ours lives, so its pid file is stale, whoever has the pid now.
 
         PostgreSQL alone would refuse to start while any process of the same user has that pid.
         """
-        other = next(filter(self._serves, psutil.process_iter()), None)
-        if other is not None:
+        for process in self.processes.present():
             raise ConfigurationError(
-                f"a PostgreSQL that this program did not start (process {other.pid}) uses {self._cluster}: stop it"
+                f"a PostgreSQL that this program did not start (process {process.pid}) uses {self._cluster}: stop it"
             )
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            for path in self.socket_dir().iterdir():
-                path.unlink()
         oldest = time.time() - _LOG_SECONDS
         for path in self._log.glob("*.log"):
-            if path.stat().st_size > _LOG_BYTES or path.stat().st_mtime < oldest:
+            state = path.lstat()
+            if state.st_size > _LOG_BYTES or state.st_mtime < oldest:
                 path.unlink()
 
     def _write_settings(self, place: str, sockets: Path) -> None:
         seen = f"{place}/{sockets.name}" if sockets.parent == self.data_dir else str(sockets)
         settings = {
-            **self.settings,
             "unix_socket_directories": f'"{seen}"',
             "log_directory": f"{place}/{self._log.name}",
+            **self.settings,
         }
         lines = ["# Written by ledgergraph at every start: changes here are lost."]
         lines += [f"{name} = {_quoted(value)}" for name, value in sorted(settings.items())]
-        partial = self.data_dir / "postgresql.conf.new"
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        partial.chmod(0o644)
-        partial.replace(self.data_dir / "postgresql.conf")
+        replace_file(self.data_dir / "postgresql.conf", "\n".join(lines) + "\n")
 
-    def _launch(
-        self, account: Account, programs: Path, place: str, descriptors: tuple[int, ...]
-    ) -> subprocess.Popen[bytes]:
-        self._log.mkdir(mode=0o700, exist_ok=True)
-        account.own(self._log)
-        with self._first_words.open("wb") as first_words:
+    def _launch(self, host: _Host) -> subprocess.Popen[bytes]:
+        with contextlib.suppress(FileExistsError):
+            self._log.mkdir(mode=0o700)
+            host.account.own(self._log)
+        with fresh_file(self._startup_log) as startup_log:
             process = subprocess.Popen(  # noqa: S603 - the package's own program
                 [
-                    str(programs / "postgres"), "-D", f"{place}/{self._cluster.name}",
-                    "-c", f"config_file={place}/postgresql.conf",
+                    str(host.programs / "postgres"), "-D", f"{host.place}/{self._cluster.name}",
+                    "-c", f"config_file={host.place}/postgresql.conf",
                 ],
-                stdin=subprocess.DEVNULL, stdout=first_words, stderr=subprocess.STDOUT, cwd="/", env=ENVIRONMENT,
-                pass_fds=descriptors, start_new_session=True, **account.process_options(),
+                stdin=subprocess.DEVNULL, stdout=startup_log, stderr=subprocess.STDOUT, cwd="/", env=ENVIRONMENT,
+                pass_fds=host.descriptors, start_new_session=True, **host.account.process_options(),
             )  # fmt: skip
         # The server may outlive this process or end before it; either way someone has to take its exit status.
         threading.Thread(target=process.wait, name="postgres-exit", daemon=True).start()
@@ -291,20 +262,3 @@ def _quoted(value: str) -> str:
         raise ConfigurationError(f"a PostgreSQL setting's value has a line break: {value!r}")
     escaped = value.replace("\\", "\\\\").replace("'", "''")
     return f"'{escaped}'"
-
-
-def _tail(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            return [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        return []
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

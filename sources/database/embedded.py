@@ -16,15 +16,18 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from subprocess import Popen
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import asyncpg
 
-from sources.database.cluster import PORT, SUPERUSER, Cluster
+from sources.database.cluster import SUPERUSER, Cluster
 from sources.database.locks import FileLock
 from sources.database.metadata import APP_ROLE
+from sources.database.sockets import PORT, socket_directory
 from sources.errors import ConfigurationError, DatabaseUnavailable, LedgergraphError
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,13 @@ OWNER_ROLE = "ledgergraph_owner"
 """Owns the database and runs the migrations; may create databases, and is no superuser."""
 DATABASE = "ledgergraph"
 
+_NOT_READY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # starting, recovering or shutting down
+    asyncpg.TooManyConnectionsError,
+)
 _LAUNCHES = 3
 _CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
@@ -80,7 +90,7 @@ class EmbeddedPostgres:
         await asyncio.to_thread(self._cluster.prepare)
         starting = await FileLock.exclusive(self._cluster.start_lock, patience=self._patience)
         try:
-            self._membership = FileLock.attempt(self._cluster.users_lock, shared=True)
+            self._join()
             await self._bring_up()
         except BaseException:
             await _finished(self._leave())
@@ -99,12 +109,12 @@ class EmbeddedPostgres:
 
     def dsn(self, *, user: str = APP_ROLE, database: str = DATABASE) -> str:
         """A `postgresql://` URL of the server's socket for `user` and `database`; without a password: none is asked."""
-        host = quote(str(self._cluster.socket_dir()), safe="/")
+        host = quote(str(socket_directory(self.data_dir)), safe="/")
         return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?host={host}&port={PORT}"
 
     def postmaster_pid(self) -> int | None:
         """The process id of the running server, or None."""
-        process = self._cluster.postmaster()
+        process = self._cluster.processes.postmaster()
         return None if process is None else process.pid
 
     async def ensure_running(self) -> None:
@@ -114,9 +124,7 @@ class EmbeddedPostgres:
         """
         if self._membership is None:
             raise RuntimeError("ensure_running() is for inside `async with`")
-        connection = await self._connected()
-        if connection is not None:
-            await connection.close()
+        if await self._answers():
             return
         starting = await FileLock.exclusive(self._cluster.start_lock, patience=self._patience)
         try:
@@ -135,6 +143,11 @@ class EmbeddedPostgres:
             except (LedgergraphError, OSError, asyncpg.PostgresError):
                 logger.exception("the embedded database in %s does not restart", self.data_dir)
                 await asyncio.sleep(_WATCH_RETRY_SECONDS)
+
+    def _join(self) -> None:
+        self._membership = FileLock.attempt(self._cluster.users_lock, shared=True)
+        if self._membership is None:
+            raise DatabaseUnavailable(f"another program holds {self._cluster.users_lock}")
 
     async def _release(self) -> None:
         if self._watcher is not None:
@@ -162,46 +175,48 @@ class EmbeddedPostgres:
 
     async def _bring_up(self) -> None:
         """Start what is missing and wait until the server answers, through recovery. Within `start.lock`."""
-        deadline = time.monotonic() + self._patience
+        begun = reported = time.monotonic()
         launched: list[Popen[bytes]] = []
-        report = time.monotonic() + _PROGRESS_SECONDS
-        while (connection := await self._connected()) is None:
-            if time.monotonic() > deadline:
+        while not await self._answers():
+            now = time.monotonic()
+            if now - begun > self._patience:
                 raise DatabaseUnavailable(f"the embedded database in {self.data_dir} did not start in time")
-            if time.monotonic() > report:
+            if now - reported > _PROGRESS_SECONDS:
                 logger.info("waiting for the embedded database in %s to start or recover", self.data_dir)
-                report = time.monotonic() + _PROGRESS_SECONDS
+                reported = now
             if not await self._coming_up(launched):
                 await self._relaunch(launched)
             await asyncio.sleep(_POLL_SECONDS)
-        try:
-            await _provide_roles(connection)
-        finally:
-            await connection.close()
         if launched:
             logger.info("the embedded database in %s runs", self.data_dir)
 
     async def _coming_up(self, launched: list[Popen[bytes]]) -> bool:
         if launched and launched[-1].returncode is None:
             return True
-        return await asyncio.to_thread(self._cluster.postmaster) is not None
+        return await asyncio.to_thread(self._cluster.processes.coming_up)
 
     async def _relaunch(self, launched: list[Popen[bytes]]) -> None:
         if len(launched) == _LAUNCHES:
             said = await asyncio.to_thread(self._cluster.last_words)
             raise DatabaseUnavailable(f"the embedded database in {self.data_dir} does not start: {said}")
-        process = await asyncio.to_thread(self._cluster.launch_if_dead)
+        # Not to be left half done: a thread cannot be cancelled, and would launch after this process has left.
+        process = await _finished(asyncio.to_thread(self._cluster.launch_if_dead))
         if process is None:
-            await asyncio.to_thread(self._cluster.remove_orphans)
+            await _finished(asyncio.to_thread(self._cluster.processes.remove_orphans))
         else:
             launched.append(process)
 
-    async def _connected(self) -> asyncpg.Connection[asyncpg.Record] | None:
-        """A superuser's connection, or None when the server is not there or not ready."""
+    async def _answers(self) -> bool:
+        """Whether the server takes connections; then it has the roles and the database."""
         try:
-            return await asyncpg.connect(self.dsn(user=SUPERUSER, database="postgres"), timeout=_CONNECT_SECONDS)
-        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
-            return None
+            connection = await asyncpg.connect(self.dsn(user=SUPERUSER, database="postgres"), timeout=_CONNECT_SECONDS)
+            try:
+                await _provide_roles(connection)
+            finally:
+                await connection.close()
+        except _NOT_READY:
+            return False
+        return True
 
 
 async def _provide_roles(connection: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -216,7 +231,7 @@ async def _provide_roles(connection: asyncpg.Connection[asyncpg.Record]) -> None
         await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE}")
 
 
-async def _finished(work: Coroutine[Any, Any, None]) -> None:
+async def _finished(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end even when this task is cancelled meanwhile; the cancellation follows."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -224,9 +239,9 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError as error:
-            if task.done():
+            if task.cancelled():
                 raise
             cancelled = error
-    await task
     if cancelled is not None:
-        raise cancelled
+        raise cancelled from task.exception()
+    return task.result()

@@ -52,7 +52,7 @@ def _existing(data_dir: Path) -> Cluster | None:
 
 
 def _remove(cluster: Cluster, names: Sequence[str]) -> None:
-    cluster.processes.stop()
+    cluster.stop()
     for name in names:
         path = cluster.data_dir / name
         if path.is_dir() and not path.is_symlink():
