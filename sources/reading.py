@@ -166,23 +166,26 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class PageArgs:
-    """first/after or last/before as given, checked."""
+    """first/after or last/before as given, checked; after and before as keys."""
 
     limit: int
     backward: bool
-    after: str | None
-    before: str | None
+    after: list[Any] | None
+    before: list[Any] | None
 
 
-def page_args(args: Mapping[str, Any], page_size: int) -> PageArgs:
-    """Raises InvalidArgument for first and last together, a negative one, or one above the page size."""
+def page_args(args: Mapping[str, Any], page_size: int, order: Order) -> PageArgs:
+    """Raises InvalidArgument for first and last together, a negative one, or one above the page size; InvalidCursor."""
     first, last = args.get("first"), args.get("last")
     if first is not None and last is not None:
         raise InvalidArgument("give either first or last, not both")
     limit = last if last is not None else DEFAULT_PAGE if first is None else first
     if not 0 <= limit <= page_size:
         raise InvalidArgument(f"{'last' if last is not None else 'first'} must be between 0 and {page_size}")
-    return PageArgs(limit, last is not None, args.get("after"), args.get("before"))
+    after, before = (
+        None if args.get(name) is None else decode_cursor(order, args[name]) for name in ("after", "before")
+    )
+    return PageArgs(limit, last is not None, after, before)
 
 
 def encode_cursor(order: Order, values: Sequence[Any]) -> str:
@@ -224,17 +227,16 @@ async def page(
 ) -> dict[str, Any]:
     """One page of a connection, by name: rows, page_info, total_count; only what `want` names is read."""
     values: dict[str, Any] = {}
+    paging = page_args(args, reader.page_size, order)
     if "total_count" in want.columns:
         counted = await reader.fetch(view.select((), where.sql).replace("SELECT 1", "SELECT count(*)", 1), *where.args)
         values["total_count"] = counted[0][0]
     if "rows" in want.columns or "page_info" in want.columns:
         rows_want = want.nested.get("rows", Want())
-        rows, info = await _page_rows(reader, view, where, order, rows_want, page_args(args, reader.page_size))
+        rows, info = await _page_rows(reader, view, where, order, rows_want, paging)
         values["rows"] = rows
         if "page_info" in want.columns:
             values["page_info"] = want.nested["page_info"].row(info)
-    else:
-        page_args(args, reader.page_size)
     return values
 
 
@@ -245,12 +247,11 @@ async def _page_rows(
     names = kept.columns
     expressions = [view.columns[name] for name, _ in order.keys]
     bounded = where.copy()
-    for cursor, later in ((paging.after, True), (paging.before, False)):
-        if cursor is not None:
+    for key, later in ((paging.after, True), (paging.before, False)):
+        if key is not None:
             sign = "<" if later == order.descending else ">"
             marks = ", ".join(f"{{{n}}}::text::{kind}" for n, (_, kind) in enumerate(order.keys))
-            key = [str(value) for value in decode_cursor(order, cursor)]
-            bounded.add(f"({', '.join(expressions)}) {sign} ({marks})", *key)
+            bounded.add(f"({', '.join(expressions)}) {sign} ({marks})", *[str(value) for value in key])
     down = "DESC" if order.descending != paging.backward else "ASC"
     tail = f"ORDER BY {', '.join(f'{expression} {down}' for expression in expressions)} LIMIT {paging.limit + 1}"
     keyed = [name for name, _ in order.keys]
