@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import strawberry
-from sources.mirror.queries import source_by_name
 
 from resolvers.fields import link, text, timestamp
 from resolvers.ledgers import Ledger
 from resolvers.scalars import DateTime
-from resolvers.sources import Source
+from resolvers.sources import Source, source_by_name
 from sources.ledger import queries
 
 

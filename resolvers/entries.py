@@ -6,7 +6,6 @@ from enum import Enum
 from typing import Annotated
 
 import strawberry
-from sources.mirror.queries import documents_of_entries
 
 from resolvers.accounts import Account, AccountType
 from resolvers.documents import Document
@@ -29,6 +28,7 @@ from resolvers.nodes import KINDS, Node, NodeKind, natural
 from resolvers.paging import After, Before, Connection, First, Last
 from resolvers.scalars import BigInt, Date, DateTime, Decimal
 from sources.ledger import queries
+from sources.mirror.links import documents_of_entries
 
 DOCUMENTS = ("cash:read", "invoices:read", "payroll:read")
 KEY = ("ledger_id", "sequence")

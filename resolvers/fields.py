@@ -35,7 +35,7 @@ class Context(Protocol):
 class Relation(Protocol):
     """Loads one level for all its parents: for each key a result (`sources.reading.Results`)."""
 
-    async def __call__(self, context: Any, keys: Sequence[Key], want: Want, args: Args) -> Results: ...
+    async def __call__(self, context: Any, keys: Sequence[Key], want: Want, args: Args, /) -> Results: ...
 
 
 Prepare = Callable[[Any, Want, Args], Awaitable[None]]

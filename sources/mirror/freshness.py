@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sources.caller import Caller
@@ -25,13 +25,30 @@ class SourceStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Freshness:
     """How old the held documents of one source are: they are as the source stated them at `as_of` or later. `stale`: older
-    than asked for; `error` says why. `failure`: no copy is held, so whatever needs this source fails with it."""
+    than asked for; `error` says why. `failure`: no copy is held, so whatever needs this source fails with it. `asked_at`: when
+    that was found, by the database's clock."""
 
     source: str
     as_of: datetime | None
     stale: bool
     error: str | None
     failure: SourceUnavailable | None = None
+    asked_at: datetime | None = None
+
+    def judged(self, max_age: float) -> Freshness:
+        """The same by another measure: `max_age` seconds."""
+        if self.as_of is None or self.asked_at is None:
+            return self
+        stale = self.as_of < self.asked_at - timedelta(seconds=max_age)
+        return replace(self, stale=stale, error=self.error if stale else None)
+
+    def merged(self, other: Freshness | None) -> Freshness:
+        """One answer for two fields of an operation: the newer copy, with what was wrong with either at that age."""
+        if other is None or (self.as_of is not None and (other.as_of is None or other.as_of < self.as_of)):
+            return self
+        if self.as_of != other.as_of:
+            return other
+        return self if self.stale else other
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -143,10 +143,10 @@ class Refresher:
             return {}
         now, held, known = await self._look(names)
         wait = self._deadline if wait is None else min(wait, self._deadline)
-        answers = [
+        asked = [
             self._ensure(self._feeds[name], now, held[name], known, max_age, wait) for name in dict.fromkeys(names)
         ]
-        return {answer.source: answer for answer in await asyncio.gather(*answers)}
+        return {answer.source: replace(answer, asked_at=now) for answer in await asyncio.gather(*asked)}
 
     async def _ensure(
         self, feed: _Feed, now: datetime, held: Held, known: Mapping[str, int], max_age: float | None, wait: float

@@ -1,0 +1,102 @@
+"""Cash positions: what an account held at the end of a day, as far as its statements tell.
+
+- The base is the newest authoritative statement that ends on or before the day and gives a closing balance.
+- booked: the base's closing balance and every booked transaction dated after the base's end, up to the day; None without a base.
+  Transactions count as everywhere: once, and provisional ones only until an authoritative statement covers their date.
+- pending: the pending transactions up to the day. Those of an authoritative statement count only while it is the newest up to
+  the day: the ones after it state anew what is pending.
+- available: the closing available balance of the base, while nothing was booked after it; else nobody stated one: None.
+- warnings: what is odd about the account's authoritative statements up to the day, newest first, at most MAX_WARNINGS.
+A transaction is dated by its booking date, else its value date, else the end of its statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import orjson
+
+from sources.mirror.queries import Within
+from sources.reading import Reader, Row, Want
+
+MAX_WARNINGS = 20
+
+
+async def cash_positions(reader: Reader, within: Within, as_of: date, want: Want) -> list[Row]:
+    """One row for each account and currency, in order of ledger, source, account and currency (the account's own first).
+    Amounts are signed minor units."""
+    day = as_of.isoformat()
+    rows = await reader.fetch(_POSITIONS, list(within.ledger_ids), list(within.sources), day)
+    return [want.row(_values(row, day)) for row in rows]
+
+
+def _values(row: Mapping[str, Any], day: str) -> dict[str, Any]:
+    booked = None if row["closing"] is None else row["closing"] + int(row["moved"])
+    return {
+        **{name: row[name] for name in ("ledger_id", "source", "account", "currency", "statement_date", "fetched_at")},
+        "as_of": day,
+        "booked": booked,
+        "pending": int(row["pending"]),
+        "available": row["closing_available"] if row["movements"] == 0 else None,
+        "warnings": _warnings(row["warnings"]),
+    }
+
+
+def _warnings(stored: str | None) -> Sequence[str]:
+    found = [sentence for sentences in orjson.loads(stored or "[]") for sentence in sentences]
+    left = len(found) - MAX_WARNINGS
+    return found if left <= 0 else [*found[:MAX_WARNINGS], f"{left} older warnings are not shown."]
+
+
+_POSITIONS = """
+WITH account AS (
+    SELECT ledger_id, source, external_id AS account, currency FROM mirror.bank_account
+    WHERE ledger_id = ANY($1) AND source = ANY($2) AND deleted_at IS NULL
+), position AS (
+    SELECT a.ledger_id, a.source, a.account, c.currency, c.currency <> a.currency AS other
+    FROM account a CROSS JOIN LATERAL (
+        SELECT a.currency
+        UNION
+        SELECT s.currency FROM mirror.bank_statement s
+        WHERE s.ledger_id = a.ledger_id AND s.source = a.source AND s.account = a.account AND s.deleted_at IS NULL
+        UNION
+        SELECT t.currency FROM mirror.bank_transaction t
+        WHERE t.ledger_id = a.ledger_id AND t.source = a.source AND t.account = a.account AND t.visible
+    ) c
+)
+SELECT p.ledger_id, p.source, p.account, p.currency, base.closing, base.closing_available, base.ends_on AS statement_date,
+    counted.moved, counted.movements, counted.pending, odd.warnings, state.as_of AS fetched_at
+FROM position p
+JOIN mirror.source_state state ON state.source = p.source
+LEFT JOIN LATERAL (
+    SELECT s.closing, s.closing_available, s.ends_on FROM mirror.bank_statement s
+    WHERE s.ledger_id = p.ledger_id AND s.source = p.source AND s.account = p.account AND s.currency = p.currency
+        AND s.rank > 0 AND s.closing IS NOT NULL AND s.ends_on <= $3::text::date
+    ORDER BY s.rank DESC LIMIT 1
+) base ON true
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(s.rank), 0) AS rank FROM mirror.bank_statement s
+    WHERE s.ledger_id = p.ledger_id AND s.source = p.source AND s.account = p.account AND s.currency = p.currency
+        AND s.rank > 0 AND s.ends_on <= $3::text::date
+) newest
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(t.amount) FILTER (WHERE t.status = 'BOOKED' AND t.dated_on > base.ends_on), 0) AS moved,
+        count(*) FILTER (WHERE t.status = 'BOOKED' AND t.dated_on > base.ends_on) AS movements,
+        coalesce(sum(t.amount) FILTER (WHERE t.status = 'PENDING' AND (t.provisional OR s.rank >= newest.rank)), 0) AS pending
+    FROM mirror.bank_transaction t
+    JOIN mirror.bank_statement s
+        ON s.ledger_id = t.ledger_id AND s.source = t.source AND s.external_id = t.statement
+    WHERE t.ledger_id = p.ledger_id AND t.source = p.source AND t.account = p.account AND t.currency = p.currency
+        AND t.visible AND (t.dated_on <= $3::text::date OR (t.dated_on IS NULL AND t.status = 'PENDING'))
+        AND (t.status = 'PENDING' OR base.ends_on IS NULL OR t.dated_on > base.ends_on)
+) counted
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(CASE WHEN s.gap IS NULL THEN s.warnings ELSE s.warnings || to_jsonb(s.gap) END ORDER BY s.rank DESC)
+        AS warnings
+    FROM mirror.bank_statement s
+    WHERE s.ledger_id = p.ledger_id AND s.source = p.source AND s.account = p.account AND s.currency = p.currency
+        AND s.rank > 0 AND (s.gap IS NOT NULL OR s.warnings <> '[]') AND coalesce(s.ends_on <= $3::text::date, true)
+) odd
+ORDER BY p.ledger_id, p.source, p.account, p.other, p.currency"""
