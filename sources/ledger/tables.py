@@ -1,6 +1,7 @@
 """The ledger store's tables as SQLAlchemy Core sees them, for query builders. `sql/*_tables.sql` creates them; a test compares.
 
-Money is bigint in minor units of the row's currency, debit positive. Checks, triggers and policies live in the SQL alone.
+Money is bigint in minor units of the row's currency, debit positive. Checks, triggers and policies live in the SQL alone; so does what ties
+entries, lines, accounts and balances together, which triggers prove instead of foreign keys.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def _required(name: str, kind: Any, **more: Any) -> Column[Any]:
     return Column(name, kind, nullable=False, **more)
 
 
-def _references(columns: str, table: str, referred: str, name: str, **more: Any) -> ForeignKeyConstraint:
+def _references(columns: str, table: str, referred: str, name: str) -> ForeignKeyConstraint:
     targets = [f"{_SCHEMA}.{table}.{column}" for column in referred.split()]
-    return ForeignKeyConstraint(columns.split(), targets, name=name, **more)
+    return ForeignKeyConstraint(columns.split(), targets, name=name)
 
 
 currency = Table(
@@ -122,16 +123,6 @@ entry = Table(
     PrimaryKeyConstraint("ledger_id", "sequence", name="entry_pkey"),
     UniqueConstraint("ledger_id", "origin", "idempotency_key", name="entry_key_key"),
     UniqueConstraint("ledger_id", "reverses", name="entry_reverses_key"),
-    _references("ledger_id reverses", "entry", "ledger_id sequence", "entry_reverses_fkey"),
-    _references(
-        "ledger_id sequence line_count",
-        "line",
-        "ledger_id sequence line_number",
-        "entry_last_line_fkey",
-        use_alter=True,
-        deferrable=True,
-        initially="DEFERRED",
-    ),
     Index("entry_by_date", "ledger_id", "effective_date", "sequence"),
     schema=_SCHEMA,
 )
@@ -151,8 +142,6 @@ line = Table(
     Column("tax_code", _KEY_TEXT),
     _required("dimensions", JSONB, server_default=text("'{}'::jsonb")),
     PrimaryKeyConstraint("ledger_id", "sequence", "line_number", name="line_pkey"),
-    _references("ledger_id sequence", "entry", "ledger_id sequence", "line_entry_fkey"),
-    _references("ledger_id account_id", "account", "ledger_id account_id", "line_account_fkey"),
     Index("line_by_account", "ledger_id", "account_id", "effective_date", "sequence", "line_number"),
     Index("line_by_date", "ledger_id", "effective_date", "sequence", "line_number"),
     schema=_SCHEMA,
@@ -172,8 +161,6 @@ def _balance_table(name: str, period: str) -> Table:
         _required("functional_debit", BigInteger),
         _required("functional_credit", BigInteger),
         PrimaryKeyConstraint("ledger_id", "account_id", "currency", period, name=f"{name}_pkey"),
-        _references("ledger_id account_id", "account", "ledger_id account_id", f"{name}_account_fkey"),
-        _references("currency", "currency", "code", f"{name}_currency_fkey"),
         schema=_SCHEMA,
     )
 

@@ -287,7 +287,7 @@ BEGIN
 
     IF any_posted THEN
         -- Insert.
-        SET CONSTRAINTS ledger.entry_last_line_fkey DEFERRED;
+        SET CONSTRAINTS ledger.entry_has_lines DEFERRED;
         INSERT INTO ledger.entry (ledger_id, sequence, effective_date, document_date, posted_at, posted_by, journal,
             description, reference, idempotency_key, origin, reverses, line_count, total, body_hash, hash,
             canonical_version)
@@ -337,7 +337,7 @@ BEGIN
         UPDATE ledger.head AS stored
         SET last_sequence = head.last_sequence, last_hash = head.last_hash, last_posted_at = posted_now
         WHERE stored.ledger_id = p_ledger;
-        SET CONSTRAINTS ledger.entry_last_line_fkey IMMEDIATE;
+        SET CONSTRAINTS ledger.entry_has_lines IMMEDIATE;
     END IF;
 
     -- Answer.
