@@ -62,18 +62,18 @@ _SIGNATURES = {
     b"%PDF": "it is a PDF: ask the bank for camt.053 or MT940",
     b"\xd0\xcf\x11\xe0": "it is a spreadsheet or document: ask the bank for camt.053 or MT940",
 }
-_XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0", b"\0<")
+_BLANKS = b" \t\r\n"
 
 
 def parse_statement_file(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file of any known format. `file_name` is named in warnings. Raises UnreadableFile."""
-    if not data.strip(b" \t\r\n\0"):
+    if not data.strip(_BLANKS + b"\0"):
         raise UnreadableFile("it is empty")
     for signature, reason in _SIGNATURES.items():
         if data.startswith(signature):
             raise UnreadableFile(reason)
-    if data.lstrip(b" \t\r\n").startswith(_XML_STARTS):
-        return parse_camt(data.lstrip(b" \t\r\n"), file_name)
+    if data[:1_000].replace(b"\0", b"").lstrip(_BLANKS + b"\xef\xbb\xbf\xff\xfe").startswith(b"<"):
+        return parse_camt(data.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANKS), file_name)
     if not is_mt940(decode(data)):
         raise UnreadableFile("it is neither a camt.052, camt.053 or camt.054 nor an MT940 or MT942 file")
     return parse_mt940(data, file_name)
@@ -143,6 +143,8 @@ class BankStatementsConnector:
             size, modified, data = load(found.path)
         except UnreadableFile as error:
             return _Outcome(_Known(found.size, found.modified, "", str(error)))
+        except FileNotFoundError:
+            return _Outcome(None)  # it went away since the folder was listed
         except OSError as error:
             return _Outcome(None, problem=unreadable(found.shown, f"the file cannot be opened: {why(error)}"))
         checksum = hashlib.sha256(data).hexdigest()[:32]
