@@ -43,12 +43,13 @@ class App:
         streams: EventStreams,
         operations: Operations,
         metrics: Metrics,
+        limits: Limits,
         readiness: Readiness,
         lifespan: Lifespan | None,
     ) -> None:
         self._http, self._websocket = http, websocket
         self._streams, self._operations = streams, operations
-        self.metrics = metrics
+        self.metrics, self.limits = metrics, limits
         self._readiness, self._lifespan = readiness, lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +147,7 @@ def create_app(
     websocket = WebSocketEndpoint(operations, authenticator, limits, metrics)
     if init_seconds is not None:
         websocket.init_seconds = init_seconds
-    return App(http, websocket, streams, operations, metrics, readiness, lifespan)
+    return App(http, websocket, streams, operations, metrics, limits, readiness, lifespan)
 
 
 def protocol_settings(limits: Limits) -> dict[str, Any]:

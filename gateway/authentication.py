@@ -168,15 +168,15 @@ def issue_token(
         raise ConfigurationError(f"scopes: {', '.join(unknown)} unknown; there are {', '.join(sorted(SCOPES))}")
     if not 0 < ttl <= rules.max_lifetime:
         raise ConfigurationError(f"ttl must be more than 0 and at most {rules.max_lifetime:.0f} seconds")
-    now = int(time.time())
+    now = time.time()
     claims: dict[str, Any] = {
         "iss": rules.issuer,
         "aud": rules.audience,
         "sub": subject,
         "scope": " ".join(scopes),
         "ledgers": "*" if ledgers is None else list(ledgers),
-        "iat": now,
-        "exp": now + math.ceil(ttl),
+        "iat": int(now),
+        "exp": math.ceil(now + ttl),
     }
     try:
         _subject(claims)

@@ -148,7 +148,7 @@ def _algorithms(entry: dict[str, Any]) -> list[str]:
     by_kind: list[str] = []
     if kind == "RSA":
         by_kind = _RSA
-    elif kind == "EC" and curve in _BY_CURVE:
+    elif kind == "EC" and isinstance(curve, str) and curve in _BY_CURVE:
         by_kind = [_BY_CURVE[curve]]
     elif kind == "OKP" and curve in ("Ed25519", "Ed448"):
         by_kind = ["EdDSA"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
@@ -98,7 +99,6 @@ class EventStream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._results.aclose()
 
     def stop(self) -> None:
         if self._pump is not None:
@@ -135,8 +135,10 @@ class EventStream:
 
     async def _take_results(self) -> None:
         try:
-            async for result in self._results:
-                await self._outbox.put("", next_event(result))
+            # Closed when the pump ends, not when the reader has taken its last words: a subscription costs more than a socket.
+            async with aclosing(self._results) as results:
+                async for result in results:
+                    await self._outbox.put("", next_event(result))
         except RequestRefused as exc:
             await self._outbox.put("", next_event(errors_result(exc.errors)))
         await self._outbox.put("", COMPLETE)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -83,7 +84,8 @@ class Socket:
         self._caller: Caller | None = None
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._started = 0
-        self._stopping = asyncio.Event()
+        self._restarting = False
+        self._changed = asyncio.Event()  # wakes the watch before its time
 
     async def serve(self, refused: Closing | None = None) -> None:
         closing = refused
@@ -102,7 +104,8 @@ class Socket:
             await self._close(closing)
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._restarting = True
+        self._changed.set()
 
     async def _write(self, message: str) -> None:
         try:
@@ -132,7 +135,7 @@ class Socket:
         deadline = time.monotonic() + self._endpoint.init_seconds
         while True:
             await self._pause(deadline)
-            if self._stopping.is_set():
+            if self._restarting:
                 raise Closing(1012)
             if self._caller is None:
                 if time.monotonic() >= deadline:
@@ -151,9 +154,10 @@ class Socket:
             left = min(left, self._caller.expires_at - time.time())
         try:
             async with asyncio.timeout(max(0.005, left)):
-                await self._stopping.wait()
+                await self._changed.wait()
         except TimeoutError:
             return
+        self._changed.clear()
 
     async def _expire(self) -> None:
         for id_, task in self._operations.items():
@@ -220,6 +224,7 @@ class Socket:
             raise Closing(4403, f"Forbidden: {exc}") from None
         except LedgergraphError as exc:
             raise Closing(1013, f"try again later: {exc}") from None
+        self._changed.set()
         await self._outbox.put("", '{"type":"connection_ack"}')
 
     async def _subscribe(self, id_: str, payload: Any, may_hold_nul: bool) -> None:
@@ -269,12 +274,9 @@ class Socket:
             answer = await operations.run(operation, request.request_id, "websocket")
             await self._outbox.put(id_, _next(id_, answer))
             return
-        results = operations.stream(operation, request.request_id, "websocket")
-        try:
+        async with aclosing(operations.stream(operation, request.request_id, "websocket")) as results:
             async for result in results:
                 await self._outbox.put(id_, _next(id_, result))
-        finally:
-            await results.aclose()
 
     async def _end(self, id_: str, message: str) -> None:
         # Free before the client can know, so that it may use the id again at once.
