@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway.demo.company import EU, US
-from gateway.demo.servers.bank_files import write_bank_files
+from gateway.demo.servers.bank_files import USD_ACCOUNT, write_bank_files
 from gateway.demo.servers.stripe import stripe_app
 from gateway.demo.servers.xero_payroll import PREFIX, xero_payroll_app
 from gateway.values import Secret
@@ -53,7 +53,12 @@ async def source_systems(data_dir: Path, seed: int, today: date) -> AsyncIterato
                 },
             ),
             SourceSettings(
-                name="banks", kind="bank-statements", ledger=EU.code, max_age=_MAX_AGE, options={"path": str(folder)}
+                name="banks",
+                kind="bank-statements",
+                ledger=EU.code,
+                max_age=_MAX_AGE,
+                options={"path": str(folder)},
+                accounts={USD_ACCOUNT: US.code},
             ),
         )
 
