@@ -51,23 +51,13 @@ def _warnings(stored: str | None) -> Sequence[str]:
 
 
 _POSITIONS = """
-WITH account AS (
-    SELECT ledger_id, source, external_id AS account, currency FROM mirror.bank_account
-    WHERE ledger_id = ANY($1) AND source = ANY($2) AND deleted_at IS NULL
-), position AS (
-    SELECT a.ledger_id, a.source, a.account, c.currency, c.currency <> a.currency AS other
-    FROM account a CROSS JOIN LATERAL (
-        SELECT a.currency
-        UNION
-        SELECT s.currency FROM mirror.bank_statement s
-        WHERE s.ledger_id = a.ledger_id AND s.source = a.source AND s.account = a.account AND s.deleted_at IS NULL
-        UNION
-        SELECT t.currency FROM mirror.bank_transaction t
-        WHERE t.ledger_id = a.ledger_id AND t.source = a.source AND t.account = a.account AND t.visible
-    ) c
+WITH position AS (
+    SELECT a.ledger_id, a.source, a.external_id AS account, c.currency, c.currency <> a.currency AS other
+    FROM mirror.bank_account a CROSS JOIN LATERAL unnest(a.currencies) AS c (currency)
+    WHERE a.ledger_id = ANY($1) AND a.source = ANY($2) AND a.deleted_at IS NULL
 )
 SELECT p.ledger_id, p.source, p.account, p.currency, base.closing, base.closing_available, base.ends_on AS statement_date,
-    counted.moved, counted.movements, counted.pending, odd.warnings, state.as_of AS fetched_at
+    booked.moved, booked.movements, expected.pending, odd.warnings, state.as_of AS fetched_at
 FROM position p
 JOIN mirror.source_state state ON state.source = p.source
 LEFT JOIN LATERAL (
@@ -77,21 +67,22 @@ LEFT JOIN LATERAL (
     ORDER BY s.rank DESC LIMIT 1
 ) base ON true
 CROSS JOIN LATERAL (
-    SELECT coalesce(max(s.rank), 0) AS rank FROM mirror.bank_statement s
-    WHERE s.ledger_id = p.ledger_id AND s.source = p.source AND s.account = p.account AND s.currency = p.currency
-        AND s.rank > 0 AND s.ends_on <= $3::text::date
-) newest
+    SELECT coalesce(sum(t.amount), 0) AS moved, count(*) AS movements FROM mirror.bank_transaction t
+    WHERE t.ledger_id = p.ledger_id AND t.source = p.source AND t.account = p.account AND t.currency = p.currency
+        AND t.visible AND t.status = 'BOOKED' AND t.dated_on > base.ends_on AND t.dated_on <= $3::text::date
+) booked
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum(t.amount) FILTER (WHERE t.status = 'BOOKED' AND t.dated_on > base.ends_on), 0) AS moved,
-        count(*) FILTER (WHERE t.status = 'BOOKED' AND t.dated_on > base.ends_on) AS movements,
-        coalesce(sum(t.amount) FILTER (WHERE t.status = 'PENDING' AND (t.provisional OR s.rank >= newest.rank)), 0) AS pending
-    FROM mirror.bank_transaction t
+    SELECT coalesce(sum(t.amount), 0) AS pending FROM mirror.bank_transaction t
     JOIN mirror.bank_statement s
         ON s.ledger_id = t.ledger_id AND s.source = t.source AND s.external_id = t.statement
     WHERE t.ledger_id = p.ledger_id AND t.source = p.source AND t.account = p.account AND t.currency = p.currency
-        AND t.visible AND (t.dated_on <= $3::text::date OR (t.dated_on IS NULL AND t.status = 'PENDING'))
-        AND (t.status = 'PENDING' OR base.ends_on IS NULL OR t.dated_on > base.ends_on)
-) counted
+        AND t.visible AND t.status = 'PENDING' AND coalesce(t.dated_on <= $3::text::date, true)
+        AND (t.provisional OR NOT EXISTS (
+            SELECT FROM mirror.bank_statement n
+            WHERE n.ledger_id = s.ledger_id AND n.source = s.source AND n.account = s.account AND n.currency = s.currency
+                AND n.rank > s.rank AND n.ends_on <= $3::text::date
+        ))
+) expected
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(CASE WHEN s.gap IS NULL THEN s.warnings ELSE s.warnings || to_jsonb(s.gap) END ORDER BY s.rank DESC)
         AS warnings

@@ -33,7 +33,7 @@ async def settle(connection: Connection, source: str, accounts: Iterable[tuple[i
     columns = list(zip(*places, strict=True)) or [(), (), (), ()]
     await connection.execute(_PLACE, source, ledger_ids, ids, *columns)
     await connection.execute(_SHOW, source, ledger_ids, ids)
-    await connection.execute(_CLOSE_ACCOUNTS, source, ledger_ids, ids)
+    await connection.execute(_SUM_UP, source, ledger_ids, ids)
 
 
 _OF_ACCOUNTS = "source = $1 AND (ledger_id, account) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"
@@ -75,9 +75,22 @@ UPDATE mirror.bank_transaction held SET visible = judged.visible FROM judged
 WHERE held.source = $1 AND held.ledger_id = judged.ledger_id AND held.account = judged.account
     AND held.external_id = judged.external_id AND held.statement = judged.statement
     AND held.visible <> judged.visible"""
-_CLOSE_ACCOUNTS = """
-UPDATE mirror.bank_account a SET deleted_at = now()
-WHERE source = $1 AND deleted_at IS NULL
-    AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))
-    AND NOT EXISTS (SELECT FROM mirror.bank_statement s WHERE s.ledger_id = a.ledger_id AND s.source = a.source
-        AND s.account = a.external_id AND s.deleted_at IS NULL)"""
+_SUM_UP = """
+WITH found AS (
+    SELECT a.ledger_id, a.external_id, ARRAY(
+        SELECT s.currency FROM mirror.bank_statement s WHERE s.ledger_id = a.ledger_id AND s.source = a.source
+            AND s.account = a.external_id AND s.deleted_at IS NULL
+        UNION
+        SELECT t.currency FROM mirror.bank_transaction t WHERE t.ledger_id = a.ledger_id AND t.source = a.source
+            AND t.account = a.external_id AND t.visible
+        ORDER BY 1
+    ) AS currencies
+    FROM mirror.bank_account a
+    WHERE a.source = $1 AND (a.ledger_id, a.external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))
+)
+UPDATE mirror.bank_account held SET currencies = found.currencies,
+    currency = CASE WHEN held.currency = ANY (found.currencies) THEN held.currency
+        ELSE coalesce(found.currencies[1], held.currency) END,
+    deleted_at = CASE WHEN found.currencies = '{}' THEN coalesce(held.deleted_at, now()) END
+FROM found WHERE held.source = $1 AND held.ledger_id = found.ledger_id AND held.external_id = found.external_id
+    AND (held.currencies <> found.currencies OR (held.deleted_at IS NULL) = (found.currencies = '{}'))"""

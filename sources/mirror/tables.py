@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -212,6 +213,7 @@ bank_account = Table(
     _required("currency", _KEY_TEXT),
     Column("name", Text),
     Column("iban", Text),
+    _required("currencies", ARRAY(Text), server_default=text("'{}'::text[]")),
     _required("first_seen", _MOMENT),
     Column("deleted_at", _MOMENT),
     PrimaryKeyConstraint("ledger_id", "source", "external_id", name="bank_account_pkey"),

@@ -81,7 +81,8 @@ async def _fetch(reader: Reader, where: Conditions, want: Want, paging: PageArgs
     if paging.after is not None:
         where = where.copy()
         where.add(
-            "(t.listed_booked, t.listed_value, t.external_id) > ({0}::text::date, {1}::text::date, {2}::text)", *paging.after
+            "(t.listed_booked, t.listed_value, t.external_id) > ({0}::text::date, {1}::text::date, {2}::text)",
+            *paging.after,
         )
     names = [*_without_cursor(want).columns, *_KEYS]
     order = ", ".join(BANK_TRANSACTION.columns[name] for name in _KEYS)

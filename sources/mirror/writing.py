@@ -74,7 +74,7 @@ class Batch:
         transactions = [transaction_row(statement, transaction, position) for position, transaction in stated]
         account = account_row(statement)
         row = statement_row(statement, transactions)
-        self._accounts[ledger_id, account["external_id"]] = base | account
+        self._accounts.setdefault((ledger_id, account["external_id"]), base | account)
         self._rows["bank_statement", ledger_id, external_id] = base | row
         self._parts["bank_statement", ledger_id, external_id] = [base | each for each in transactions]
 
@@ -162,13 +162,13 @@ async def upsert(connection: Connection, table: Table, rows: Sequence[Row], upda
     )
 
 
-_OF_THE_MIRROR = frozenset({"rank", "gap", "visible"})
+_OF_THE_MIRROR = frozenset({"rank", "gap", "visible", "currencies"})
 _HELD = """
 SELECT ledger_id, external_id, to_jsonb(held) ->> 'account' AS account, '\\x' || encode(content_hash, 'hex') AS content_hash,
     deleted_at IS NOT NULL OR missing_since IS NOT NULL AS gone
 FROM mirror.{table} held
 WHERE source = $1 AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""
-# An account keeps the currency that it was first seen with: statements in others are positions of their own.
+# An account keeps the currency that it was first seen with while it has any of it: others are positions of their own.
 _ACCOUNT = """
 name = coalesce(excluded.name, held.name), iban = coalesce(excluded.iban, held.iban), deleted_at = NULL,
 currency = CASE WHEN held.deleted_at IS NULL THEN held.currency ELSE excluded.currency END"""

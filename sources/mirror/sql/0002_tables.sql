@@ -146,6 +146,7 @@ CREATE TABLE mirror.payslip (
         REFERENCES mirror.payroll_run (ledger_id, source, external_id)
 );
 
+-- currencies: of its statements and of the transactions that count; empty: it has none any more, and is deleted.
 CREATE TABLE mirror.bank_account (
     ledger_id bigint NOT NULL,
     source text COLLATE "C" NOT NULL,
@@ -153,6 +154,7 @@ CREATE TABLE mirror.bank_account (
     currency text COLLATE "C" NOT NULL,
     name text,
     iban text,
+    currencies text[] NOT NULL DEFAULT '{}',
     first_seen timestamptz NOT NULL,
     deleted_at timestamptz,
     CONSTRAINT bank_account_pkey PRIMARY KEY (ledger_id, source, external_id),
