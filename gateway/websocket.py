@@ -9,7 +9,6 @@ import time
 from contextlib import aclosing
 from typing import Any
 
-import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
@@ -18,10 +17,11 @@ from gateway.closing import LAST_WORDS_SECONDS, Closing
 from gateway.errors import error_object
 from gateway.limits import Limits
 from gateway.logs import REQUEST_ID, request_id_from
+from gateway.messages import ACK, PONG, id_of, message_of, next_of, parse_message
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.outbox import Outbox
-from gateway.parsing import check_no_nul, parse_json, request_from
+from gateway.parsing import check_no_nul, request_from
 from gateway.requests import ErrorObject, GraphQLRequest, RequestRefused
 from sources.caller import Caller
 from sources.errors import LedgergraphError, NotAuthenticated
@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
-_MAX_ID = 255
 _EXPIRY_FLUSH_SECONDS = 0.5
 
 
@@ -163,7 +162,9 @@ class Socket:
         for id_, task in self._operations.items():
             task.cancel()
             message = "the token has expired: connect again with a new one and resume with the last cursor"
-            self._outbox.force(id_, _message("error", id_, [error_object("TOKEN_EXPIRED", message, self._request_id)]))
+            self._outbox.force(
+                id_, message_of("error", id_, [error_object("TOKEN_EXPIRED", message, self._request_id)])
+            )
         try:
             await asyncio.wait_for(self._outbox.drain(), _EXPIRY_FLUSH_SECONDS)
         except TimeoutError:
@@ -180,33 +181,21 @@ class Socket:
             text = message.get("text")
             if text is None:
                 raise Closing(4400, "binary frames are not part of the protocol")
-            message = self._parse(text)
+            message = parse_message(text, self._limits.body_bytes)
             await self._handle(message, may_hold_nul="\\u0000" in text)
-
-    def _parse(self, text: str) -> dict[str, Any]:
-        raw = text.encode()
-        if len(raw) > self._limits.body_bytes:
-            raise Closing(1009, f"a message has at most {self._limits.body_bytes} bytes")
-        try:
-            message = parse_json(raw)
-        except ValueError as exc:
-            raise Closing(4400, str(exc)) from None
-        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            raise Closing(4400, "a message is an object with a type")
-        return message
 
     async def _handle(self, message: dict[str, Any], may_hold_nul: bool) -> None:
         match message["type"]:
             case "connection_init":
                 await self._initialise(message.get("payload"))
             case "ping":
-                await self._outbox.put("", '{"type":"pong"}')
+                await self._outbox.put("", PONG)
             case "pong":
                 return
             case "subscribe":
-                await self._subscribe(_id(message), message.get("payload"), may_hold_nul)
+                await self._subscribe(id_of(message), message.get("payload"), may_hold_nul)
             case "complete":
-                self._complete(_id(message))
+                self._complete(id_of(message))
             case _:
                 raise Closing(4400, "unknown type of message")
 
@@ -225,7 +214,7 @@ class Socket:
         except LedgergraphError as exc:
             raise Closing(1013, f"try again later: {exc}") from None
         self._changed.set()
-        await self._outbox.put("", '{"type":"connection_ack"}')
+        await self._outbox.put("", ACK)
 
     async def _subscribe(self, id_: str, payload: Any, may_hold_nul: bool) -> None:
         if self._caller is None:
@@ -263,20 +252,20 @@ class Socket:
         try:
             await self._answer(id_, request, caller)
         except RequestRefused as exc:
-            await self._end(id_, _message("error", id_, exc.errors))
+            await self._end(id_, message_of("error", id_, exc.errors))
         else:
-            await self._end(id_, _message("complete", id_))
+            await self._end(id_, message_of("complete", id_))
 
     async def _answer(self, id_: str, request: GraphQLRequest, caller: Caller) -> None:
         operations = self._endpoint.operations
         operation = operations.prepare(request, caller, "websocket")
         if operation.kind != "subscription":
             answer = await operations.run(operation, request.request_id, "websocket")
-            await self._outbox.put(id_, _next(id_, answer))
+            await self._outbox.put(id_, next_of(id_, answer))
             return
         async with aclosing(operations.stream(operation, request.request_id, "websocket")) as results:
             async for result in results:
-                await self._outbox.put(id_, _next(id_, result))
+                await self._outbox.put(id_, next_of(id_, result))
 
     async def _end(self, id_: str, message: str) -> None:
         # Free before the client can know, so that it may use the id again at once.
@@ -284,23 +273,7 @@ class Socket:
         await self._outbox.put(id_, message)
 
     async def _fail(self, id_: str, error: ErrorObject) -> None:
-        await self._outbox.put(id_, _message("error", id_, [error]))
-
-
-def _id(message: dict[str, Any]) -> str:
-    id_ = message.get("id")
-    if not isinstance(id_, str) or not 0 < len(id_) <= _MAX_ID:
-        raise Closing(4400, f"{message['type']} needs an id of 1 to {_MAX_ID} characters")
-    return id_
-
-
-def _message(kind: str, id_: str, payload: Any = None) -> str:
-    body = {"type": kind, "id": id_} if payload is None else {"type": kind, "id": id_, "payload": payload}
-    return orjson.dumps(body).decode()
-
-
-def _next(id_: str, result: bytes) -> str:
-    return f'{{"type":"next","id":{orjson.dumps(id_).decode()},"payload":{result.decode()}}}'
+        await self._outbox.put(id_, message_of("error", id_, [error]))
 
 
 def _outcome(done: set[asyncio.Task[None]]) -> Closing | None:
