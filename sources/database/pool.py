@@ -41,7 +41,7 @@ def claim(ledger_ids: Iterable[int] | None) -> str:
 
 
 def _lost(error: BaseException) -> bool:
-    closed = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    closed = isinstance(error, asyncpg.InterfaceError) and ("closed" in str(error) or "released" in str(error))
     return isinstance(error, LOST) or closed
 
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any, Final
 
 import orjson
 
 VERSION: Final = 1
 """Stored with every entry as `canonical_version`."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,14 +32,14 @@ class CanonicalLine:
 
 def entry_body(
     *,
-    effective_date: date,
+    effective_date: date | str,
     description: str,
     lines: Sequence[CanonicalLine],
-    document_date: date | None = None,
+    document_date: date | str | None = None,
     journal: str | None = None,
     reference: str | None = None,
 ) -> bytes:
-    """The canonical body of an entry. Raises ValueError when a text is not valid Unicode (a lone surrogate)."""
+    """The canonical body of an entry; dates as such, or as ISO 8601. Raises ValueError when a text is not valid Unicode (a lone surrogate)."""
     body: dict[str, Any] = {
         "version": VERSION,
         "effective_date": effective_date,
@@ -53,7 +50,7 @@ def entry_body(
     return _encode(body)
 
 
-def reversal_body(*, reverses: int, effective_date: date, description: str) -> bytes:
+def reversal_body(*, reverses: int, effective_date: date | str, description: str) -> bytes:
     """The canonical body of a reversal, whose lines follow from entry `reverses`. Raises ValueError as `entry_body`."""
     return _encode(
         {"version": VERSION, "reverses": reverses, "effective_date": effective_date, "description": description}
@@ -71,14 +68,13 @@ def genesis_hash(ledger_code: str) -> bytes:
 
 
 def entry_hash(
-    previous: bytes, body: bytes, *, sequence: int, posted_at: datetime, posted_by: str, origin: str, key: str
+    previous: bytes, hash_of_body: bytes, *, sequence: int, posted_micros: int, posted_by: str, origin: str, key: str
 ) -> bytes:
-    """The link of one entry: over the previous link, the body's hash, and what posting added. The database computes the
-    same in `ledger.post_entries`; this is for verifying it."""
-    micros = (posted_at - _EPOCH) // _MICROSECOND
-    numbers = sequence.to_bytes(8, "big") + micros.to_bytes(8, "big", signed=True)
+    """The link of one entry: over the previous link, the body's hash, and what posting added. `posted_micros` counts
+    microseconds since 1970-01-01 UTC. `ledger.post_entries` computes the same; this is for verifying it."""
+    numbers = sequence.to_bytes(8, "big") + posted_micros.to_bytes(8, "big", signed=True)
     texts = b"".join(len(text).to_bytes(4, "big") + text for text in map(str.encode, (posted_by, origin, key)))
-    return hashlib.sha256(previous + body_hash(body) + numbers + texts).digest()
+    return hashlib.sha256(previous + hash_of_body + numbers + texts).digest()
 
 
 def _line(line: CanonicalLine) -> dict[str, Any]:
