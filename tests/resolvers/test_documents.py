@@ -1,0 +1,495 @@
+"""Invoices, payroll, cash and sources as a client of the graph sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pytest
+
+from gateway.limits import Limits
+from resolvers.context import Context
+from sources.documents import (
+    BankAccount,
+    BankTransactionStatus,
+    InvoiceDirection,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceStatus,
+    Party,
+    Problem,
+    TaxAmount,
+)
+from tests.graph import Graph, caller, open_graph
+from tests.sources.mirror.kit import Kit, Script
+
+IBAN = "DE02120300000000202051"
+
+
+@dataclass
+class World:
+    graph: Graph
+    stripe: Script
+    payroll: Script
+    bank: Script
+
+    async def data(self, query: str, variables: Any = None, by: Any = None) -> Any:
+        """The data of an answer without errors, which the reference executor gives too."""
+        data = await self.graph.data(query, variables, by)
+        referred = await self.graph.reference.run(query, by or self.graph.anyone, variables)
+        assert referred == {"data": data}
+        return data
+
+    async def failed(self, query: str, by: Any = None) -> list[tuple[str, list[Any]]]:
+        answer = await self.graph.run(query, None, by)
+        return [(error["extensions"]["code"], error.get("path")) for error in answer["errors"]]
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """Ledgers us and eu; stripe and payroll feed eu and us, the bank feeds eu but for one account."""
+    scripts = Script(lists_everything=True), Script(lists_everything=True), Script(lists_everything=True)
+    configured = (
+        (Kit.stripe(ledger="us"), scripts[0]),
+        (Kit.payroll(ledger="eu"), scripts[1]),
+        (Kit.bank(ledger="eu", accounts={"us:1": "us"}), scripts[2]),
+    )
+    for script in scripts:
+        script.pages = Kit.pages([])
+    async with open_graph(database_url, Limits(source_deadline_seconds=10), sources=configured) as graph:
+        await graph.found("us")
+        await graph.found("eu", "EUR")
+        yield World(graph, *scripts)
+
+
+# ---------------------------------------------------------------- invoices
+
+FULL = """{ invoices(maxAge: 0) { totalCount nodes {
+    id ledger { code } source { name kind } externalId direction kind number status sourceStatus
+    party { name externalId taxId } currency issueDate dueDate subtotal tax taxes { code rate taxable amount } rounding total
+    prepaid amountDue lines { description quantity amount tax taxCode serviceFrom serviceTo } entries { id } } } }"""
+
+
+async def test_an_invoice_comes_back_as_it_was_stated(world: World) -> None:
+    world.stripe.pages = Kit.pages(
+        [
+            Kit.invoice(
+                'in:1"',
+                number="A-1",
+                party=Party(name="Globex ü", external_id="cus_1", tax_id="DE1"),
+                currency="BHD",
+                due_date=date(2026, 4, 1),
+                subtotal=-1000,
+                rounding=1,
+                total=-809,
+                prepaid=5,
+                taxes=(TaxAmount(amount=190, code="VAT", rate="19.5", taxable=1000), TaxAmount(amount=0)),
+                lines=(
+                    InvoiceLine(
+                        amount=12345, description="Seats", quantity="1.50", tax=7, service_from=date(2026, 1, 1)
+                    ),
+                ),
+            )
+        ]
+    )
+    (found,) = (await world.data(FULL))["invoices"]["nodes"]
+    assert found == {
+        "id": 'invoice:us:stripe:in:1"', "ledger": {"code": "us"}, "source": {"name": "stripe", "kind": "stripe"},
+        "externalId": 'in:1"', "direction": "RECEIVABLE", "kind": "INVOICE", "number": "A-1", "status": "OPEN",
+        "sourceStatus": "open", "party": {"name": "Globex ü", "externalId": "cus_1", "taxId": "DE1"}, "currency": "BHD",
+        "issueDate": "2026-03-01", "dueDate": "2026-04-01", "subtotal": "-1.000", "tax": "0.190",
+        "taxes": [{"code": "VAT", "rate": "19.5", "taxable": "1.000", "amount": "0.190"},
+                  {"code": None, "rate": None, "taxable": None, "amount": "0.000"}],
+        "rounding": "0.001", "total": "-0.809", "prepaid": "0.005", "amountDue": "1.190",
+        "lines": [{"description": "Seats", "quantity": "1.50", "amount": "12.345", "tax": "0.007", "taxCode": None,
+                   "serviceFrom": "2026-01-01", "serviceTo": None}],
+        "entries": [],
+    }  # fmt: skip
+    node = await world.data("query ($id: ID!) { node(id: $id) { id ... on Invoice { total } } }", {"id": found["id"]})
+    assert node["node"] == {"id": found["id"], "total": "-0.809"}
+
+
+async def test_invoices_are_filtered_and_paged_newest_first(world: World) -> None:
+    world.stripe.pages = Kit.pages(
+        [
+            Kit.invoice("a", issue_date=date(2026, 1, 1)),
+            Kit.invoice("b", issue_date=None, kind=InvoiceKind.CREDIT_NOTE),
+            Kit.invoice("c", issue_date=date(2026, 2, 1), direction=InvoiceDirection.PAYABLE),
+            Kit.invoice("d", issue_date=date(2026, 2, 1), status=InvoiceStatus.PAID),
+        ]
+    )
+    page = "query ($after: String) { invoices(first: 3, after: $after) { nodes { externalId } pageInfo { hasNextPage endCursor } } }"
+    first = (await world.data(page))["invoices"]
+    assert [node["externalId"] for node in first["nodes"]] == ["d", "c", "a"]
+    second = (await world.data(page, {"after": first["pageInfo"]["endCursor"]}))["invoices"]
+    assert ([node["externalId"] for node in second["nodes"]], second["pageInfo"]["hasNextPage"]) == (["b"], False)
+    before = await world.data("query ($b: String) { invoices(last: 2, before: $b) { nodes { externalId } } }",
+                              {"b": first["pageInfo"]["endCursor"]})  # fmt: skip
+    assert [node["externalId"] for node in before["invoices"]["nodes"]] == ["d", "c"]
+    for filter_, expected in {
+        'issuedFrom: "2026-01-15"': ["d", "c"],
+        'issuedTo: "2026-01-15"': ["a"],
+        "kinds: [CREDIT_NOTE]": ["b"],
+        "direction: PAYABLE": ["c"],
+        "statuses: [PAID, VOID]": ["d"],
+        "kinds: []": [],
+        'ledgers: ["eu"]': [],
+        'sources: ["bank"]': [],
+        'sources: ["stripe"], ledgers: ["us"]': ["d", "c", "a", "b"],
+    }.items():
+        data = await world.data(f"{{ invoices(filter: {{{filter_}}}) {{ totalCount nodes {{ externalId }} }} }}")
+        assert [node["externalId"] for node in data["invoices"]["nodes"]] == expected, filter_
+        assert data["invoices"]["totalCount"] == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ('(filter: {sources: ["nope"]})', "NOT_FOUND"),
+        ('(filter: {ledgers: ["nope"]})', "NOT_FOUND"),
+        ("(maxAge: -1)", "INVALID_ARGUMENT"),
+        ("(first: 1001)", "INVALID_ARGUMENT"),
+        ('(after: "garbage")', "INVALID_CURSOR"),
+    ],
+)
+async def test_wrong_arguments_are_told(world: World, arguments: str, code: str) -> None:
+    assert await world.failed(f"{{ invoices{arguments} {{ totalCount }} }}") == [(code, ["invoices"])]
+
+
+# ---------------------------------------------------------------- freshness
+
+
+async def test_a_dead_source_costs_its_fields_alone(world: World) -> None:
+    world.stripe.failure = Kit.Unavailable("Stripe could not be reached.")
+    answer = await world.graph.run(
+        "{ ledgers { code } invoices { totalCount } cashPositions { nodes { booked } freshness { source stale } } }"
+    )
+    assert answer["data"] == {
+        "ledgers": [{"code": "eu"}, {"code": "us"}],
+        "invoices": None,
+        "cashPositions": {"nodes": [], "freshness": [{"source": "bank", "stale": False}]},
+    }
+    (error,) = answer["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (["invoices"], "SOURCE_UNAVAILABLE")
+    assert error["message"] == "stripe could not be read: Stripe could not be reached."
+    assert [each["source"] for each in answer["extensions"]["sources"]] == ["bank", "stripe"]
+
+
+async def test_a_stale_copy_is_answered_with_its_reason_and_no_error(world: World) -> None:
+    world.stripe.pages = Kit.pages([Kit.invoice()])
+    await world.data("{ invoices { totalCount } }")
+    world.stripe.failure = Kit.Unavailable("Stripe could not be reached.")
+    query = "query ($age: Int) { invoices(maxAge: $age) { totalCount freshness { source asOf stale error } nodes { fetchedAt } } }"
+    answer = await world.graph.run(query, {"age": 0})
+    assert "errors" not in answer
+    (fresh,) = answer["data"]["invoices"]["freshness"]
+    assert (answer["data"]["invoices"]["totalCount"], fresh["stale"]) == (1, True)
+    assert fresh["error"] == "stripe could not be read: Stripe could not be reached."
+    assert fresh in answer["extensions"]["sources"]
+    assert answer["data"]["invoices"]["nodes"][0]["fetchedAt"] >= fresh["asOf"]
+    (fresh,) = (await world.graph.data(query))["invoices"]["freshness"]
+    assert (fresh["stale"], fresh["error"]) == (False, None)
+
+
+async def test_each_field_judges_the_copy_by_its_own_age(world: World) -> None:
+    """One pull serves both fields; when it fails, only the one that asked for a fresh copy is stale."""
+    await world.data("{ invoices { totalCount } }")
+    world.stripe.failure = Kit.Unavailable("Stripe could not be reached.")
+    pulls = len(world.stripe.pulls)
+    data = await world.graph.data(
+        "{ now: invoices(maxAge: 0) { freshness { stale } } again: invoices(maxAge: 0) { totalCount }"
+        "  old: invoices(maxAge: 900) { freshness { stale error } } }"
+    )
+    assert data["now"]["freshness"] == [{"stale": True}]
+    assert data["old"]["freshness"] == [{"stale": False, "error": None}]
+    assert len(world.stripe.pulls) == pulls + 1
+
+
+async def test_a_first_backfill_under_way_is_told(database_url: str) -> None:
+    script = Script(*Kit.pages([Kit.invoice()]))
+    script.hold()
+    sources = ((Kit.stripe(ledger="us"), script),)
+    async with open_graph(database_url, Limits(source_deadline_seconds=0.05), sources=sources) as graph:
+        await graph.found("us")
+        answer = await graph.run("{ invoices { totalCount } sources { status ledger { code } } }")
+        assert answer["errors"][0]["extensions"]["code"] == "SOURCE_SYNCING"
+        assert answer["data"]["sources"] == [{"status": "SYNCING", "ledger": {"code": "us"}}]
+
+
+async def test_a_source_whose_ledger_does_not_exist_is_down(database_url: str) -> None:
+    script = Script(*Kit.pages([Kit.invoice()]))
+    sources = ((Kit.stripe(ledger="late"), script),)
+    query = "{ sources { name status lastError lastSuccessAt ledger { code } } invoices { totalCount } }"
+    async with open_graph(database_url, sources=sources) as graph:
+        answer = await graph.run(query)
+        assert answer["data"]["sources"] == [
+            {
+                "name": "stripe",
+                "status": "DOWN",
+                "lastError": "stripe feeds the ledger late, which does not exist yet: create it.",
+                "lastSuccessAt": None,
+                "ledger": None,
+            }
+        ]
+        assert answer["errors"][0]["extensions"]["code"] == "SOURCE_UNAVAILABLE"
+        await graph.found("late")
+        data = await graph.data("{ invoices { totalCount } sources { status ledger { code } } }")
+        assert data == {"invoices": {"totalCount": 1}, "sources": [{"status": "OK", "ledger": {"code": "late"}}]}
+
+
+async def test_sources_tell_what_is_wrong(world: World) -> None:
+    bad = Problem(subject="junk.xml", code="UNREADABLE_FILE", message="It is a cat.")
+    world.bank.pages = Kit.pages([], problems=[bad])
+    query = "{ sources { name status lastError lastSuccessAt } }"
+    await world.graph.data("{ bankAccounts { totalCount } invoices { totalCount } payrollRuns { totalCount } }")
+    bank, payroll, stripe = (await world.data(query))["sources"]
+    assert bank | {"lastSuccessAt": 0} == {
+        "name": "bank", "status": "DEGRADED", "lastSuccessAt": 0,
+        "lastError": "1 of its files or records could not be read; the others were.",
+    }  # fmt: skip
+    assert (payroll["status"], stripe["status"], stripe["lastError"]) == ("OK", "OK", None)
+    assert stripe["lastSuccessAt"].endswith("+00:00")
+
+
+# ---------------------------------------------------------------- who may see what
+
+
+async def test_documents_of_ledgers_outside_the_claim_look_unknown(world: World) -> None:
+    world.stripe.pages = Kit.pages([Kit.invoice("a")])
+    american = BankAccount(external_id="us:1", currency="USD")
+    world.bank.pages = Kit.pages([Kit.statement("s1"), Kit.statement("s2", account=american)])
+    await world.data("{ invoices { totalCount } bankAccounts { totalCount } }")
+    eu, us = caller(ledgers=["eu"]), caller(ledgers=["us"])
+    names = "{ bankAccounts { nodes { externalId ledger { code } source { name ledger { code } } } } sources { name } }"
+    assert await world.data(names, by=eu) == {
+        "bankAccounts": {"nodes": [{"externalId": IBAN, "ledger": {"code": "eu"}, "source": {"name": "bank", "ledger": {"code": "eu"}}}]},
+        "sources": [{"name": "bank"}, {"name": "payroll"}],
+    }  # fmt: skip
+    assert await world.data(names, by=us) == {
+        "bankAccounts": {"nodes": [{"externalId": "us:1", "ledger": {"code": "us"}, "source": {"name": "bank", "ledger": None}}]},
+        "sources": [{"name": "bank"}, {"name": "stripe"}],
+    }  # fmt: skip
+    ids = [
+        "invoice:us:stripe:a",
+        "bank-account:us:bank:us:1",
+        f"bank-account:eu:bank:{IBAN}",
+        "invoice:us:gone:a",
+        "invoice:us:stripe:",
+    ]
+    nodes = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+    assert (await world.data(nodes, {"ids": ids}, by=eu))["nodes"] == [None, None, {"id": ids[2]}, None, None]
+    assert (await world.data(nodes, {"ids": ids}, by=us))["nodes"] == [{"id": ids[0]}, {"id": ids[1]}, None, None, None]
+    assert await world.failed('{ invoices(filter: {sources: ["stripe"]}) { totalCount } }', by=eu) == [
+        ("NOT_FOUND", ["invoices"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "missing"),
+    [
+        ("{ invoices { totalCount } }", "invoices:read"),
+        ('{ node(id: "invoice:us:stripe:a") { id } }', "invoices:read"),
+        ("{ payrollRuns { nodes { net } } }", "payroll:read"),
+        ("{ payrollRuns { nodes { payslips { net } } } }", "payroll:personal"),
+        ("{ bankAccounts { totalCount } }", "cash:read"),
+        ("{ cashPositions { nodes { booked } } }", "cash:read"),
+        ("{ sources { name } }", "sources:read"),
+        ("{ invoices { nodes { source { status } } } }", "sources:read"),
+        ("{ invoices { nodes { entries { sequence } } } }", "ledger:read"),
+    ],
+)
+async def test_nothing_is_pulled_for_a_document_that_lacks_a_scope(world: World, query: str, missing: str) -> None:
+    pulls = len(world.stripe.pulls), len(world.payroll.pulls), len(world.bank.pulls)
+    answer = await world.graph.run(query, by=caller(*(caller().scopes - {missing})))
+    assert answer["refused"] == 403
+    assert missing in answer["errors"][0]["message"]
+    assert (len(world.stripe.pulls), len(world.payroll.pulls), len(world.bank.pulls)) == pulls
+
+
+# ---------------------------------------------------------------- payroll
+
+
+async def test_payroll_runs_with_their_payslips(world: World) -> None:
+    world.payroll.pages = Kit.pages(
+        [
+            Kit.run("old", pay_date=date(2026, 2, 28), gross=120_00, employer_taxes=5_00, employer_contributions=1_00),
+            Kit.run("new", total_cost=130_00),
+        ]
+    )
+    world.payroll.slips = {"old": (Kit.slip("s2", department="R&D"), Kit.slip("s1", gross=5))}
+    fields = "id payDate periodStart periodEnd gross net totalCost employerTaxes deductions sourceStatus currency entries { id }"
+    slips = "payslips { employeeId employeeName department gross net }"
+    data = (await world.data(f"{{ payrollRuns {{ totalCount nodes {{ {fields} {slips} }} }} }}"))["payrollRuns"]
+    new, old = data["nodes"]
+    assert (new["totalCost"], new["gross"], new["payslips"], new["entries"]) == ("130.00", None, None, [])
+    assert (old["totalCost"], old["deductions"], old["id"]) == ("126.00", None, "payroll-run:eu:payroll:old")
+    assert [(slip["department"], slip["gross"], slip["net"]) for slip in old["payslips"]] == [
+        ("R&D", None, "100.00"),
+        (None, "0.05", "100.00"),
+    ]
+    assert sorted(world.payroll.slips_asked) == ["new", "old"]
+    paid = 'payrollRuns(paidFrom: "2026-02-01", paidTo: "2026-03-01", sources: ["payroll"], ledgers: ["eu"]) { nodes { payDate } }'
+    assert (await world.data(f"{{ {paid} }}"))["payrollRuns"]["nodes"] == [{"payDate": "2026-02-28"}]
+    node = await world.data('{ node(id: "payroll-run:eu:payroll:old") { ... on PayrollRun { net } } }')
+    assert node["node"] == {"net": "100.00"}
+
+
+async def test_payslips_that_cannot_be_read_cost_their_field_alone(world: World) -> None:
+    world.payroll.pages = Kit.pages([Kit.run("one")])
+    await world.graph.data("{ payrollRuns { totalCount } }")
+    world.payroll.failure = Kit.Unavailable("It is closed.")
+    answer = await world.graph.run("{ payrollRuns { nodes { net payslips { net } } } }")
+    assert answer["data"] == {"payrollRuns": {"nodes": [{"net": "100.00", "payslips": None}]}}
+    (error,) = answer["errors"]
+    assert error["path"] == ["payrollRuns", "nodes", 0, "payslips"]
+    assert error["extensions"]["code"] == "SOURCE_UNAVAILABLE"
+
+
+# ---------------------------------------------------------------- cash
+
+
+def day(number: int) -> date:
+    return date(2026, 3, number)
+
+
+def bank_pages() -> Any:
+    pending = {"status": BankTransactionStatus.PENDING, "value_date": day(9)}
+    american = BankAccount(external_id="us:1", currency="JPY", name="Tokyo")
+    return Kit.pages(
+        [
+            Kit.statement(
+                "s1",
+                *(Kit.moved(f"t{n}", n, day(n), description=f"No. {n}", counterparty="Globex") for n in range(1, 6)),
+                Kit.moved("p1", -5, None, **pending),
+                to_date=day(5), opening=0, closing=15, closing_available=10, warnings=("Odd.",),
+            ),
+            Kit.statement("s2", Kit.moved("x:1", 700, day(2), currency="JPY"), account=american, to_date=day(2)),
+        ]
+    )  # fmt: skip
+
+
+async def test_cash_positions(world: World) -> None:
+    world.bank.pages = bank_pages()
+    query = """query ($on: Date) { cashPositions(asOf: $on) { nodes { bankAccount { id iban ledger { code } } asOf currency booked
+        pending available statementDate warnings } freshness { source stale } } }"""
+    data = (await world.data(query, {"on": "2026-03-31"}))["cashPositions"]
+    tokyo, berlin = sorted(data["nodes"], key=lambda node: node["currency"], reverse=True)
+    assert berlin == {
+        "bankAccount": {"id": f"bank-account:eu:bank:{IBAN}", "iban": IBAN, "ledger": {"code": "eu"}},
+        "asOf": "2026-03-31", "currency": "EUR", "booked": "0.15", "pending": "-0.05", "available": "0.10",
+        "statementDate": "2026-03-05", "warnings": ["Odd."],
+    }  # fmt: skip
+    assert (tokyo["booked"], tokyo["pending"], tokyo["warnings"]) == (None, "0", [])
+    assert data["freshness"] == [{"source": "bank", "stale": False}]
+    early = (await world.data(query, {"on": "2026-03-04"}))["cashPositions"]["nodes"]
+    assert {node["booked"] for node in early} == {None}
+    today = await world.graph.data('{ cashPositions(ledgers: ["eu"]) { nodes { asOf fetchedAt } } }')
+    assert today["cashPositions"]["nodes"][0]["asOf"] == today["cashPositions"]["nodes"][0]["fetchedAt"][:10]
+
+
+async def test_transactions_are_paged_for_each_account(world: World) -> None:
+    world.bank.pages = bank_pages()
+    query = """query ($first: Int, $after: String, $from: Date, $to: Date, $statuses: [BankTransactionStatus!]) {
+        bankAccounts { totalCount nodes { name transactions(first: $first, after: $after, from: $from, to: $to, statuses: $statuses) {
+            totalCount nodes { externalId } edges { cursor } pageInfo { hasNextPage hasPreviousPage endCursor } } } } }"""
+
+    async def pages(**variables: Any) -> dict[str | None, Any]:
+        nodes = (await world.data(query, variables))["bankAccounts"]["nodes"]
+        return {node["name"]: node["transactions"] for node in nodes}
+
+    def ids(page: Any) -> list[str]:
+        return [node["externalId"] for node in page["nodes"]]
+
+    found = await pages()
+    assert ids(found[None]) == ["t1", "t2", "t3", "t4", "t5", "p1"]
+    assert ids(found["Tokyo"]) == ["x:1"]
+    first = (await pages(first=4))[None]
+    assert (ids(first), first["totalCount"], first["pageInfo"]["hasNextPage"]) == (["t1", "t2", "t3", "t4"], 6, True)
+    assert first["edges"][-1]["cursor"] == first["pageInfo"]["endCursor"]
+    second = (await pages(first=4, after=first["pageInfo"]["endCursor"]))[None]
+    assert ids(second) == ["t5", "p1"]
+    assert (second["pageInfo"]["hasNextPage"], second["pageInfo"]["hasPreviousPage"]) == (False, True)
+    assert ids((await pages(**{"from": "2026-03-02", "to": "2026-03-03"}))[None]) == ["t2", "t3"]
+    assert ids((await pages(statuses=["PENDING"]))[None]) == ["p1"]
+    assert ids((await pages(first=0))[None]) == []
+
+
+async def test_a_transaction_by_its_id(world: World) -> None:
+    world.bank.pages = bank_pages()
+    await world.graph.data("{ bankAccounts { totalCount } }")
+    fields = """id externalId status bookedOn valueDate amount currency description counterparty reference
+        bankAccount { externalId } source { name } entries { id }"""
+    query = f"query ($id: ID!) {{ node(id: $id) {{ ... on BankTransaction {{ {fields} }} }} }}"
+    odd = "bank-transaction:us:bank:us%3A1:x:1"
+    node = (await world.data(query, {"id": odd}))["node"]
+    assert node == {
+        "id": odd, "externalId": "x:1", "status": "BOOKED", "bookedOn": "2026-03-02", "valueDate": None, "amount": "700",
+        "currency": "JPY", "description": None, "counterparty": None, "reference": None,
+        "bankAccount": {"externalId": "us:1"}, "source": {"name": "bank"}, "entries": [],
+    }  # fmt: skip
+    assert (await world.data(query, {"id": "bank-transaction:us:bank:us%3A1"}))["node"] is None
+
+
+async def test_any_number_of_accounts_takes_the_same_few_statements(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = []
+    original = Context.fetch
+
+    async def fetch(self: Context, sql: str, *args: Any) -> Any:
+        fetched.append(sql)
+        return await original(self, sql, *args)
+
+    monkeypatch.setattr(Context, "fetch", fetch)
+    counts = set()
+    for number in (1, 5, 30):
+        accounts = [BankAccount(external_id=f"a{n}", currency="EUR") for n in range(number)]
+        world.bank.pages = Kit.pages(
+            [
+                Kit.statement(f"s{n}", Kit.moved(f"t{n}", 5, day(1)), account=account)
+                for n, account in enumerate(accounts)
+            ]
+        )
+        await world.graph.data("{ bankAccounts(maxAge: 0) { totalCount } }")
+        fetched.clear()
+        data = await world.graph.data(
+            "{ bankAccounts { nodes { ledger { code } source { status } transactions { nodes { amount bankAccount { id } entries { id } } } } }"
+            "  cashPositions { nodes { booked bankAccount { id } } } }"
+        )
+        assert len(data["bankAccounts"]["nodes"]) == number
+        counts.add(len(fetched))
+    assert len(counts) == 1
+
+
+# ---------------------------------------------------------------- links to entries
+
+
+async def test_documents_and_entries_link_both_ways(world: World, owner_url: str) -> None:
+    import asyncpg
+
+    from tests.graph import entry
+
+    world.stripe.pages, world.bank.pages = Kit.pages([Kit.invoice("a")]), bank_pages()
+    await world.graph.data("{ invoices { totalCount } bankAccounts { totalCount } }")
+    await world.graph.post(entry("k1"))
+    owner = await asyncpg.connect(owner_url)
+    await owner.execute(
+        """INSERT INTO mirror.document_entry (ledger_id, source, kind, account, external_id, sequence)
+           SELECT ledger_id, source, kind, account, external_id, 1 FROM ledger.ledger, (VALUES
+               ('stripe', 'invoice', '', 'a'), ('bank', 'bank_transaction', 'us:1', 'x:1')) AS linked (source, kind, account, external_id)
+           WHERE code = 'us'"""
+    )
+    await owner.close()
+    data = await world.data(
+        """{ entry(ledger: "us", sequence: 1) { documents { __typename id externalId source { name } ... on Invoice { total }
+               ... on BankTransaction { amount } } }
+             invoices { nodes { entries { id } } } bankAccounts(ledgers: ["us"]) { nodes { transactions { nodes { entries { sequence } } } } } }"""
+    )
+    assert data["entry"]["documents"] == [
+        {"__typename": "BankTransaction", "id": "bank-transaction:us:bank:us%3A1:x:1", "externalId": "x:1", "source": {"name": "bank"}, "amount": "700"},
+        {"__typename": "Invoice", "id": "invoice:us:stripe:a", "externalId": "a", "source": {"name": "stripe"}, "total": "11.90"},
+    ]  # fmt: skip
+    assert data["invoices"]["nodes"] == [{"entries": [{"id": "entry:us:1"}]}]
+    assert data["bankAccounts"]["nodes"][0]["transactions"]["nodes"] == [{"entries": [{"sequence": 1}]}]
