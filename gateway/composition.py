@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sources.ledger.directory import Directory
-
 from gateway.app import App, Readiness, create_app
-from gateway.authentication import SCOPES, Authenticator, SecretAuthenticator
+from gateway.authentication import Authenticator, SecretAuthenticator
 from gateway.config import Settings
-from gateway.databases import DatabaseServer, ready_database
 from gateway.engine import Engine
 from gateway.jwks import JwksAuthenticator
+from gateway.openbooks import Books, books
 from gateway.schema import build, core
 from gateway.sourcekinds import connector_for
 from gateway.tokens import signing_secret, token_rules
 from resolvers.context import Services
-from sources.caller import Caller
 from sources.database.pool import Database
-from sources.ledger.feed import Feed
-from sources.ledger.posting import Poster
 from sources.mirror.refresh import Refresher
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """The ledger store of one process: enough to post, without an endpoint."""
-
-    database: Database
-    directory: Directory
-    feed: Feed
-    poster: Poster
-
-
-@asynccontextmanager
-async def books(settings: Settings) -> AsyncIterator[Books]:
-    """The ledger store, on a database with this version's schema. Raises ConfigurationError and DatabaseUnavailable."""
-    async with ready_database(settings) as server, opened_books(settings, server) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def opened_books(settings: Settings, server: DatabaseServer) -> AsyncIterator[Books]:
-    """The ledger store on a server that runs."""
-    writers = max(2, settings.server.pool_size // 3)
-    database = Database(
-        server.dsn,
-        direct_dsn=server.direct_dsn,
-        readers=max(1, settings.server.pool_size - writers),
-        writers=writers,
-        statement_timeout=settings.limits.statement_timeout_seconds,
-    )
-    async with database, Feed(database) as feed:
-        poster = Poster(database, queue_limit=settings.limits.posting_queue, on_posted=lambda _: feed.wake())
-        try:
-            yield Books(database, Directory(database), feed, poster)
-        finally:
-            await poster.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +62,6 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
         yield Gateway(app, opened, settings)
     finally:
         await refresher.close()
-
-
-def local_caller(subject: str) -> Caller:
-    """Who acts on this machine by a command: whoever may read the data directory may do everything."""
-    return Caller(subject, SCOPES, None, math.inf)
 
 
 def _authenticator(settings: Settings) -> Authenticator:

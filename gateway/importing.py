@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sources.ledger.directory import Directory
-
 from sources.caller import Caller
 from sources.database.pool import Database
 from sources.errors import InvalidArgument, NotFound
 from sources.ledger import administration
 from sources.ledger.csv_import import ImportedAccount, ImportedEntry, ImportFile, Refusal, read_import
+from sources.ledger.directory import Directory
 from sources.ledger.model import (
     AccountDraft,
     ChangeRejected,

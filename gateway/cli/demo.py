@@ -13,12 +13,13 @@ import click
 
 from gateway.authentication import SCOPES, issue_token
 from gateway.cli.common import examples, faults, run
-from gateway.composition import Books, books, gateway_over
+from gateway.composition import gateway_over
 from gateway.config import JwtSettings, ServerSettings, Settings
 from gateway.demo.commands import commands_to_paste
 from gateway.demo.seeding import STATE_FILE, DemoState, load_state, seed
 from gateway.demo.systems import BANK_FOLDER, source_systems
 from gateway.logs import configure
+from gateway.openbooks import Books, books
 from gateway.serving import bound_socket, raise_open_files, serve_gateway
 from gateway.tokens import SECRET_FILE, signing_secret
 from sources.database.removal import remove_database

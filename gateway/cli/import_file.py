@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from gateway.cli.common import database_options, examples, faults, run, settings_from
-from gateway.composition import books, local_caller
 from gateway.config import Settings
 from gateway.importing import Summary, create_missing_accounts, post_file, provide_ledger, read_file, spans
+from gateway.openbooks import books, local_caller
 from sources.ledger.csv_import import ImportFile
 from sources.money import EXPONENTS
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import orjson
 
-from gateway.composition import Books, local_caller
 from gateway.demo.bookkeeper import POSTED_BY, BookItem, ReversalOf
 from gateway.demo.books import year_of_books
 from gateway.demo.company import ENTITIES, SEED, Entity, chart
+from gateway.openbooks import Books, local_caller
 from sources.errors import ConfigurationError
 from sources.ledger import administration
 from sources.ledger.model import AccountDraft, ChangeRejected, Draft, LedgerRef, Posted, ReversalDraft
