@@ -45,6 +45,12 @@ async def source_by_name(context: Context, keys: Sequence[Key], want: Want, _arg
     """Keys: (name,)."""
     names = {key[0] for key in keys}
     rows = await _rows(context, [each for each in context.services.refresher.configured if each.name in names], want)
+    left = names - rows.keys()
+    for name, kind, success in await queries.former_sources(context, left) if left else ():
+        values = {"name": name, "kind": kind, "ledger_id": None, "last_success_at": success}
+        rows[name] = want.row(
+            {**values, "status": SourceStatus.DOWN.value, "last_error": "It is not configured any more."}
+        )
     return {(name,): row for name, row in rows.items()}
 
 

@@ -184,5 +184,11 @@ async def source_states(reader: Reader, settings: Sequence[SourceSettings]) -> d
     return found
 
 
+async def former_sources(reader: Reader, names: Iterable[str]) -> Sequence[Row]:
+    """Name, kind and last success of sources that were read once."""
+    sql = "SELECT source, kind, last_success_at FROM mirror.source_state WHERE source = ANY($1)"
+    return await reader.fetch(sql, list(names))
+
+
 _STATES = """
 SELECT source, route, as_of, last_success_at, last_error, problems FROM mirror.source_state WHERE source = ANY($1)"""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import asyncpg
 import pytest
 
 from gateway.limits import Limits
@@ -22,7 +23,7 @@ from sources.documents import (
     Problem,
     TaxAmount,
 )
-from tests.graph import Graph, caller, open_graph
+from tests.graph import Graph, caller, entry, open_graph
 from tests.sources.mirror.kit import Kit, Script
 
 IBAN = "DE02120300000000202051"
@@ -467,10 +468,6 @@ async def test_any_number_of_accounts_takes_the_same_few_statements(
 
 
 async def test_documents_and_entries_link_both_ways(world: World, owner_url: str) -> None:
-    import asyncpg
-
-    from tests.graph import entry
-
     world.stripe.pages, world.bank.pages = Kit.pages([Kit.invoice("a")]), bank_pages()
     await world.graph.data("{ invoices { totalCount } bankAccounts { totalCount } }")
     await world.graph.post(entry("k1"))
@@ -493,3 +490,23 @@ async def test_documents_and_entries_link_both_ways(world: World, owner_url: str
     ]  # fmt: skip
     assert data["invoices"]["nodes"] == [{"entries": [{"id": "entry:us:1"}]}]
     assert data["bankAccounts"]["nodes"][0]["transactions"]["nodes"] == [{"entries": [{"sequence": 1}]}]
+
+
+async def test_the_document_of_a_source_that_is_configured_no_more_still_names_it(
+    world: World, database_url: str, owner_url: str
+) -> None:
+    world.stripe.pages = Kit.pages([Kit.invoice("a")])
+    await world.graph.data("{ invoices { totalCount } }")
+    await world.graph.post(entry("k1"))
+    owner = await asyncpg.connect(owner_url)
+    await owner.execute(
+        """INSERT INTO mirror.document_entry (ledger_id, source, kind, external_id, sequence)
+           SELECT ledger_id, 'stripe', 'invoice', 'a', 1 FROM ledger.ledger WHERE code = 'us'"""
+    )
+    await owner.close()
+    async with open_graph(database_url) as graph:
+        query = '{ entry(ledger: "us", sequence: 1) { documents { id source { name kind status ledger { code } } } } invoices { totalCount } }'
+        data = await graph.data(query)
+        source = {"name": "stripe", "kind": "stripe", "status": "DOWN", "ledger": None}
+        assert data["entry"]["documents"] == [{"id": "invoice:us:stripe:a", "source": source}]
+        assert data["invoices"] == {"totalCount": 0}
