@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,8 @@ from sources.ledger.feed import Feed
 
 MAX_VARIABLE_ERRORS = 20
 MAX_VARIANTS = 64
+PLANNED_CHARACTERS = 1_048_576
+"""Length of all documents whose plans are kept: a plan takes about a hundred times its document's length."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class Engine:
         directory = services.directory
         self._planner = Planner(schema, {**WORDS, "codes": directory.codes, "functional": directory.exponents})
         self._planned: OrderedDict[tuple[str, str | None], _Planned] = OrderedDict()
+        self._planned_characters = 0
         self.streams = Streams(services, feed)
 
     # ------------------------------------------------------------ preparing
@@ -108,8 +112,10 @@ class Engine:
         if planned is None:
             planned = _Planned(document.read(self._schema, request.query, request.operation_name, self._limits))
             self._planned[key] = planned
-            if len(self._planned) > self._limits.plan_cache:
-                self._planned.popitem(last=False)
+            self._planned_characters += len(request.query)
+            while len(self._planned) > self._limits.plan_cache or self._planned_characters > PLANNED_CHARACTERS:
+                (text, _), _ = self._planned.popitem(last=False)
+                self._planned_characters -= len(text)
         else:
             self._planned.move_to_end(key)
         return planned
@@ -199,7 +205,7 @@ class Engine:
         result = execute_sync(self._schema, asked, variable_values=dict(operation.request.variables))
         return _dumps((result.data or {}).get(plan.name))
 
-    async def stream(self, operation: BoundOperation) -> AsyncIterator[bytes]:
+    async def stream(self, operation: BoundOperation) -> AsyncGenerator[bytes, None]:
         """A complete execution result for each event; an error is a last result {"errors": […]}."""
         plan = operation.plan.root.fields[0]
         request_id = operation.request.request_id
@@ -208,8 +214,9 @@ class Engine:
             raise RequestRefused([_bad_input(args, request_id)])
         subscription = Subscription(plan, operation.bound, operation.caller, request_id)
         try:
-            async for body in self.streams.events(subscription):
-                yield body
+            async with aclosing(self.streams.events(subscription)) as bodies:
+                async for body in bodies:
+                    yield body
         except (LedgergraphError, asyncpg.PostgresError) as error:
             yield error_result(error, request_id)
 

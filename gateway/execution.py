@@ -27,7 +27,7 @@ Bound = Mapping[FieldPlan, Any]
 """For each field with arguments its coerced arguments, or the GraphQLError that they do not coerce with."""
 
 
-class Missing(Exception):
+class Missing(LedgergraphError):
     """A field that is never null has no value: a broken invariant, masked for clients."""
 
 
@@ -117,7 +117,7 @@ class Execution:
         if not plan.nullable:
             results = {
                 key: Failure(Missing(str(plan.path))) if value is None else value for key, value in results.items()
-            }  # type: ignore[arg-type]
+            }
         self._loaded[plan] = results
         return results
 
@@ -135,7 +135,7 @@ class Execution:
             return dict.fromkeys(keys, Failure(error))
         except Exception as error:
             log.debug("a field failed", path=plan.path, error=repr(error))
-            return dict.fromkeys(keys, Failure(error))  # type: ignore[arg-type]
+            return dict.fromkeys(keys, Failure(error))
 
     async def _values(self, plan: FieldPlan, values: Sequence[Any]) -> list[str]:
         if not plan.is_list:

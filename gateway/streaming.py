@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -116,22 +117,23 @@ class Streams:
     def subscribers(self) -> int:
         return sum(len(group.subscribers) for group in self._groups.values())
 
-    async def events(self, subscription: Subscription) -> AsyncIterator[bytes]:
+    async def events(self, subscription: Subscription) -> AsyncGenerator[bytes, None]:
         """Complete execution results, one for each event, for ever. Raises what the arguments are refused with."""
         ledger, position = await self._start(subscription)
         while True:
             group = self._group(subscription, ledger, position)
             if position.sequence < group.position.sequence:
-                events, position = await self.read(subscription, ledger, position)
-                for event in events:
+                page, position = await self.read(subscription, ledger, position)
+                for event in page:
                     yield event.body
                 continue
             subscriber = _Subscriber()
             group.subscribers.add(subscriber)
             try:
-                async for event in _live(subscriber, position.sequence):
-                    yield event.body
-                    position = event.position
+                async with aclosing(_live(subscriber, position.sequence)) as events:
+                    async for event in events:
+                        yield event.body
+                        position = event.position
             finally:
                 self._leave(group, subscriber)
             if subscriber.ended is not None:
@@ -186,7 +188,7 @@ class Streams:
                 del self._groups[group.key]
 
 
-async def _live(subscriber: _Subscriber, sequence: int) -> AsyncIterator[Event]:
+async def _live(subscriber: _Subscriber, sequence: int) -> AsyncGenerator[Event, None]:
     """Events of the group behind a sequence, until the subscriber lags or the group ends."""
     while True:
         while subscriber.events:

@@ -25,13 +25,14 @@ from resolvers.fields import (
 from resolvers.ledgers import ADMIN, READ, Ledger
 from resolvers.nodes import KINDS, Node, NodeKind
 from resolvers.paging import After, Before, Connection, First, Last
-from resolvers.results import ChangeRejected, rejected
+from resolvers.results import ChangeRejected, describe_values, rejected
 from resolvers.scalars import Date, Decimal
 from sources.ledger import administration, model, queries, reports
+from sources.ledger.model import AccountType, Side
 from sources.reading import Key, Results, Tagged, Want
 
-AccountType = strawberry.enum(model.AccountType, description="What an account holds.")
-Side = strawberry.enum(model.Side, description="One side of an entry.")
+strawberry.enum(AccountType, description="What an account holds.")
+strawberry.enum(Side, description="One side of an entry.")
 _MEANINGS = {
     "ASSET": "What is owned or receivable.",
     "LIABILITY": "What is owed.",
@@ -41,9 +42,8 @@ _MEANINGS = {
     "DEBIT": "The left side; increases assets and expenses.",
     "CREDIT": "The right side; increases liabilities, equity and revenue.",
 }
-for _enum in (AccountType, Side):
-    for _value in _enum.__strawberry_definition__.values:
-        _value.description = _MEANINGS[_value.name]
+describe_values(AccountType, _MEANINGS)
+describe_values(Side, _MEANINGS)
 
 AsOf = Annotated[Date | None, argument("The last day that counts; absent: every posted line.")]
 

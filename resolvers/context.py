@@ -8,13 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from sources.ledger.directory import Directory
-from sources.ledger.posting import Poster
-
 from sources.caller import Caller
 from sources.database.pool import Connection, Database
 from sources.errors import NotFound
+from sources.ledger.directory import Directory
 from sources.ledger.model import LedgerRef
+from sources.ledger.posting import Poster
 from sources.mirror.freshness import Freshness
 from sources.mirror.refresh import Refresher
 

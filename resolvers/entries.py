@@ -7,7 +7,7 @@ from typing import Annotated
 
 import strawberry
 
-from resolvers.accounts import Account, AccountType
+from resolvers.accounts import Account
 from resolvers.documents import Document
 from resolvers.fields import (
     argument,
@@ -28,6 +28,7 @@ from resolvers.nodes import KINDS, Node, NodeKind, natural
 from resolvers.paging import After, Before, Connection, First, Last
 from resolvers.scalars import BigInt, Date, DateTime, Decimal
 from sources.ledger import queries
+from sources.ledger.model import AccountType
 from sources.mirror.links import documents_of_entries
 
 DOCUMENTS = ("cash:read", "invoices:read", "payroll:read")

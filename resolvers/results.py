@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import strawberry
 
 from resolvers.fields import nested, text, word, written
-from sources.ledger import model
+from sources.ledger.model import Reason, RejectionCode
 from sources.reading import Tagged, Want
 
 _MEANINGS = {
@@ -32,17 +33,20 @@ _MEANINGS = {
     "ALREADY_REVERSED": "The entry has a reversal.",
     "INVALID_REVERSAL": "A reversal is never dated before the original.",
     "DUPLICATE_CODE": "The code exists with another content, or twice in the input.",
-    "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",
     "LIMIT_EXCEEDED": "More items than one request takes.",
     "BATCH_REJECTED": "Another entry of the atomic batch was refused.",
     "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",
 }
 
-RejectionCode = strawberry.enum(
-    model.RejectionCode, description="Why something was refused; more may come: keep a default branch."
-)
-for _value in RejectionCode.__strawberry_definition__.values:
-    _value.description = _MEANINGS[_value.name]
+
+def describe_values(enum: Any, meanings: Mapping[str, str]) -> None:
+    """Gives the values of an enum, which the domain defines, their descriptions in the graph."""
+    for value in enum.__strawberry_definition__.values:
+        value.description = meanings[value.name]
+
+
+strawberry.enum(RejectionCode, description="Why something was refused; more may come: keep a default branch.")
+describe_values(RejectionCode, _MEANINGS)
 
 
 @strawberry.type(
@@ -59,7 +63,7 @@ class ChangeRejected:
     reasons: list[RejectionReason] = nested("Every reason.", "reasons")
 
 
-def rejected(typename: str, reasons: Sequence[model.Reason], want: Want) -> Tagged:
+def rejected(typename: str, reasons: Sequence[Reason], want: Want) -> Tagged:
     """The row of a type whose one field is `reasons`."""
     mine = want.types[typename]
     inner = mine.nested.get("reasons", Want())

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import orjson
 
 from sources.caller import Caller
-from sources.errors import InvalidArgument, InvalidCursor, LedgergraphError
+from sources.errors import InvalidArgument, InvalidCursor
 from sources.ledger.model import LedgerRef
 
 Row = Sequence[Any]
@@ -55,9 +55,9 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The result for one key is an error."""
+    """The result for one key is an error; what is not a LedgergraphError is masked for clients."""
 
-    error: LedgergraphError
+    error: Exception
 
 
 Results = Mapping[Key, Any]

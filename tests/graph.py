@@ -7,8 +7,10 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from gateway.authentication import SCOPES
 from gateway.engine import Engine
 from gateway.limits import Limits
 from gateway.reference import Reference
@@ -22,9 +24,7 @@ from sources.ledger.feed import Feed
 from sources.ledger.posting import Poster
 from sources.mirror.refresh import Refresher
 
-SCOPES = frozenset(
-    "ledger:read ledger:post ledger:admin invoices:read payroll:read payroll:personal cash:read sources:read".split()
-)
+SCHEMA = core(build())
 CHART = (
     ("1000", "Bank", "ASSET"),
     ("1100", "Receivables", "ASSET"),
@@ -45,9 +45,12 @@ def caller(*scopes: str, ledgers: Sequence[str] | None = None) -> Caller:
 class Graph:
     engine: Engine
     services: Services
-    reference: Reference
     feed: Feed
     anyone: Caller = field(default_factory=caller)
+
+    @cached_property
+    def reference(self) -> Reference:
+        return Reference(core(build()), self.services)
 
     async def run(
         self, query: str, variables: Mapping[str, Any] | None = None, by: Caller | None = None, name: str | None = None
@@ -119,9 +122,7 @@ async def open_graph(database_url: str, limits: Limits | None = None, **options:
         await refresher.start()
         services = Services(database, directory, poster, refresher, page_size=limits.page_size)
         try:
-            yield Graph(
-                Engine(core(build()), services, feed, limits), services, Reference(core(build()), services), feed
-            )
+            yield Graph(Engine(SCHEMA, services, feed, limits), services, feed)
         finally:
             await refresher.close()
             await poster.close()

@@ -72,7 +72,8 @@ class Collector:
     def _included(self, node: SelectionNode) -> bool:
         for directive in node.directives or ():
             if directive.name.value in ("skip", "include"):
-                value = directive.arguments[0].value
+                (argument,) = directive.arguments or ()
+                value = argument.value
                 on = self.switches[value.name.value] if isinstance(value, VariableNode) else _literal(value)
                 if on == (directive.name.value == "skip"):
                     return False

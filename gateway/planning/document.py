@@ -16,6 +16,7 @@ from graphql import (
     GraphQLSyntaxError,
     OperationDefinitionNode,
     SelectionSetNode,
+    TokenKind,
     VariableNode,
     parse,
     validate,
@@ -24,6 +25,8 @@ from graphql import (
 from gateway.limits import Limits
 
 MAX_VALIDATION_ERRORS = 20
+MAX_NUMBER_LENGTH = 100
+"""Characters of a number literal; no type takes more, and Python refuses to read very long ones."""
 
 
 class LimitExceeded(GraphQLError):
@@ -70,13 +73,19 @@ def read(schema: GraphQLSchema, text: str, operation_name: str | None, limits: L
 
 def _parse(text: str, limits: Limits) -> DocumentNode:
     try:
-        return parse(text, max_tokens=limits.tokens)
+        document = parse(text, max_tokens=limits.tokens)
     except GraphQLSyntaxError as error:
         if "tokens" in error.message:
             raise LimitExceeded(f"the document has more than {limits.tokens} tokens; split it") from error
         raise
     except RecursionError as error:
         raise LimitExceeded(f"the document nests deeper than {limits.depth} levels") from error
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        if token.kind in (TokenKind.INT, TokenKind.FLOAT) and token.end - token.start > MAX_NUMBER_LENGTH:
+            raise LimitExceeded(f"a number literal has more than {MAX_NUMBER_LENGTH} characters")
+        token = token.next
+    return document
 
 
 def _choose(operations: list[OperationDefinitionNode], name: str | None) -> OperationDefinitionNode:

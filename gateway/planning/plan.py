@@ -266,7 +266,7 @@ def declaration(definition: GraphQLField) -> Any:
 
 
 def scopes_of(typename: str, source: Any) -> Scopes:
-    return SCOPES.get(typename, ()) if source.scope is None else source.scope  # type: ignore[no-any-return]
+    return SCOPES.get(typename, ()) if source.scope is None else source.scope
 
 
 def _typed(definition: GraphQLField, plan: FieldPlan) -> FieldPlan:
@@ -313,7 +313,7 @@ def _constant_arguments(definition: GraphQLField, nodes: Sequence[FieldNode]) ->
 
 def cost(selection: Selection, bound: Mapping[FieldPlan, Any], times: int = 1) -> int:
     """About how many values an answer may hold: every field counts once for each row that a page or list may have."""
-    total = times * len(selection.fields)
+    total: int = times * len(selection.fields)
     for plan in selection.children:
         args = bound.get(plan)
         rows = times * _rows(plan, args if isinstance(args, Mapping) else {})
@@ -324,7 +324,8 @@ def cost(selection: Selection, bound: Mapping[FieldPlan, Any], times: int = 1) -
 def _rows(plan: FieldPlan, args: Mapping[str, Any]) -> int:
     for name in ("first", "last"):
         if isinstance(args.get(name), int):
-            return max(args[name], 1)
+            size: int = args[name]
+            return max(size, 1)
     if "ids" in args:
         return max(len(args["ids"]), 1)
     definition = plan.arguments.definition if plan.arguments else None

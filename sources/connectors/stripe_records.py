@@ -44,7 +44,7 @@ def minor_units(amount: int, currency: str) -> int:
         raise UnreadableRecord(f"{amount} is no whole number of {currency} minor units", "INEXACT_AMOUNT")
     if abs(scaled) > MAX_MINOR:
         raise UnreadableRecord(f"{amount} {currency} is beyond {MAX_MINOR} minor units", "AMOUNT_OUT_OF_RANGE")
-    return scaled
+    return int(scaled)
 
 
 class Money:
@@ -101,8 +101,9 @@ def reference(value: Any) -> str | None:
 def embedded(record: Record, key: str) -> tuple[list[Any], bool]:
     """The objects of a list inside a record, and whether there are more than it holds."""
     value = record.get(key)
-    data = value.get("data") if isinstance(value, Mapping) else None
-    return (data, bool(value.get("has_more"))) if isinstance(data, list) else ([], False)
+    if not isinstance(value, Mapping) or not isinstance(value.get("data"), list):
+        return [], False
+    return value["data"], bool(value.get("has_more"))
 
 
 def day(record: Record, key: str) -> date | None:

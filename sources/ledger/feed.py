@@ -91,7 +91,8 @@ async def _look(reader: Reader, ledger: LedgerRef, sequence: int, limit: int) ->
         sequence,
         limit,
     )
-    return tuple(rows[0]) if rows else (0, "", "")  # type: ignore[return-value]
+    newest, at, reached = rows[0] if rows else (0, "", "")
+    return newest, at, reached
 
 
 def _check(ledger: LedgerRef, position: Position, newest: int, digits: str) -> None:
@@ -109,7 +110,7 @@ class Feed:
         self._database = database
         self._poll = poll_seconds
         self._heads: dict[int, int] = {}
-        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        self._waiting: dict[int, set[asyncio.Future[int]]] = {}
         self._look = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -128,17 +129,19 @@ class Feed:
 
     async def moved(self, ledger_id: int, sequence: int) -> None:
         """Returns once the ledger's newest entry is another than this one."""
-        if ledger_id not in self._heads:
-            self._look.set()
-        while self._heads.get(ledger_id, sequence) == sequence:
-            waiter = asyncio.get_running_loop().create_future()
+        head = self._heads.get(ledger_id)
+        while head is None or head == sequence:
+            if head is None:
+                self._look.set()
+            waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(ledger_id, set()).add(waiter)
             try:
-                await waiter
+                head = await waiter
             finally:
                 self._forget(ledger_id, waiter)
 
-    def _forget(self, ledger_id: int, waiter: asyncio.Future[None]) -> None:
+    def _forget(self, ledger_id: int, waiter: asyncio.Future[int]) -> None:
+        """A ledger that nobody waits for is not looked at, so what was known of its head grows old: it goes too."""
         waiters = self._waiting.get(ledger_id, set())
         waiters.discard(waiter)
         if not waiters:
@@ -148,7 +151,8 @@ class Feed:
     async def _watch(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), self._poll)
+                async with asyncio.timeout(self._poll):  # wait_for loses a cancellation that meets the event
+                    await self._look.wait()
             self._look.clear()
             if not self._waiting:
                 continue
@@ -169,7 +173,7 @@ class Feed:
                 self._heads[ledger_id] = sequence
                 for waiter in self._waiting.get(ledger_id, ()):
                     if not waiter.done():
-                        waiter.set_result(None)
+                        waiter.set_result(sequence)
 
     async def _listen(self) -> None:
         while True:

@@ -307,3 +307,18 @@ async def test_a_costly_document_is_refused_before_it_runs(graph: Graph):
     answer = await graph.run(query)
     assert answer["refused"] == 400
     assert answer["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+
+
+async def test_endless_number_literals_are_refused(graph: Graph):
+    """A literal of thousands of digits is a limit, not a fault."""
+    for text in ("9" * 5000, "-" + "9" * 101, "1." + "0" * 200):
+        answer = await graph.run(f'{{ accounts(ledger: "us", first: {text}) {{ totalCount }} }}')
+        assert answer["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+
+
+async def test_plans_are_kept_within_bounds(graph: Graph):
+    """Many long documents leave no more than the bound behind."""
+    for n in range(1500):
+        await graph.data(f"{{ ledgers {{ code }} }} # {n} {'x' * 2000}")
+    assert graph.engine._planned_characters <= 1_048_576
+    assert graph.engine._planned_characters == sum(len(text) for text, _ in graph.engine._planned)

@@ -1,0 +1,114 @@
+"""The planned execution answers what graphql-core answers, byte for byte, over generated documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from graphql import parse, validate
+from hypothesis import HealthCheck, Phase, assume, event, given, settings
+from hypothesis import strategies as st
+
+from gateway.requests import GraphQLRequest, RequestRefused
+from gateway.schema import build, core
+from tests.documents import Documents
+from tests.graph import Graph, caller, entry, open_graph
+
+SCHEMA = core(build())
+DATES = ["2025-12-31", "2026-01-01", "2026-01-31", "2026-02-01", "2026-03-15", "2026-12-31"]
+POOLS: dict[str, list[Any]] = {
+    "ledger": ["us", "us", "us", "eu", "jp", "no"],
+    "Query.ledger(code)": ["us", "eu", "no"],
+    "code": ["1000", "4000", "9999"],
+    "codes": ["1000", "2000", "x"],
+    "codePrefix": ["1", "40", "z"],
+    "sequence": [1, 2, 3, 4, 8, 999],
+    "first": [0, 1, 2, 3, 50, 1001, -1],
+    "last": [0, 1, 2, 3, 50],
+    "after": ["garbage", ""],
+    "before": ["garbage"],
+    "asOf": DATES,
+    "from": DATES,
+    "to": DATES,
+    "id": ["ledger:us", "account:us:1000", "entry:us:1", "line:us:1:1", "entry:eu:1", "entry:us:999", "nothing"],
+    "ids": ["ledger:eu", "account:eu:4000", "entry:us:2", "line:us:2:2", "account:us:zzz", ""],
+    "effectiveFrom": DATES,
+    "effectiveTo": DATES,
+    "postedFrom": ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00+01:00"],
+    "postedTo": ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00+01:00"],
+    "accountCodes": ["1000", "4000", "5000", "x"],
+    "sources": ["stripe", "x"],
+    "journals": ["SALES", "x"],
+    "reference": ["R1", "x"],
+    "idempotencyKey": ["k1", "x"],
+    "name": ["team", "x"],
+    "value": ["a", "x"],
+    "minTotal": ["0", "10.005", "1000000", "9" * 40, "-3"],
+    "currency": ["USD", "EUR", "JPY"],
+    "maxAge": [3600],
+    "ledgers": ["us", "eu", "no"],
+    "issuedFrom": DATES,
+    "issuedTo": DATES,
+    "paidFrom": DATES,
+    "paidTo": DATES,
+}
+
+
+@pytest.fixture
+async def graph(database_url):
+    """Three ledgers with entries of every shape: foreign currency, revaluation, reversal, dimensions, odd texts."""
+    async with open_graph(database_url) as opened:
+        for code, currency in (("us", "USD"), ("eu", "EUR"), ("jp", "JPY")):
+            await opened.found(code, currency)
+        sales = [entry(f"k{n}", f"{n}.{n}0", effectiveDate=DATES[n % len(DATES)]) for n in range(1, 6)]
+        foreign = entry("fx", lines=[
+            {"account": "1000", "debit": "10", "currency": "EUR", "functionalAmount": "11.50"},
+            {"account": "4000", "credit": "11.50", "description": "\u2028\u0001 \" \\ 🜁".replace("\u0001", ""), "dimensions": [
+                {"name": "team", "value": "a"}, {"name": "b", "value": "é"}]},
+        ])  # fmt: skip
+        reval = entry("rv", lines=[
+            {"account": "1000", "debit": "0", "currency": "EUR", "functionalAmount": "0.50"},
+            {"account": "4000", "credit": "0.50"},
+        ])  # fmt: skip
+        posted = await opened.post(
+            *sales, foreign, reval, entry("eu1", "7", ledger="eu"), entry("jp1", "7", ledger="jp")
+        )
+        assert {result["__typename"] for result in posted} == {"EntryPosted"}, posted
+        await opened.data(
+            """mutation { reverseEntry(input: {ledger: "us", sequence: 2, idempotencyKey: "r", effectiveDate: "2026-12-31"}) {
+                 __typename } }"""
+        )
+        yield opened
+
+
+async def compare(graph: Graph, text: str, variables: dict[str, Any], by: Any) -> None:
+    """The two executions of a document agree: data byte for byte, errors as a set of path and code."""
+    # Two members of an abstract type may give one name different types, which is the one thing that makes it invalid.
+    assume(validate(SCHEMA, parse(text)) == [])
+    try:
+        operation = graph.engine.prepare(GraphQLRequest(text, None, variables, "test"), by)
+    except RequestRefused as refused:
+        event(f"refused {refused.errors[0]['extensions']['code']}")
+        return
+    planned = orjson.loads(await graph.engine.run(operation))
+    expected = await graph.reference.run(text, by, variables)
+    assert orjson.dumps(planned["data"]) == orjson.dumps(expected["data"]), (text, variables)
+    assert errors(planned) == errors(expected), (text, variables)
+    event("with errors" if "errors" in expected else "without errors")
+
+
+def errors(answer: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(str(error["path"]), error["extensions"]["code"]) for error in answer.get("errors", ())}
+
+
+# Every example is short of meaning when shrunk, and shrinking against a database takes minutes.
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
+CALLERS = [caller(), caller(ledgers=["us"]), caller(ledgers=["eu", "no"])]
+
+
+@given(document=Documents(SCHEMA, POOLS).strategy(), by=st.sampled_from(CALLERS))
+@settings(max_examples=400, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+async def test_generated_documents_answer_the_same(graph: Graph, document: tuple[str, dict[str, Any]], by: Any):
+    """Whatever is selected, filtered, aliased, switched or refused, both executions agree."""
+    await compare(graph, *document, by)
