@@ -35,7 +35,7 @@ from gateway.streaming import Streams, Subscription, error_result
 from resolvers.context import Context, Services
 from resolvers.fields import Link
 from sources.caller import Caller
-from sources.errors import LedgergraphError
+from sources.errors import DatabaseUnavailable, LedgergraphError
 from sources.ledger.feed import Feed
 
 MAX_VARIABLE_ERRORS = 20
@@ -155,10 +155,10 @@ class Engine:
         """The complete JSON response. Raises DatabaseUnavailable or Overloaded when nothing could be answered."""
         try:
             return await self._run(operation)
-        except asyncpg.InvalidCachedStatementError:
+        except asyncpg.InvalidCachedStatementError as error:
             # A migration changed a table under a prepared statement; asyncpg has dropped it, so once more is enough.
             if operation.kind == "mutation":
-                raise
+                raise DatabaseUnavailable("the ledger store was just migrated; send the same request again") from error
             return await self._run(operation)
 
     async def _run(self, operation: BoundOperation) -> bytes:
@@ -207,8 +207,10 @@ class Engine:
 
     async def stream(self, operation: BoundOperation) -> AsyncGenerator[bytes, None]:
         """A complete execution result for each event; an error is a last result {"errors": […]}."""
-        plan = operation.plan.root.fields[0]
         request_id = operation.request.request_id
+        if not operation.plan.root.fields:
+            return
+        plan = operation.plan.root.fields[0]
         args = operation.bound.get(plan)
         if isinstance(args, GraphQLError):
             raise RequestRefused([_bad_input(args, request_id)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
 import structlog
 from graphql import GraphQLError
 
@@ -17,7 +18,6 @@ from gateway.planning.plan import FieldPlan, Selection
 from gateway.requests import ErrorObject
 from resolvers.context import Context
 from resolvers.fields import Inline, Link, Nested
-from sources.database.pool import LOST
 from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphError
 from sources.reading import Failure, Key, Row, Tagged
 
@@ -125,12 +125,12 @@ class Execution:
         assert isinstance(plan.source, Link)
         try:
             return await plan.source.relation(self.context, keys, plan.want, args)
-        except (DatabaseUnavailable, *LOST) as error:
+        except DatabaseUnavailable as error:
             if not plan.source.writes:
                 raise
-            return dict.fromkeys(
-                keys, Failure(error if isinstance(error, LedgergraphError) else DatabaseUnavailable(str(error)))
-            )
+            return dict.fromkeys(keys, Failure(error))
+        except asyncpg.InvalidCachedStatementError:
+            raise
         except LedgergraphError as error:
             return dict.fromkeys(keys, Failure(error))
         except Exception as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from sources.caller import Caller
-from sources.database.pool import Connection, Database
+from sources.database.pool import Connection, Database, translated
 from sources.errors import NotFound
 from sources.ledger.directory import Directory
 from sources.ledger.model import LedgerRef
@@ -39,7 +39,6 @@ class Context:
         self.caller = caller
         self.page_size = services.page_size
         self.freshness: dict[str, Freshness] = {}
-        self.statements = 0
         self._snapshot: Connection | None = None
         self._stack = AsyncExitStack()
 
@@ -47,8 +46,8 @@ class Context:
         if self._snapshot is None:
             visible = None if self.caller.ledgers is None else [ref.ledger_id for ref in await self.ledgers(None)]
             self._snapshot = await self._stack.enter_async_context(self.services.database.snapshot(visible))
-        self.statements += 1
-        rows: Sequence[Any] = await self._snapshot.fetch(sql, *args)
+        async with translated():
+            rows: Sequence[Any] = await self._snapshot.fetch(sql, *args)
         return rows
 
     async def ledger(self, code: str) -> LedgerRef:
@@ -79,6 +78,3 @@ class Context:
 
     async def __aexit__(self, *_: object) -> None:
         await self.end_snapshot()
-
-
-Args = Mapping[str, Any]

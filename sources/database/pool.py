@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from sources.errors import DatabaseUnavailable
-
+from sources.errors import DatabaseUnavailable, Unavailable
 
 APP_ROLE = "ledgergraph_app"
 CONNECT_TIMEOUT = 10.0
@@ -47,9 +46,11 @@ def _lost(error: BaseException) -> bool:
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """A lost or unreachable server is DatabaseUnavailable."""
+    """A lost or unreachable server is DatabaseUnavailable; a statement that took too long is Unavailable."""
     try:
         yield
+    except asyncpg.QueryCanceledError as error:
+        raise Unavailable("the ledger store took longer than a request may; ask for less, or later") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         if not _lost(error):
             raise

@@ -177,3 +177,14 @@ async def test_two_processes_feeds_see_each_others_postings(graph: Graph, databa
         await graph.post(entry("b"))
         assert sequences(await take(stream, 1)) == [6]
         await stream.aclose()
+
+
+async def test_a_subscription_of_nothing_ends_at_once(graph: Graph):
+    """A root field that is skipped leaves no events; it does not fail."""
+    query = 'subscription ($on: Boolean!) { postings(ledger: "us") @include(if: $on) { cursor } }'
+    try:
+        stream = graph.stream(query, {"on": False})
+    except RequestRefused as refused:
+        assert refused.errors[0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    else:
+        assert [body async for body in stream] == []
