@@ -16,7 +16,6 @@ POSTING = """mutation ($input: PostEntryInput!) { postEntry(input: $input) { __t
  ... on IdempotencyConflict { message sequence } } }""".replace("\n", "")
 POSTED: dict[str, object] = {
     "ledger": US.code,
-    "idempotencyKey": "my-first-entry",
     "description": "Coffee for the office",
     "lines": [{"account": "6310", "debit": "12.50"}, {"account": "1110", "credit": "12.50"}],
 }
@@ -28,7 +27,7 @@ SUBSCRIPTION = (
 
 def commands_to_paste(address: str, token: str, today: date) -> str:
     """The text that the demo prints."""
-    posted = {"input": {**POSTED, "effectiveDate": today.isoformat()}}
+    posted = {"input": {**POSTED, "idempotencyKey": f"coffee-{today}", "effectiveDate": str(today)}}
     return "\n".join(
         (
             "",
@@ -57,7 +56,7 @@ def _curl(
     body: dict[str, object] = {"query": query}
     if variables:
         body["variables"] = variables
-    arguments = ["curl", "-N" if stream else "-s", f"{address}/graphql", "-H", f"Authorization: Bearer {token}"]
+    arguments = ["curl", "-sN" if stream else "-s", f"{address}/graphql", "-H", f"Authorization: Bearer {token}"]
     if stream:
         arguments += ["-H", "Accept: text/event-stream"]
     arguments += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
