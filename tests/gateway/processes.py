@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +125,16 @@ async def ask(address: str, token: str, query: str, **variables: object) -> dict
     assert "errors" not in answer, answer
     data: dict[str, object] = answer["data"]
     return data
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Returns once the condition holds: for what another process does and nobody tells."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            await asyncio.sleep(0.03)
 
 
 async def gone(process: psutil.Process) -> None:

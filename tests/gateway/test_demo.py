@@ -21,7 +21,7 @@ from sources.database.embedded import EmbeddedPostgres
 from sources.database.removal import remove_database
 from sources.errors import ConfigurationError
 from sources.ledger.model import LedgerRef
-from tests.gateway.processes import PATIENCE, Running, ask, ledgergraph, started
+from tests.gateway.processes import PATIENCE, Running, ask, ledgergraph, started, until
 
 SOURCES = """{
   sources { name status lastError ledger { code } }
@@ -127,9 +127,11 @@ async def test_from_nothing_to_a_company_and_back(data_dir: Path) -> None:
 
 async def check_sources(printed: Printed) -> None:
     """All three systems answer, through their own protocols, once their first reading in the background is done."""
-    async with asyncio.timeout(PATIENCE):
-        while "SYNCING" in str(await ask(printed.address, printed.token, "{ sources { status } }")):
-            await asyncio.sleep(0.05)  # nothing tells when a backfill is done
+
+    async def read() -> bool:
+        return "SYNCING" not in str(await ask(printed.address, printed.token, "{ sources { status } }"))
+
+    await until(read)
     found = await ask(printed.address, printed.token, SOURCES)
     assert {source["name"]: source["status"] for source in found["sources"]} == {
         "banks": "OK",
@@ -146,10 +148,7 @@ async def check_sources(printed: Printed) -> None:
 async def test_an_interrupted_seeding_goes_on_where_it_stopped(data_dir: Path) -> None:
     """Killed in the midst of posting; the next start makes the books whole, and no entry stands twice."""
     async with started("demo", "--data-dir", data_dir, "--port", 0) as demo:
-        state = data_dir / "demo.json"
-        async with asyncio.timeout(PATIENCE):
-            while not state.exists():  # noqa: ASYNC110 - another process makes it
-                await asyncio.sleep(0.02)
+        await until((data_dir / "demo.json").exists)
         await demo.stop(signal.SIGKILL)
     interrupted = load_state(data_dir, date.min)
     assert not interrupted.seeded

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sources.database.locks import FileLock
-from tests.gateway.processes import PATIENCE, Running, ask, gone, ledgergraph, started
+from tests.gateway.processes import Running, ask, gone, ledgergraph, started, until
 
 
 def arguments(data_dir: Path, workers: int = 2) -> tuple[object, ...]:
@@ -29,10 +29,8 @@ def token(data_dir: Path) -> str:
 
 async def workers_of(gateway: Running, count: int) -> list[int]:
     """The ids of the workers, once there are so many."""
-    async with asyncio.timeout(PATIENCE):
-        while len(found := gateway.children()) != count:
-            await asyncio.sleep(0.05)
-    return [child.pid for child in found]
+    await until(lambda: len(gateway.children()) == count)
+    return [child.pid for child in gateway.children()]
 
 
 async def test_all_workers_answer_on_one_port_and_end_together(data_dir: Path, token: str) -> None:
