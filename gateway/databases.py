@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.config import Settings
 from sources.database.embedded import OWNER_ROLE, EmbeddedPostgres
-from sources.database.migrate import current_revision, head_revision, upgrade
+from sources.database.migrate import check_known, current_revision, head_revision, upgrade
 from sources.errors import ConfigurationError
 
 
@@ -39,6 +39,7 @@ async def ready_database(settings: Settings) -> AsyncIterator[DatabaseServer]:
     async with database_server(settings) as server:
         current, needed = await current_revision(server.owner_dsn), head_revision()
         if current != needed:
+            check_known(current)
             if settings.database_url is not None:
                 raise ConfigurationError(
                     f"The database is at revision {current or 'none'}, and this version needs {needed}: "

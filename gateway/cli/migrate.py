@@ -9,7 +9,7 @@ import click
 from gateway.cli.common import database_options, examples, run, settings_from
 from gateway.config import Settings
 from gateway.databases import database_server
-from sources.database.migrate import current_revision, head_revision, upgrade
+from sources.database.migrate import check_known, current_revision, head_revision, upgrade
 
 
 @click.command(
@@ -32,5 +32,6 @@ def command(data_dir: Path | None, database_url: str | None, config: Path | None
 async def _migrate(settings: Settings) -> str:
     async with database_server(settings) as server:
         before = await current_revision(server.owner_dsn)
+        check_known(before)
         await upgrade(server.owner_dsn)
     return f"the database is up to date ({before or 'empty'} -> {head_revision()})"

@@ -69,6 +69,16 @@ def head_revision() -> str:
     return head
 
 
+def check_known(revision: str | None) -> None:
+    """Raises ConfigurationError for a revision that a newer version of the product made."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise ConfigurationError(
+            f"The database is at revision {revision}, which this version does not know: a newer version migrated it. "
+            "Run that version."
+        )
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))

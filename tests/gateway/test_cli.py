@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from sources.database.embedded import OWNER_ROLE, EmbeddedPostgres
+from sources.database.metadata import VERSION_SCHEMA, VERSION_TABLE
 from tests.conftest import BackgroundLoop
 from tests.gateway.processes import ask, ledgergraph, started
 
@@ -169,6 +170,35 @@ class TestServe:
         assert "run `ledgergraph migrate`" in refused.stderr
         migrated = ledgergraph("migrate", *where)
         assert (migrated.returncode, migrated.stdout[:26]) == (0, "the database is up to date")
+
+    def test_a_database_of_a_newer_version_is_refused(self, owner_url: str, background: BackgroundLoop) -> None:
+        async def grow_older() -> None:
+            connection = await asyncpg.connect(owner_url)
+            try:
+                await connection.execute(f"UPDATE {VERSION_SCHEMA}.{VERSION_TABLE} SET version_num = '9999_later'")
+            finally:
+                await connection.close()
+
+        background.run(grow_older())
+        for command in (("migrate",), ("serve", "--port", 0)):
+            done = ledgergraph(*command, "--database-url", owner_url, LEDGERGRAPH_JWT_SECRET=SECRET)
+            assert done.returncode == 2
+            assert "9999_later, which this version does not know" in done.stderr
+
+    async def test_commands_beside_a_gateway_share_its_data_directory(self, tmp_path: Path) -> None:
+        """What `import` posts, the gateway's readers see; the database outlives whoever leaves first."""
+        file = tmp_path / "two.csv"
+        file.write_text(TestVerify.ROWS)
+        data_dir = tmp_path / "data"
+        async with started("serve", "--data-dir", data_dir, "--port", 0) as gateway:
+            address = await gateway.address()
+            token = ledgergraph("token", "--data-dir", data_dir, "--subject", "ana").stdout.strip()
+            options = ("--ledger", "home", "--create-ledger", "USD", "--create-accounts", "--data-dir", data_dir)
+            assert ledgergraph("import", file, *options).returncode == 0
+            answer = await ask(address, token, '{ ledger(code: "home") { lastSequence } }')
+            assert answer == {"ledger": {"lastSequence": 2}}
+            assert await gateway.stop() == 0
+        assert ledgergraph("verify", "--ledger", "home", "--data-dir", data_dir).returncode == 0
 
     async def test_it_serves_a_database_of_ones_own(self, owner_url: str) -> None:
         arguments = ("serve", "--database-url", owner_url, "--port", 0)
