@@ -42,6 +42,9 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "jit": "off",
+    # A crash of any child ends the server, and who watches starts it anew. Where PostgreSQL 18.4 recovers without
+    # ending, a shutdown meanwhile, or the end of the recovering process, leaves it hanging for ever.
+    "restart_after_crash": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "allow_alter_system": "off",

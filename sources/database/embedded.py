@@ -25,7 +25,7 @@ from sources.database.cluster import SUPERUSER, Cluster
 from sources.database.locks import FileLock
 from sources.database.metadata import APP_ROLE
 from sources.database.sockets import PORT, socket_directory
-from sources.errors import ConfigurationError, DatabaseUnavailable, LedgergraphError
+from sources.errors import ConfigurationError, DatabaseUnavailable
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ _LAUNCHES = 3
 _CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _PROGRESS_SECONDS = 5.0
-_WATCH_SECONDS = 0.5
+_WATCH_SECONDS = 0.25
 _WATCH_RETRY_SECONDS = 5.0
 
 
@@ -140,7 +140,8 @@ class EmbeddedPostgres:
                 continue
             try:
                 await self.ensure_running()
-            except (LedgergraphError, OSError, asyncpg.PostgresError):
+            except Exception:
+                # Whatever the reason: a gateway that stopped watching would never recover by itself.
                 logger.exception("the embedded database in %s does not restart", self.data_dir)
                 await asyncio.sleep(_WATCH_RETRY_SECONDS)
 
@@ -151,8 +152,10 @@ class EmbeddedPostgres:
 
     async def _release(self) -> None:
         if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+            # Once may not be enough: a cancellation that meets a finishing connection attempt can be lost.
+            while not self._watcher.done():
+                self._watcher.cancel()
+                await asyncio.wait({self._watcher}, timeout=1)
             self._watcher = None
         starting = await FileLock.exclusive(self._cluster.start_lock, patience=self._patience)
         try:

@@ -13,7 +13,8 @@ import psutil
 from sources.database.locks import FileLock
 from sources.errors import DatabaseUnavailable
 
-_STOP_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+_END_SECONDS = 60.0
 _ORPHAN_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
@@ -50,7 +51,7 @@ class ServerProcesses:
         return FileLock.attempt(self._lock)
 
     def stop(self) -> None:
-        """Stop the server and wait until its last process is gone: fast at first, harder if that takes a minute.
+        """Stop the server and wait until its last process is gone: fast at first, harder if that takes long.
 
         Either way nothing that was committed is lost.
         """
@@ -78,7 +79,7 @@ class ServerProcesses:
                 with contextlib.suppress(psutil.Error):
                     process.send_signal(how)
         # An initdb whose starter was killed holds the lock too, and ends by itself.
-        if not self._wait(self._gone, _STOP_SECONDS):
+        if not self._wait(self._gone, _END_SECONDS):
             raise DatabaseUnavailable(f"processes of an earlier server in {self._cluster} do not end")
 
     def _serves(self, process: psutil.Process) -> bool:

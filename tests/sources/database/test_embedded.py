@@ -33,7 +33,7 @@ def server_of(data_dir: Path) -> EmbeddedPostgres:
 async def until(fulfilled: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for something in another process that gives no event."""
     async with asyncio.timeout(seconds):
-        while not fulfilled():  # noqa: ASYNC110 - it happens in another process
+        while not fulfilled():
             await asyncio.sleep(0.02)
 
 
@@ -173,6 +173,18 @@ async def test_watch_restarts_a_killed_server(data_dir: Path, start_member: Star
     await until(lambda: watched.postmaster_pid() not in (None, before))
 
 
+async def test_crashed_backend_costs_a_restart(data_dir: Path, start_member: StartMember) -> None:
+    """PostgreSQL distrusts its shared memory after a backend was killed; the server ends, and the watch starts it anew."""
+    before = await (await start_member(data_dir)).ready()
+    watched = server_of(data_dir)
+    connection = await asyncpg.connect(watched.dsn())
+    kill(connection.get_server_pid())
+    await until(lambda: watched.postmaster_pid() not in (None, before))
+    async with watched:
+        assert await fetchval(watched, "SELECT 1") == 1
+    await connection.close(timeout=5)
+
+
 async def test_interrupt_of_the_terminal_stays_out_of_the_server(data_dir: Path, start_member: StartMember) -> None:
     """Ctrl-C reaches the process group of the one who started the server, not the server."""
     first = await start_member(data_dir)
@@ -216,6 +228,25 @@ async def test_cancelled_start_leaves_no_server(data_dir: Path, seconds: float) 
         await task
     assert server_of(data_dir).postmaster_pid() is None
     async with server_of(data_dir) as server:
+        assert await fetchval(server, "SELECT 1") == 1
+
+
+async def test_leaving_a_dead_server_is_quiet(data_dir: Path) -> None:
+    """Who leaves after the server was killed has nothing to stop, and the next start recovers."""
+    async with server_of(data_dir) as server:
+        kill(server.postmaster_pid())
+    async with server_of(data_dir) as server:
+        assert await fetchval(server, "SELECT 1") == 1
+
+
+async def test_stopped_server_is_started_again(data_dir: Path) -> None:
+    """An administrator's stop from outside counts as a death."""
+    async with server_of(data_dir) as server:
+        before = server.postmaster_pid()
+        assert before is not None
+        os.kill(before, signal.SIGTERM)
+        await until(lambda: server.postmaster_pid() is None)
+        await server.ensure_running()
         assert await fetchval(server, "SELECT 1") == 1
 
 

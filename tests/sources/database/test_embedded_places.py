@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from sources.database.sockets import socket_directory
 from sources.errors import ConfigurationError, DatabaseUnavailable
 
 StartMember = Callable[..., Awaitable[Any]]
-SETTINGS = {"shared_buffers": "16MB"}
+SETTINGS = {"shared_buffers": "16MB", "fsync": "off"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another account")
 
 
@@ -257,3 +258,8 @@ async def test_an_ordinary_account_and_root_share(open_dir: Path, start_member: 
     stranger = await start_member(data_dir, 1, 1, stderr=subprocess.PIPE)
     _, said = await stranger.process.communicate()
     assert b"run as its owner" in said
+
+
+async def test_windows_is_told_what_to_set(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert "LEDGERGRAPH_DATABASE_URL" in await refusal(data_dir)
