@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -23,6 +24,12 @@ _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _LOCK: Final = 0x1ED6E26A  # one number that nothing else in the database uses
 _OLDEST: Final = 160000
 _UNREACHABLE = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)
+
+_REFUSED = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+)
 
 
 async def upgrade(owner_dsn: str) -> None:
@@ -41,14 +48,20 @@ async def upgrade(owner_dsn: str) -> None:
     try:
         async with engine.begin() as transaction:
             await transaction.run_sync(_run)
-    except asyncpg.InsufficientPrivilegeError as refused:
-        raise ConfigurationError(f"The database role may not migrate the database: {refused}") from refused
+    except (asyncpg.InsufficientPrivilegeError, DBAPIError) as fault:
+        refused = fault.driver_exception if isinstance(fault, DBAPIError) else fault
+        if not isinstance(refused, asyncpg.InsufficientPrivilegeError):
+            raise
+        raise ConfigurationError(
+            f"The database role may not migrate the database ({refused}): migrate as the database's owner."
+        ) from refused
     finally:
         await engine.dispose()
 
 
 async def current_revision(dsn: str) -> str | None:
-    """The database's revision, None when it was never migrated. Raises DatabaseUnavailable."""
+    """The database's revision, None when it was never migrated. Raises DatabaseUnavailable, and ConfigurationError when the
+    login is refused or may not read it."""
     connection = await _connect(dsn)
     try:
         if await connection.fetchval("SELECT to_regnamespace($1)", VERSION_SCHEMA) is None:
@@ -57,6 +70,11 @@ async def current_revision(dsn: str) -> str | None:
             return None
         revision: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_SCHEMA}.{VERSION_TABLE}")
         return revision
+    except asyncpg.InsufficientPrivilegeError as refused:
+        user = await connection.fetchval("SELECT quote_ident(current_user)")
+        raise ConfigurationError(
+            f"The database role {user} may not use the ledger. Let the database's owner run: GRANT {APP_ROLE} TO {user};"
+        ) from refused
     finally:
         await connection.close()
 
@@ -99,6 +117,10 @@ async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
         return await asyncpg.connect(dsn, timeout=30)
     except _UNREACHABLE as failure:
         raise DatabaseUnavailable("The database does not answer; check its address and that it runs.") from failure
+    except (*_REFUSED, ValueError) as refused:
+        raise ConfigurationError(
+            f"The database refuses the login: {refused}. Check user, password and database name in its address."
+        ) from refused
 
 
 async def _check_server(connection: asyncpg.Connection[asyncpg.Record]) -> None:
