@@ -137,9 +137,10 @@ AccountsResult = Annotated[
 ]
 
 
-def _saved(outcome: Any, want: Want) -> Results:
+async def _saved(context: Context, outcome: Any, want: Want) -> Results:
     if isinstance(outcome, model.ChangeRejected):
         return {(): rejected("ChangeRejected", outcome.reasons, want)}
+    await context.ledger(outcome.ledger.code)  # ids are written with its code, which this process may not have met yet
     values = {"ledger_id": outcome.ledger.ledger_id, "account_codes": tuple(outcome.codes)}
     return {(): Tagged("AccountsSaved", want.types["AccountsSaved"].row(values))}
 
@@ -160,7 +161,7 @@ async def create_accounts(context: Context, _keys: Sequence[Key], want: Want, ar
     outcome = await administration.create_accounts(
         context.services.database, context.caller, ledger=given["ledger"], accounts=drafts
     )
-    return _saved(outcome, want)
+    return await _saved(context, outcome, want)
 
 
 async def update_account(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
@@ -169,7 +170,7 @@ async def update_account(context: Context, _keys: Sequence[Key], want: Want, arg
     outcome = await administration.update_account(
         context.services.database, context.caller, ledger=given["ledger"], code=given["code"], **changes
     )
-    return _saved(outcome, want)
+    return await _saved(context, outcome, want)
 
 
 AccountConnection = Connection[Account]

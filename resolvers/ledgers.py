@@ -75,9 +75,10 @@ LedgerResult = Annotated[
 ]
 
 
-def _saved(outcome: Any, want: Want) -> Results:
+async def _saved(context: Context, outcome: Any, want: Want) -> Results:
     if isinstance(outcome, Refusal):
         return {(): rejected("ChangeRejected", outcome.reasons, want)}
+    await context.ledger(outcome.code)  # ids are written with its code, which this process may not have met yet
     return {(): Tagged("LedgerSaved", want.types["LedgerSaved"].row({"ledger_id": outcome.ledger_id}))}
 
 
@@ -90,7 +91,7 @@ async def create_ledger(context: Context, _keys: Sequence[Key], want: Want, args
         name=given["name"],
         functional_currency=given["functionalCurrency"],
     )
-    return _saved(outcome, want)
+    return await _saved(context, outcome, want)
 
 
 async def update_ledger(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
@@ -98,7 +99,7 @@ async def update_ledger(context: Context, _keys: Sequence[Key], want: Want, args
     outcome = await administration.update_ledger(
         context.services.database, context.caller, code=given["code"], name=given["name"]
     )
-    return _saved(outcome, want)
+    return await _saved(context, outcome, want)
 
 
 async def lock_periods(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
@@ -106,7 +107,7 @@ async def lock_periods(context: Context, _keys: Sequence[Key], want: Want, args:
     outcome = await administration.lock_periods(
         context.services.database, context.caller, ledger=given["ledger"], through=given.get("through")
     )
-    return _saved(outcome, want)
+    return await _saved(context, outcome, want)
 
 
 @strawberry.type
