@@ -17,6 +17,7 @@ from sources.errors import DatabaseUnavailable, Unavailable
 
 APP_ROLE = "ledgergraph_app"
 CONNECT_TIMEOUT = 10.0
+LOOKUPS = 2
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -40,6 +41,9 @@ def claim(ledger_ids: Iterable[int] | None) -> str:
 
 
 def _lost(error: BaseException) -> bool:
+    # The driver says InternalClientError on a connection whose server said goodbye while it was idle (asyncpg issue 1069).
+    if isinstance(error, asyncpg.InternalClientError):
+        return True
     closed = isinstance(error, asyncpg.InterfaceError) and ("closed" in str(error) or "released" in str(error))
     return isinstance(error, LOST) or closed
 
@@ -51,7 +55,7 @@ async def translated() -> AsyncIterator[None]:
         yield
     except asyncpg.QueryCanceledError as error:
         raise Unavailable("the ledger store took longer than a request may; ask for less, or later") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         if not _lost(error):
             raise
         raise DatabaseUnavailable("the ledger store does not answer; try again in a moment") from error
@@ -83,6 +87,7 @@ class Database:
         }
         self._readers: asyncpg.Pool[Any] | None = None
         self._writers: asyncpg.Pool[Any] | None = None
+        self._lookups: asyncpg.Pool[Any] | None = None
 
     async def open(self) -> None:
         """Raises DatabaseUnavailable when the server cannot be reached."""
@@ -90,9 +95,10 @@ class Database:
         async with translated():
             self._readers = await self._pool(readers, _text_codecs)
             self._writers = await self._pool(writers, None)
+            self._lookups = await self._pool(LOOKUPS, _text_codecs)
 
     async def close(self) -> None:
-        for pool in (self._readers, self._writers):
+        for pool in (self._readers, self._writers, self._lookups):
             if pool is not None:
                 await pool.close()
 
@@ -106,11 +112,24 @@ class Database:
     @asynccontextmanager
     async def snapshot(self, ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
         """A connection inside one REPEATABLE READ READ ONLY transaction that sees only these ledgers."""
+        assert self._readers is not None
+        async with self._reading(self._readers, ledger_ids) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def lookup(self) -> AsyncIterator[Connection]:
+        """As `snapshot` of every ledger, for a moment's question while a snapshot is held: from a pool of its own, since
+        holders of one pool's connections that wait for another one of the same would wait for each other."""
+        assert self._lookups is not None
+        async with self._reading(self._lookups, None) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _reading(self, pool: asyncpg.Pool[Any], ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
         setting = claim(ledger_ids)
         if not _CLAIM.fullmatch(setting):
             raise ValueError("ledger ids are integers")
-        assert self._readers is not None
-        async with translated(), self._readers.acquire(timeout=CONNECT_TIMEOUT) as connection:
+        async with translated(), _borrowed(pool) as connection:
             await connection.execute(
                 f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ledgergraph.ledgers = '{setting}'"
             )
@@ -123,7 +142,7 @@ class Database:
     async def writer(self) -> AsyncIterator[Connection]:
         """A connection for writing, outside a transaction; Python values of the driver's own kinds."""
         assert self._writers is not None
-        async with translated(), self._writers.acquire(timeout=CONNECT_TIMEOUT) as connection:
+        async with translated(), _borrowed(self._writers) as connection:
             yield connection
 
     async def connect_direct(self) -> asyncpg.Connection[Any]:
@@ -145,6 +164,17 @@ class Database:
             statement_cache_size=500,
             max_cacheable_statement_size=64_000,
         )
+
+
+@asynccontextmanager
+async def _borrowed(pool: asyncpg.Pool[Any]) -> AsyncIterator[Connection]:
+    """A pool's connection. One that the driver itself finds confused is ended: the pool would lend it again."""
+    async with pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
+        try:
+            yield connection
+        except asyncpg.InternalClientError:
+            connection.terminate()
+            raise
 
 
 async def _text_codecs(connection: asyncpg.Connection[Any]) -> None:

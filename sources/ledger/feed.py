@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from sources.database.pool import Database
-from sources.errors import DatabaseUnavailable, HistoryLost, InvalidCursor
+from sources.errors import HistoryLost, InvalidCursor, Unavailable
 from sources.ledger.model import LedgerRef
 from sources.ledger.queries import ENTRY, entry_conditions
 from sources.reading import Reader, Row, Want
@@ -158,7 +158,7 @@ class Feed:
                 continue
             try:
                 await self._look_at_heads()
-            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("the feed cannot read the ledgers' heads; it tries again", error=str(error))
                 await asyncio.sleep(self._poll)
 
@@ -179,7 +179,7 @@ class Feed:
         while True:
             try:
                 connection = await self._database.connect_direct()
-            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("the feed cannot listen; it tries again", error=str(error))
                 await asyncio.sleep(self._poll)
                 continue
@@ -189,7 +189,7 @@ class Feed:
                 while not connection.is_closed():
                     await asyncio.sleep(PING_SECONDS)
                     await connection.execute("SELECT 1", timeout=PING_SECONDS)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("the feed lost its connection; it connects again", error=str(error))
             finally:
                 connection.terminate()

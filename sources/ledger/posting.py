@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import asyncpg
 
-from sources.errors import DatabaseUnavailable, Overloaded
+from sources.errors import DatabaseUnavailable, Overloaded, Unavailable
 from sources.ledger.batch import Item, post_batch
 from sources.ledger.model import Draft, LedgerRef, Outcome, Posted, Reason
 from sources.ledger.queue import Call, Group, atomic_group, take
@@ -137,7 +137,7 @@ class Poster:
         """Posts a batch; on a fault that a draft may have caused, its halves, until the draft's group is alone."""
         try:
             outcomes = await self._send(ledger, groups)
-        except (DatabaseUnavailable, *_PASSING) as fault:
+        except (Unavailable, *_PASSING) as fault:
             for group in groups:
                 group.fail(_unavailable(fault))
         except Exception as fault:
@@ -164,7 +164,7 @@ class Poster:
         try:
             group.settle(await self._send(ledger, [group]))
         except Exception as another:
-            group.fail(_unavailable(another) if isinstance(another, (DatabaseUnavailable, *_PASSING)) else another)
+            group.fail(_unavailable(another) if isinstance(another, (Unavailable, *_PASSING)) else another)
 
     async def _send(self, ledger: LedgerRef, groups: Sequence[Group]) -> list[Outcome]:
         """A lost connection leaves the outcome open: the same keys once more either post or replay."""
@@ -191,7 +191,7 @@ class Poster:
                 self._unannounced = False
                 async with self._database.writer() as connection:
                     await connection.execute(f"NOTIFY {CHANNEL}")
-        except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
             _log.warning("postings were not announced to other processes, which poll: %s", fault)
         finally:
             self._notifier = None
