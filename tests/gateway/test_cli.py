@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import uuid
 from pathlib import Path
 
 import asyncpg
@@ -206,6 +207,32 @@ class TestServe:
             token = ledgergraph("token", "--subject", "ana", LEDGERGRAPH_JWT_SECRET=SECRET).stdout.strip()
             assert await ask(await gateway.address(), token, "{ ledgers { code } }") == {"ledgers": []}
             assert await gateway.stop() == 0
+
+    def test_a_login_that_is_refused_is_one_sentence(self, postgres: EmbeddedPostgres) -> None:
+        for url, reason in (
+            (postgres.dsn(user="nobody_here"), 'role "nobody_here" does not exist'),
+            (postgres.dsn(database="nothing_here"), 'database "nothing_here" does not exist'),
+        ):
+            done = ledgergraph("serve", "--database-url", url, "--port", 0, LEDGERGRAPH_JWT_SECRET=SECRET)
+            assert done.returncode == 2
+            assert done.stderr.startswith(f"Error: The database refuses the login: {reason}")
+
+    def test_a_role_without_the_grant_is_told_which_one(
+        self, postgres: EmbeddedPostgres, owner_url: str, administrator: asyncpg.Connection, background: BackgroundLoop
+    ) -> None:
+        """A login of one's own needs the application role, and with it can serve."""
+        role = f"gateway_{uuid.uuid4().hex}"
+        background.run(administrator.execute(f"CREATE ROLE {role} LOGIN"))
+        try:
+            url = owner_url.replace(OWNER_ROLE, role)
+            done = ledgergraph("serve", "--database-url", url, "--port", 0, LEDGERGRAPH_JWT_SECRET=SECRET)
+            assert done.returncode == 2
+            assert f"GRANT ledgergraph_app TO {role};" in done.stderr
+            background.run(administrator.execute(f"GRANT ledgergraph_app TO {role}"))
+            options = ("--ledger", "none", "--database-url", url)
+            assert "there is no ledger 'none'" in ledgergraph("verify", *options).stderr
+        finally:
+            background.run(administrator.execute(f"DROP ROLE {role}"))
 
     def test_a_database_that_does_not_answer_is_one_sentence(self, tmp_path: Path) -> None:
         url = f"postgresql://nobody@/none?host={tmp_path}"
