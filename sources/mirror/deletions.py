@@ -10,7 +10,8 @@ from sources.documents import Deletion
 from sources.mirror import statements
 from sources.mirror.rows import clean
 from sources.mirror.settings import GIVES
-from sources.mirror.writing import Account, Key
+from sources.mirror.statements import Touched
+from sources.mirror.writing import Key
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -20,9 +21,9 @@ _KINDS = tuple(sorted(set(GIVES.values())))
 
 async def delete(
     connection: Connection, source: str, ledger_ids: Sequence[int], deletions: Iterable[Deletion], now: datetime
-) -> set[Account]:
-    """Marks what the source says is gone; answers with the bank accounts concerned."""
-    touched: set[Account] = set()
+) -> set[Touched]:
+    """Marks what the source says is gone; answers with the bank statements among it."""
+    touched: set[Touched] = set()
     stated = list(deletions)
     for kind in sorted({deletion.kind for deletion in stated} & set(_KINDS)):
         ids = [clean(deletion.external_id) for deletion in stated if deletion.kind == kind]
@@ -49,7 +50,7 @@ async def compare(
 
 async def forget(connection: Connection, source: str, now: datetime) -> None:
     """Marks everything held of a source as deleted, until it is read again."""
-    touched: set[Account] = set()
+    touched: set[Touched] = set()
     for kind in _KINDS:
         gone = await connection.fetch(_MARK[kind].format("true"), source, now)
         touched |= await _with_parts(connection, kind, source, [(row[0], row[1]) for row in gone], now)
@@ -58,13 +59,13 @@ async def forget(connection: Connection, source: str, now: datetime) -> None:
 
 async def _with_parts(
     connection: Connection, kind: str, source: str, gone: Sequence[tuple[int, str]], now: datetime
-) -> set[Account]:
+) -> set[Touched]:
     if kind != "bank_statement" or not gone:
         return set()
     ledger_ids, ids = [key[0] for key in gone], [key[1] for key in gone]
     await connection.execute(_MARK_TRANSACTIONS, source, now, ledger_ids, ids)
     accounts = await connection.fetch(_ACCOUNTS, source, ledger_ids, ids)
-    return {(row[0], row[1]) for row in accounts}
+    return {(row["ledger_id"], row["account"], row["external_id"]) for row in accounts}
 
 
 _MARK = {
@@ -84,5 +85,5 @@ UPDATE mirror.bank_transaction SET deleted_at = $2
 WHERE source = $1 AND deleted_at IS NULL
     AND (ledger_id, statement) IN (SELECT * FROM unnest($3::bigint[], $4::text[]))"""
 _ACCOUNTS = """
-SELECT DISTINCT ledger_id, account FROM mirror.bank_statement
+SELECT ledger_id, account, external_id FROM mirror.bank_statement
 WHERE source = $1 AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""

@@ -30,7 +30,10 @@ class Within:
 
     def conditions(self, alias: str) -> Conditions:
         where = Conditions()
-        where.add(f"{alias}.ledger_id = ANY({{0}})", list(self.ledger_ids))
+        if len(self.ledger_ids) == 1:  # so that the index gives the list's order
+            where.add(f"{alias}.ledger_id = {{0}}", self.ledger_ids[0])
+        else:
+            where.add(f"{alias}.ledger_id = ANY({{0}})", list(self.ledger_ids))
         where.add(f"{alias}.source = ANY({{0}})", list(self.sources))
         where.add(f"{alias}.deleted_at IS NULL")
         return where

@@ -35,7 +35,9 @@ async def ledger_ids(connection: Connection, codes: Iterable[str]) -> Mapping[st
 
 
 async def lock(connection: Connection, source: str) -> None:
-    """Waits until no other process pulls the source. Held until the connection closes, however that comes about."""
+    """Waits until no other process pulls the source. Held until the connection closes, however that comes about. Plans of
+    this connection are never kept: they would be made for small tables, and outlive them during a backfill."""
+    await connection.execute("SET plan_cache_mode = force_custom_plan")
     await connection.execute("SELECT pg_advisory_lock(hashtextextended('ledgergraph pull ' || $1, 0))", source)
 
 

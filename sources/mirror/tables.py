@@ -304,6 +304,7 @@ bank_transaction = Table(
         "dated_on",
         postgresql_where=text("visible"),
     ),
+    Index("bank_transaction_provisional", "ledger_id", "source", "account", postgresql_where=text("provisional")),
     Index("bank_transaction_by_statement", "ledger_id", "source", "statement"),
     schema=_SCHEMA,
 )

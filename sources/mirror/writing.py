@@ -21,14 +21,13 @@ from sources.mirror.rows import (
     statement_row,
     transaction_row,
 )
+from sources.mirror.statements import Touched
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
 Key = tuple[str, int, str]
 """Of a document: its kind (a table's name), ledger_id and external id."""
-Account = tuple[int, str]
-"""Of a bank account: ledger_id and external id."""
 
 
 class Batch:
@@ -38,10 +37,10 @@ class Batch:
         self._source = source
         self._now = now
         self._rows: dict[Key, Row] = {}
-        self._accounts: dict[Account, Row] = {}
+        self._accounts: dict[tuple[int, str], Row] = {}
         self._parts: dict[Key, list[Row]] = {}
-        self.touched: set[Account] = set()
-        """Bank accounts of which something was written."""
+        self.touched: set[Touched] = set()
+        """Statements that were written."""
 
     @property
     def documents(self) -> int:
@@ -104,7 +103,7 @@ class Batch:
         if table is tables.bank_statement:
             for key, row in stated.items():
                 if (before := held.get(key)) and before["content_hash"] != row["content_hash"]:
-                    self.touched.add((key[1], before["account"]))
+                    self.touched.add((key[1], before["account"], key[2]))
         return [
             key
             for key, row in stated.items()
@@ -127,7 +126,7 @@ class Batch:
         await upsert(connection, tables.bank_transaction, list(transactions.values()))
         ledgers, ids = [key[1] for key in changed], [key[2] for key in changed]
         await connection.execute(_DROPPED, self._source, ledgers, ids, self._now)
-        self.touched |= accounts
+        self.touched |= {(key[1], self._rows[key]["account"], key[2]) for key in changed}
 
     async def _write_payslips(self, connection: Connection, changed: Iterable[Key]) -> None:
         for _, ledger_id, run_id in (key for key in changed if self._rows[key].get("payslips_given")):

@@ -227,6 +227,7 @@ CREATE INDEX bank_transaction_by_date ON mirror.bank_transaction
     (ledger_id, source, account, listed_booked, listed_value, external_id) WHERE visible;
 CREATE INDEX bank_transaction_by_count ON mirror.bank_transaction (ledger_id, source, account, status, dated_on)
     WHERE visible;
+CREATE INDEX bank_transaction_provisional ON mirror.bank_transaction (ledger_id, source, account) WHERE provisional;
 CREATE INDEX bank_transaction_by_statement ON mirror.bank_transaction (ledger_id, source, statement);
 
 -- Which entry was made from which document. kind: invoice, payroll_run or bank_transaction; account: of a transaction.
