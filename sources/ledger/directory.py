@@ -18,9 +18,9 @@ _COLUMNS = "SELECT ledger_id, code, functional_currency FROM ledger.ledger"
 
 
 class ReadsDatabase(Protocol):
-    """Whatever lends connections inside a snapshot that sees these ledgers (None: every one)."""
+    """Whatever lends connections inside a snapshot that sees every ledger."""
 
-    def snapshot(self, ledger_ids: Iterable[int] | None) -> AbstractAsyncContextManager[Connection]: ...
+    def lookup(self) -> AbstractAsyncContextManager[Connection]: ...
 
 
 class Directory:
@@ -47,13 +47,13 @@ class Directory:
         wanted = dict.fromkeys(codes)
         missing = [code for code in wanted if code not in self._by_code and _can_exist(code)]
         if missing:
-            async with self._database.snapshot(None) as connection:
+            async with self._database.lookup() as connection:
                 self._remember(await connection.fetch(f"{_COLUMNS} WHERE code = ANY($1::text[])", missing))
         return {code: self._by_code[code] for code in wanted if code in self._by_code}
 
     async def all(self) -> list[LedgerRef]:
         """Every ledger, in order of code. Raises DatabaseUnavailable."""
-        async with self._database.snapshot(None) as connection:
+        async with self._database.lookup() as connection:
             return self._remember(await connection.fetch(f"{_COLUMNS} ORDER BY code"))
 
     def _remember(self, rows: Iterable[Any]) -> list[LedgerRef]:
