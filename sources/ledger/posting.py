@@ -20,15 +20,13 @@ import asyncpg
 
 from sources.errors import DatabaseUnavailable, Overloaded, Unavailable
 from sources.ledger.batch import Item, post_batch
+from sources.ledger.feed import CHANNEL
 from sources.ledger.model import Draft, LedgerRef, Outcome, Posted, Reason
 from sources.ledger.queue import Call, Group, atomic_group, take
 from sources.ledger.reasons import CONSTRAINTS, OVERFLOW
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
-
-CHANNEL: Final = "ledgergraph_posted"
-"""Notified, without a payload, after a commit that posted something."""
 
 _PASSING: Final = (
     asyncpg.InsufficientResourcesError,

@@ -15,8 +15,9 @@ import pytest
 from sources.database.pool import Database
 from sources.errors import DatabaseUnavailable, Overloaded
 from sources.ledger import administration, queue
+from sources.ledger.feed import CHANNEL
 from sources.ledger.model import Conflict, LedgerRef, Posted, Rejected
-from sources.ledger.posting import CHANNEL, Poster
+from sources.ledger.posting import Poster
 from sources.money import MAX_MINOR, format_minor
 from tests.sources.ledger.books import EVERYONE, TODAY, Books, codes, create, credit, debit, entry, reversal, sequences
 
