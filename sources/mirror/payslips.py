@@ -55,15 +55,13 @@ class PayslipDesk:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _held(self, ledger_id: int, source: str, run_ids: Sequence[str]) -> dict[str, Slips | SourceUnavailable]:
+    async def _held(self, ledger_id: int, source: str, run_ids: Sequence[str]) -> dict[str, Slips]:
         async with self._transaction(ledger_id) as connection:
             runs = await connection.fetch(_RUNS, ledger_id, source, list(run_ids))
             slips: dict[str, list[Payslip]] = {row["external_id"]: [] for row in runs if row["payslips_given"]}
             for run_id, *values in await connection.fetch(_SLIPS, ledger_id, source, list(slips)):
                 slips[run_id].append(Payslip(**dict(zip(_COLUMNS, values, strict=True))))
-        none_given: dict[str, Slips | SourceUnavailable] = {
-            row["external_id"]: None for row in runs if not row["payslips_given"]
-        }
+        none_given: dict[str, Slips] = {row["external_id"]: None for row in runs if not row["payslips_given"]}
         return none_given | {run_id: tuple(each) for run_id, each in slips.items()}
 
     def _task(self, run: Run, connector: Connector) -> asyncio.Task[Slips]:
@@ -82,6 +80,10 @@ class PayslipDesk:
     async def _ask(self, run: Run, connector: Connector) -> Slips:
         ledger_id, source, run_id = run
         async with self._turns:
+            # Another task or process may have stored them since the caller looked.
+            held = await self._held(ledger_id, source, [run_id])
+            if run_id in held:
+                return held[run_id]
             async with self._transaction(ledger_id) as connection:
                 version = await connection.fetchval(_VERSION, *run)
             try:

@@ -285,6 +285,41 @@ async def test_a_page_is_stored_with_its_cursor_or_not_at_all(
     assert await owner.fetchval("SELECT count(*) FROM mirror.invoice") == count
 
 
+async def test_a_lost_connection_ends_the_pull_and_the_next_one_goes_on(
+    kit: Any, refresher: Any, administrator: Any, background: Any, database: str, owner: Any, ledgers: Any
+) -> None:
+    script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]))
+    script.hold(1)
+    service = refresher((kit.stripe(), script))
+    asked = asyncio.create_task(service.ensure(["stripe"]))
+    await script.reached.wait()
+    ended = administrator.fetchval(
+        """SELECT count(pg_terminate_backend(pid)) FROM pg_locks
+           WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = $1)""",
+        database,
+    )
+    assert await asyncio.to_thread(background.run, ended) == 1
+    script.release()
+    answer = (await asked)["stripe"]
+    assert "the ledger store does not answer" in answer.error
+    assert not (await service.ensure(["stripe"]))["stripe"].stale
+    assert script.pulls == [None, "1"]
+    assert await owner.fetchval("SELECT count(*) FROM mirror.invoice") == 2
+
+
+async def test_a_page_that_the_database_refuses_ends_the_run(
+    kit: Any, refresher: Any, db: Any, owner: Any, ledgers: Any
+) -> None:
+    """What the database refuses ends the run with a reason, and leaves the pages before it."""
+    await owner.execute("ALTER TABLE mirror.invoice ADD CONSTRAINT test_only CHECK (external_id <> 'b')")
+    script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]))
+    service = refresher((kit.stripe(), script))
+    answer = (await service.ensure(["stripe"]))["stripe"]
+    assert answer.error == "stripe could not be read: what it stated could not be stored; the log says more."
+    assert (await status(service, db))[0] is SourceStatus.DOWN
+    assert await owner.fetchval("SELECT cursor FROM mirror.source_state") == "1"
+
+
 # ---------------------------------------------------------------- payslips
 
 
