@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load
+from gateway.sourceconfig import KINDS
+from gateway.sourcekinds import connector_for
 from sources.errors import ConfigurationError
+from sources.mirror.settings import SourceSettings
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -212,3 +215,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert refused({}, config=tmp_path / "none.toml") == [
         f"{tmp_path}/none.toml: cannot be read: No such file or directory"
     ]
+
+
+def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: Path) -> None:
+    """What the settings accept, the connectors' constructors accept."""
+    values = {"base_url": "http://127.0.0.1:1", "token_url": "http://127.0.0.1:1/token", "path": str(tmp_path)}
+    for name, kind in KINDS.items():
+        options = {key: values.get(key, "word") for key in (*kind.required, *kind.optional)}
+        source = SourceSettings(name="x", kind=name, ledger="l", options=options)
+        assert isinstance(connector_for(source).backfill_in_background, bool)
+        assert source.gives in ("invoice", "payroll_run", "bank_statement")

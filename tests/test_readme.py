@@ -1,0 +1,46 @@
+"""The README says what the code says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from gateway.authentication import SCOPES
+from gateway.cli import Commands, main
+from gateway.config import ServerSettings, load
+from gateway.limits import Limits
+from gateway.sourceconfig import KINDS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_limits_is_the_code_s() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", README, flags=re.MULTILINE))
+    assert {name: int(value.replace(",", "")) for name, value in told.items()} == {
+        item.name: item.default for item in fields(Limits)
+    }
+
+
+def test_every_setting_scope_and_command_is_named() -> None:
+    assert isinstance(main, Commands)
+    words = [item.name for item in fields(ServerSettings)]
+    words += [*SCOPES, *main.list_commands(None)]  # type: ignore[arg-type]
+    assert not [word for word in words if f"`{word}`" not in README and f"`ledgergraph {word}`" not in README]
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert not [link for link in links if "://" not in link and not (ROOT / link).exists()]
+
+
+def test_the_sources_of_the_example_are_settings_that_load(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    file = tmp_path / "sources.toml"
+    file.write_text(example)
+    secrets = dict.fromkeys(re.findall(r'"env:(\w+)"', example), "x")
+    settings = load(secrets, config=file)
+    assert [source.kind for source in settings.sources] == list(KINDS)
+    assert settings.sources[2].accounts == {"GB33BUKB20201555555555": "acme-uk"}
