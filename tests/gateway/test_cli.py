@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import stat
 import uuid
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import jwt
 import pytest
@@ -16,7 +18,7 @@ from gateway.cli import main
 from sources.database.embedded import OWNER_ROLE, EmbeddedPostgres
 from sources.database.metadata import VERSION_SCHEMA, VERSION_TABLE
 from tests.conftest import BackgroundLoop
-from tests.gateway.processes import ask, ledgergraph, started
+from tests.gateway.processes import PATIENCE, ask, ledgergraph, started
 
 COMMANDS = ("demo", "serve", "migrate", "token", "import", "schema", "verify")
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -151,6 +153,22 @@ class TestServe:
             assert (tmp_path / "data" / "cluster" / "postmaster.pid").exists()
             assert await gateway.stop() == 0
         assert not (tmp_path / "data" / "cluster" / "postmaster.pid").exists()
+
+    async def test_sigterm_closes_open_sockets_with_a_code_that_says_come_back(self, tmp_path: Path) -> None:
+        data_dir = tmp_path / "data"
+        async with started("serve", "--data-dir", data_dir, "--port", 0) as gateway:
+            address = await gateway.address()
+            token = ledgergraph("token", "--data-dir", data_dir, "--subject", "ana").stdout.strip()
+            async with (
+                aiohttp.ClientSession() as session,
+                session.ws_connect(address, protocols=["graphql-transport-ws"], autoping=True) as connection,
+            ):
+                await connection.send_json({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}})
+                assert (await connection.receive_json(timeout=PATIENCE))["type"] == "connection_ack"
+                ended = asyncio.create_task(gateway.stop())
+                closed = await connection.receive(timeout=PATIENCE)
+                assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1012)
+                assert await ended == 0
 
     def test_a_busy_port_is_one_sentence(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
