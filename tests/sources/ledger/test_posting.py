@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from sources.database.embedded import EmbeddedPostgres
 from sources.database.pool import Database
 from sources.errors import DatabaseUnavailable, Overloaded
 from sources.ledger import administration, queue
@@ -312,6 +313,24 @@ async def test_a_connection_lost_twice_is_unavailable_and_a_retry_posts(
         await poster.post([entry(books.ledger, "a")])
     assert await poster.post([entry(books.ledger, "a")]) == [Posted(books.ledger, 1, False)]
     await poster.close()
+
+
+async def test_a_backend_killed_in_the_midst_of_a_batch_posts_exactly_once(
+    books: Books, owner: asyncpg.Connection[Any], postgres: EmbeddedPostgres, database: str
+) -> None:
+    """Terminated while it waits for the ledger's head, with the whole batch in its hands."""
+    administrator = await asyncpg.connect(postgres.dsn(user="postgres", database=database))
+    async with owner.transaction():
+        await owner.execute("SELECT FROM ledger.head FOR UPDATE")
+        posting = asyncio.create_task(books.post(*[entry(books.ledger, str(number)) for number in range(10)]))
+        blocked = "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))"
+        async with asyncio.timeout(30):
+            while (pid := await administrator.fetchval(blocked, owner.get_server_pid())) is None:
+                await asyncio.sleep(0.01)
+        assert await administrator.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
+    assert sequences(await posting) == list(range(1, 11))
+    assert await books.counts() == (10, 20)
+    await administrator.close()
 
 
 class Gated:
