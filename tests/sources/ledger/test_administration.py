@@ -6,8 +6,6 @@ import asyncio
 from datetime import date
 from typing import Any
 
-import pytest
-
 from sources.caller import Caller
 from sources.ledger import administration
 from sources.ledger.directory import Directory
@@ -69,10 +67,12 @@ async def test_ten_creators_of_one_ledger_get_the_same(books: Books) -> None:
     assert not any(isinstance(ledger, ChangeRejected) for ledger in made)
 
 
-@pytest.mark.parametrize("code", ["", "Acme", "-a", "a:b", "a" * 64, "é", "a b", "a\x00", "\ud800", "a\n"])
-async def test_faults_of_a_new_ledger_come_at_once(books: Books, code: str) -> None:
-    made = await administration.create_ledger(books.database, EVERYONE, code=code, name=" ", functional_currency="XXX")
-    assert codes(made) == ["INVALID_TEXT", "INVALID_TEXT", "UNKNOWN_CURRENCY"]
+async def test_faults_of_a_new_ledger_come_at_once(books: Books) -> None:
+    for code in ("", "Acme", "-a", "a:b", "a" * 64, "é", "a b", "a\x00", "\ud800", "a\n"):
+        made = await administration.create_ledger(
+            books.database, EVERYONE, code=code, name=" ", functional_currency="XXX"
+        )
+        assert codes(made) == ["INVALID_TEXT", "INVALID_TEXT", "UNKNOWN_CURRENCY"]
 
 
 async def test_a_caller_with_listed_ledgers_creates_and_changes_only_those(books: Books) -> None:
@@ -146,24 +146,19 @@ async def test_an_account_that_exists_just_so_is_a_success(books: Books) -> None
     assert await version(books) == before + 1
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"name": "another"},
-        {"type": AccountType.EXPENSE},
-        {"normal_side": Side.CREDIT},
-        {"currency": "USD"},
+async def test_an_account_that_exists_differently_refuses_all(books: Books) -> None:
+    others: list[dict[str, Any]] = [
+        {"name": "another"}, {"type": AccountType.EXPENSE}, {"normal_side": Side.CREDIT}, {"currency": "USD"},
         {"parent": "1000"},
-    ],
-)
-async def test_an_account_that_exists_differently_refuses_all(books: Books, other: dict[str, Any]) -> None:
+    ]  # fmt: skip
     await add(books, account("1"))
-    outcome = await add(books, account("2"), account("1", **other), account("4", "5"))
-    assert isinstance(outcome, ChangeRejected)
-    assert [(reason.code.value, reason.path) for reason in outcome.reasons] == [
-        ("DUPLICATE_CODE", ("accounts", "1", "code")),
-        ("INVALID_PARENT", ("accounts", "2", "parent")),
-    ]
+    for other in others:
+        outcome = await add(books, account("2"), account("1", **other), account("4", "5"))
+        assert isinstance(outcome, ChangeRejected)
+        assert [(reason.code.value, reason.path) for reason in outcome.reasons] == [
+            ("DUPLICATE_CODE", ("accounts", "1", "code")),
+            ("INVALID_PARENT", ("accounts", "2", "parent")),
+        ]
     assert "2" not in await chart(books)
 
 
