@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 DEMO ?=
 TESTS ?=
+BENCH ?=
 CONTRACT := ../shared/check_contract.py
 
 .PHONY: help demo test check bench schema format lock clean
@@ -14,7 +15,7 @@ help:
 	@echo "make demo      the sample company on http://127.0.0.1:8000 (DEMO=--fresh begins anew)"
 	@echo "make test      the whole test suite (TESTS=tests/gateway for a part, WORKERS=n processes)"
 	@echo "make check     lint, format, types, schema.graphql up to date, contract kept"
-	@echo "make bench     the benchmarks"
+	@echo "make bench     the benchmarks, into benchmarks/RESULTS.md (BENCH=--quick shows that they work)"
 	@echo "make schema    writes schema.graphql anew from the code"
 	@echo "make format    formats the code"
 	@echo "make lock      writes requirements.txt anew from pyproject.toml"
@@ -53,7 +54,7 @@ check: $(STAMP)
 	@if [ -f $(CONTRACT) ]; then $(BIN)/python $(CONTRACT) schema.graphql; fi
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 schema: $(STAMP)
 	@$(BIN)/ledgergraph schema > schema.graphql.new && mv schema.graphql.new schema.graphql

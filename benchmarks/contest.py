@@ -1,0 +1,52 @@
+"""What contestants share: one process's engine and reference executor over the same books, and who asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from benchmarks.books import LEDGER
+from gateway.config import Settings
+from gateway.engine import Engine
+from gateway.openbooks import Books
+from gateway.reference import Reference
+from gateway.requests import GraphQLRequest
+from gateway.schema import build, core
+from resolvers.context import Services
+from sources.caller import Caller
+from sources.mirror.refresh import Refresher
+
+SCOPES = frozenset({"ledger:read", "ledger:post"})
+CALLER = Caller(LEDGER, SCOPES, frozenset({LEDGER}), math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The planned execution and graphql-core, field by field, over the same services."""
+
+    engine: Engine
+    reference: Reference
+
+    async def planned(self, query: str, variables: Mapping[str, Any]) -> bytes:
+        operation = self.engine.prepare(GraphQLRequest(query, None, dict(variables), LEDGER), CALLER)
+        return await self.engine.run(operation)
+
+    async def field_by_field(self, query: str, variables: Mapping[str, Any]) -> bytes:
+        return orjson.dumps(await self.reference.run(query, CALLER, variables))
+
+
+def contest(opened: Books, settings: Settings) -> Contest:
+    """As the composition root wires it, without an endpoint."""
+    services = Services(
+        database=opened.database,
+        directory=opened.directory,
+        poster=opened.poster,
+        refresher=Refresher(opened.database, (), deadline=settings.limits.source_deadline_seconds),
+        page_size=settings.limits.page_size,
+    )
+    engine = Engine(core(build()), services, opened.feed, settings.limits)
+    return Contest(engine, Reference(core(build()), services))
