@@ -24,6 +24,7 @@ from sources.ledger.feed import CHANNEL
 from sources.ledger.model import Draft, LedgerRef, Outcome, Posted, Reason
 from sources.ledger.queue import Call, Group, atomic_group, take
 from sources.ledger.reasons import CONSTRAINTS, OVERFLOW
+from sources.ledger.statistics import Statistics
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -71,6 +72,7 @@ class Poster:
         self._flushers: set[asyncio.Task[None]] = set()
         self._notifier: asyncio.Task[None] | None = None
         self._unannounced = False
+        self._statistics = Statistics(database)
         self._closed = False
 
     async def post(self, drafts: Sequence[Draft], *, atomic: bool = False) -> list[Outcome]:
@@ -97,6 +99,7 @@ class Poster:
         self._closed = True
         while tasks := [*self._flushers, *([self._notifier] if self._notifier else [])]:
             await asyncio.wait(tasks)
+        await self._statistics.close()
 
     def _enqueue(self, groups: Sequence[Group]) -> None:
         size = sum(group.size for group in groups)
@@ -149,6 +152,7 @@ class Poster:
             answers = iter(outcomes)
             for group in groups:
                 group.settle([next(answers) for _ in group.items])
+            self._statistics.count(sum(isinstance(outcome, Posted) for outcome in outcomes))
             if any(isinstance(outcome, Posted) for outcome in outcomes):
                 self._announce(ledger.ledger_id)  # replays too: they may be the first attempt's, on a lost connection
 

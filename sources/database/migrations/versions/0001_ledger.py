@@ -9,7 +9,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-SCRIPTS = ("tables", "currencies", "visibility", "proof", "posting", "administration")
+SCRIPTS = ("tables", "currencies", "visibility", "proof", "posting", "administration", "statistics")
 
 
 def upgrade() -> None:
