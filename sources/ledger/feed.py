@@ -169,9 +169,10 @@ class Feed:
                 "SELECT ledger_id, last_sequence FROM ledger.head WHERE ledger_id = ANY($1)", watched
             )
         for ledger_id, sequence in rows:
-            if self._heads.get(ledger_id) != sequence:
+            waiters = self._waiting.get(ledger_id)  # they may have left meanwhile
+            if waiters and self._heads.get(ledger_id) != sequence:
                 self._heads[ledger_id] = sequence
-                for waiter in self._waiting.get(ledger_id, ()):
+                for waiter in waiters:
                     if not waiter.done():
                         waiter.set_result(sequence)
 
