@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import strawberry
 from graphql import GraphQLSchema
-from resolvers.cash import BankAccount, BankTransaction, CashQuery
-from resolvers.invoices import Invoice, InvoiceQuery
-from resolvers.payroll import PayrollQuery, PayrollRun
-from resolvers.sources import SourceQuery
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers.accounts import AccountMutation, AccountQuery
+from resolvers.cash import BankAccount, BankTransaction, CashQuery
 from resolvers.entries import EntryQuery, JournalLine
+from resolvers.invoices import Invoice, InvoiceQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
 from resolvers.nodes import NodeQuery
+from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
 from resolvers.scalars import SCALARS
+from resolvers.sources import SourceQuery
 from resolvers.trial_balance import TrialBalanceQuery
 
 
