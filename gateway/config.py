@@ -146,7 +146,10 @@ def _read_jwt(environment: Mapping[str, str], problems: Problems) -> JwtSettings
 
 
 def _check_jwks(url: str, stated: Mapping[str, str], problems: Problems) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
         problems.add(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from gateway.values import Problems, Secret, take_text, unknown_keys
 from sources.mirror.settings import SourceSettings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LONGEST_AGE = 10 * 365 * 86_400
 _COMMON = ("name", "kind", "ledger", "max_age", "accounts")
 
 
@@ -94,8 +94,9 @@ class _Reader:
         value = table.get("max_age")
         if value is None:
             return {}
-        if type(value) not in (int, float) or not 0 <= value < math.inf:
-            self._wrong(prefix + "max_age", f"must be a number of seconds from 0 on, not {value!r}")
+        if type(value) not in (int, float) or not 0 <= value <= _LONGEST_AGE:
+            rule = f"must be a number of seconds from 0 to {_LONGEST_AGE}, not {value!r}"
+            self._wrong(prefix + "max_age", rule)
             return {}
         return {"max_age": float(value)}
 
@@ -127,8 +128,15 @@ class _Reader:
             self._wrong(place, "must be an http:// or https:// address")
             return None
         if text is not None and key == "path":
-            return str(self._folder / Path(text).expanduser())
+            return self._path(text, place)
         return text
+
+    def _path(self, text: str, place: str) -> str | None:
+        try:
+            return str(self._folder / Path(text).expanduser())
+        except RuntimeError:  # ~someone who has no account here
+            self._wrong(place, f"must be a folder, and {text.partition('/')[0]} is nobody's home on this machine")
+            return None
 
     def _from_environment(self, name: str, place: str) -> Secret | None:
         value = self._environment.get(name)
@@ -139,5 +147,8 @@ class _Reader:
 
 
 def _is_http(text: str) -> bool:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -147,7 +147,7 @@ def test_all_mistakes_are_told_at_once_with_file_key_and_rule(tmp_path: Path) ->
         f"{path}: [[sources]] Stripe!: name: must be of a-z",
         f"{path}: [[sources]] pay: kind: must be one of stripe, xero-payroll, bank-statements, not 'payroll'",
         f"{path}: [[sources]] shop: ledger: must be the code of the ledger",
-        f"{path}: [[sources]] shop: max_age: must be a number of seconds from 0 on, not -1",
+        f"{path}: [[sources]] shop: max_age: must be a number of seconds from 0 to 315360000, not -1",
         f"{path}: [[sources]] shop: base_url: must be an http:// or https:// address",
         f'{path}: [[sources]] shop: api_key: must be "env:NAME"',
         f"{path}: [[sources]] banks: pth: is not a setting; did you mean path?",
@@ -157,6 +157,21 @@ def test_all_mistakes_are_told_at_once_with_file_key_and_rule(tmp_path: Path) ->
         assert any(line.startswith(start) for line in lines), f"{start!r} is not in\n" + "\n".join(lines)
     assert len(lines) == len(wanted)
     assert "sk_live_1" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "rule"),
+    [
+        ("stripe", 'base_url = "http://[::1"', "base_url: must be an http:// or https:// address"),
+        ("stripe", "max_age = 1e300", "max_age: must be a number of seconds from 0 to 315360000, not 1e+300"),
+        ("bank-statements", 'path = "~no-such-user/x"', "path: must be a folder, and ~no-such-user is nobody's home"),
+    ],
+)
+def test_a_value_that_python_itself_stumbles_over_is_told(tmp_path: Path, kind: str, line: str, rule: str) -> None:
+    key = 'api_key = "env:STRIPE_KEY"' if kind == "stripe" else ""
+    text = f'[[sources]]\nname = "one"\nkind = "{kind}"\nledger = "acme-us"\n{key}\n{line}\n'
+    (told,) = refused({"STRIPE_KEY": "sk_test_1"}, config=file(tmp_path, text))
+    assert f"[[sources]] one: {rule}" in told
 
 
 def test_a_credential_that_is_not_set_names_its_variable(tmp_path: Path) -> None:
@@ -181,6 +196,7 @@ def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
             "environment: LEDGERGRAPH_JWT_SECRET: must not be set together",
         ),
         ({"LEDGERGRAPH_JWKS_URL": "http://id.example/jwks"}, "environment: LEDGERGRAPH_JWKS_URL: must be an https://"),
+        ({"LEDGERGRAPH_JWKS_URL": "https://[::1/jwks"}, "environment: LEDGERGRAPH_JWKS_URL: must be an https://"),
         ({"LEDGERGRAPH_JWKS_URL": "https://id/jwks"}, "environment: LEDGERGRAPH_JWT_ISSUER: must be the issuer"),
     ],
 )
