@@ -37,10 +37,10 @@ class HttpOptions:
     waiting: bool = True
 
 
-def bearer(secret: str) -> Auth:
-    """Auth with one fixed bearer token. Raises ConfigurationError where it cannot be sent."""
+def bearer(secret: str, setting: str) -> Auth:
+    """Auth with one fixed bearer token. Raises ConfigurationError, naming the setting, where it cannot be sent."""
     if not re.fullmatch(r"[!-~]+", secret):
-        raise ConfigurationError("the key or token of a source must be visible ASCII characters without blanks")
+        raise ConfigurationError(f"{setting} must be visible ASCII characters without blanks and line ends")
     headers = {"Authorization": f"Bearer {secret}"}
 
     async def give(_refused: Headers | None) -> Headers:

@@ -30,12 +30,16 @@ from sources.connectors.stripe_api import Batch, ListPage, StripeApi
 from sources.connectors.stripe_cursor import COLLECTIONS, Listing, StripeCursor
 from sources.connectors.stripe_records import reference, text
 from sources.documents import Deletion, Page, Payslip, Problem
+from sources.errors import SourceUnavailable
 
 logger = structlog.get_logger(__name__)
 
 OVERLAP_SECONDS = 300
 RELIST_AFTER_SECONDS = 25 * 86_400
 """Stripe keeps events for 30 days."""
+
+MAX_RESTARTS = 3
+"""How often one pull begins a listing anew because the object that it stood at is gone."""
 
 FORBIDDEN = "FORBIDDEN"
 """Code of the problem that the key lacks a permission."""
@@ -75,7 +79,9 @@ class StripeConnector:
         self, *, name: str, api_key: str, base_url: str = "https://api.stripe.com", http: HttpOptions | None = None
     ) -> None:
         self._subject = f"Source {name!r}"
-        self._http = SourceHttp(name=name, base_url=base_url, auth=bearer(api_key), options=http)
+        self._http = SourceHttp(
+            name=name, base_url=base_url, auth=bearer(api_key, f"sources.{name}.api_key"), options=http
+        )
         self._log = logger.bind(source=name)
 
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
@@ -84,13 +90,15 @@ class StripeConnector:
         api = StripeApi(self._http, self._subject)
         state = StripeCursor.decode(cursor)
         resumed = state.listing is not None
-        whole = not resumed and (state.since is None or time.time() - state.since > RELIST_AFTER_SECONDS)
+        # Events of that long ago may be gone, also for a listing that was interrupted then.
+        outdated = state.since is not None and time.time() - state.since > RELIST_AFTER_SECONDS
+        whole = outdated or (not resumed and state.since is None)
         if whole:
             state = state.relisting()
         elif state.owed and not resumed:
             state = replace(state, listing=Listing(collection="credit_notes"), owed=False)
-        while state.listing is not None:
-            state, page = await self._list_step(api, state)
+        async for behind, page in self._listing_pages(api, state):
+            state = behind
             yield page
         changes = await self._changes(api, state)
         if changes is not None:
@@ -98,9 +106,8 @@ class StripeConnector:
                 yield page
             return
         if not whole:
-            state = state.relisting()
-            while state.listing is not None:
-                state, page = await self._list_step(api, state)
+            async for behind, page in self._listing_pages(api, state.relisting()):
+                state = behind
                 yield page
         yield Page(documents=(), cursor=state.encode(), complete=True)
 
@@ -111,6 +118,17 @@ class StripeConnector:
     async def close(self) -> None:
         """Closes the connections."""
         await self._http.close()
+
+    async def _listing_pages(self, api: StripeApi, state: StripeCursor) -> AsyncIterator[tuple[StripeCursor, Page]]:
+        """The pages of a listing under way, each with the state behind it."""
+        restarts = 0
+        while (listing := state.listing) is not None:
+            state, page = await self._list_step(api, state)
+            restarts += listing.after is not None and state.listing == replace(listing, after=None)
+            if restarts > MAX_RESTARTS:
+                message = f"{self._subject} does not go on behind objects that it listed itself: check its base_url."
+                raise SourceUnavailable(message)
+            yield state, page
 
     async def _list_step(self, api: StripeApi, state: StripeCursor) -> tuple[StripeCursor, Page]:
         """One page of a whole listing, and the state behind it."""

@@ -147,7 +147,7 @@ async def test_a_refusal_is_not_repeated(
     """4xx is told at once, with the status and the source's own word for programs."""
     server.answer(says('{"error": {"code": "parameter_unknown", "message": "Key sk_live_x"}}', status))
     with pytest.raises(SourceRefused, match=sentence) as refused:
-        await connect(auth=bearer(SECRET)).get_json("/")
+        await connect(auth=bearer(SECRET, "key")).get_json("/")
     assert (refused.value.status, refused.value.code) == (status, "parameter_unknown")
     assert "sk_live" not in str(refused.value)
     assert len(server.requests) == 1
@@ -367,7 +367,7 @@ async def test_reading_stops_beyond_the_bound(server: Server, connect: Callable[
 async def test_redirects_stay_on_the_host(server: Server, connect: Callable[..., SourceHttp]) -> None:
     """Within the host they are followed, with the credentials; to another host or in circles they are refused."""
     server.answer(says("", 307, Location="/moved?page=2"), says('{"ok": true}'))
-    assert (await connect(auth=bearer(SECRET)).get_json("/"))[0] == {"ok": True}
+    assert (await connect(auth=bearer(SECRET, "key")).get_json("/"))[0] == {"ok": True}
     assert server.requests[1].path_qs == "/moved?page=2"
     assert server.requests[1].headers["Authorization"] == f"Bearer {SECRET}"
     for location in (
@@ -435,7 +435,7 @@ async def test_refused_credentials_are_renewed_once(server: Server, connect: Cal
 
 async def test_secrets_are_never_told(server: Server, connect: Callable[..., SourceHttp]) -> None:
     """Neither errors, their causes and contexts, nor logs, nor reprs hold the key."""
-    http = connect(auth=bearer(SECRET), attempts=2)
+    http = connect(auth=bearer(SECRET, "key"), attempts=2)
     told: list[str] = [repr(http), repr(vars(http))]
     with structlog.testing.capture_logs() as logs:
         for handler in (says(f'{{"error": "{SECRET}"}}', 401), says(SECRET, 503), breaks_off, says(SECRET)):
@@ -473,9 +473,10 @@ def test_a_wrong_address_is_a_configuration_error(base_url: str) -> None:
 
 
 def test_a_key_that_cannot_be_sent_is_a_configuration_error() -> None:
-    """A newline at a key's end is the usual case."""
-    with pytest.raises(ConfigurationError):
-        bearer(f"{SECRET}\n")
+    """A newline at a key's end is the usual case; the setting is named, the key is not shown."""
+    with pytest.raises(ConfigurationError, match=re.escape("sources.shop.api_key must be")) as error:
+        bearer(f"{SECRET}\n", "sources.shop.api_key")
+    assert SECRET not in str(error.value)
 
 
 def test_retry_after_has_two_forms() -> None:

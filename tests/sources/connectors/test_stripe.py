@@ -16,7 +16,7 @@ from aiohttp import web
 from gateway.demo.servers.stripe import STRIPE, stripe_app
 from gateway.demo.servers.stripe_company import Object, StripeCompany
 from sources.connectors.http import HttpOptions, SourceRefused
-from sources.connectors.stripe import StripeConnector
+from sources.connectors.stripe import MAX_RESTARTS, StripeConnector
 from sources.connectors.stripe_api import STRIPE_VERSION
 from sources.connectors.stripe_cursor import Listing, StripeCursor
 from sources.documents import Invoice, InvoiceKind, InvoiceStatus, Page
@@ -206,6 +206,21 @@ async def test_a_listing_outlives_the_draft_that_it_stood_at(stripe: StripeConne
     assert set(deletions(pages)) == {draft["id"]}
 
 
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_server_that_never_goes_on_behind_an_object_ends_the_pull(
+    stripe: StripeConnector, account: Account, status: int
+) -> None:
+    """The listing is begun anew a few times, and not for ever."""
+
+    def refuse_to_go_on(request: web.Request, _count: int) -> web.Response | None:
+        return web.json_response({}, status=status) if "starting_after" in request.query else None
+
+    account.intercept = refuse_to_go_on
+    with pytest.raises(SourceUnavailable, match="does not go on"):
+        await asyncio.wait_for(pull(stripe), 10)
+    assert account.requests.count("/v1/invoices?limit=100") == MAX_RESTARTS + 1
+
+
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_without_events_everything_is_listed(stripe: StripeConnector, account: Account, status: int) -> None:
     """Each pull reads all; a draft that is gone is stated as deleted once the server says that it has none."""
@@ -250,6 +265,19 @@ async def test_after_a_long_pause_everything_is_listed(stripe: StripeConnector, 
     pages = await pull(stripe, json.dumps(state))
     assert documents(pages).keys() == account.company.invoices.keys() | account.company.credit_notes.keys()
     assert deletions(pages) == [draft["id"]]
+
+
+async def test_a_listing_that_was_interrupted_long_ago_begins_anew(stripe: StripeConnector, account: Account) -> None:
+    """What changed behind it since then is told by events that may be gone."""
+    first = await anext(aiter(stripe.pull(None)))
+    state = json.loads(first.cursor or "")
+    assert state["listing"]["after"]
+    state["since"] -= 26 * 86_400
+    paid = account.first("open")
+    account.company.pay(paid, int(time.time()))
+    account.company.events.clear()
+    pages = await pull(stripe, json.dumps(state))
+    assert documents(pages).keys() == account.company.invoices.keys() | account.company.credit_notes.keys()
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "[]", '{"version": 99}', '{"version": 1}', '{"version": 1, "since": 1}'])
