@@ -15,13 +15,13 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
-    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     execute_sync,
     get_variable_values,
 )
+from graphql.execution.values import VariableValues
 
 from gateway.errors import CODES, code_of, describe, error_object
 from gateway.execution import Bound, Execution
@@ -75,7 +75,8 @@ class Engine:
         self._services = services
         self._limits = limits
         directory = services.directory
-        self._planner = Planner(schema, {**WORDS, "codes": directory.codes, "functional": directory.exponents})
+        words = {**WORDS, "codes": directory.codes, "functional": directory.exponents}
+        self._planner = Planner(schema, words, limits.fields)
         self._planned: OrderedDict[tuple[str, str | None], _Planned] = OrderedDict()
         self._planned_characters = 0
         self.streams = Streams(services, feed)
@@ -86,25 +87,26 @@ class Engine:
         """Raises RequestRefused."""
         try:
             planned = self._read(request)
+            variables = self._variables(planned.operation, request)
+            plan = self._plan(planned, variables.coerced)
         except document.InvalidDocument as invalid:
             raise RequestRefused([describe(error, request.request_id) for error in invalid.errors]) from invalid
-        except (GraphQLError, GraphQLSyntaxError) as error:
+        except GraphQLError as error:
             raise RequestRefused([describe(error, request.request_id)], _status(error)) from error
-        operation = planned.operation
-        definitions = operation.definition.variable_definitions or ()
-        variables = get_variable_values(
-            self._schema, definitions, dict(request.variables), max_errors=MAX_VARIABLE_ERRORS
-        )
-        if isinstance(variables, list):
-            raise RequestRefused([_bad_input(error, request.request_id) for error in variables])
-        plan = self._plan(planned, variables.coerced)
         bound = {linked: _bind(linked, variables) for linked in plan.linked}
         self._authorise(plan, bound, caller, request.request_id)
         estimate = cost(plan.root, bound)
         if estimate > self._limits.cost:
             message = f"the answer may hold {estimate} values; the limit is {self._limits.cost}: ask for smaller pages"
             raise RequestRefused([error_object("LIMIT_EXCEEDED", message, request.request_id)])
-        return BoundOperation(request, caller, operation, plan, bound)
+        return BoundOperation(request, caller, planned.operation, plan, bound)
+
+    def _variables(self, operation: document.Operation, request: GraphQLRequest) -> VariableValues:
+        definitions = operation.definition.variable_definitions or ()
+        values = get_variable_values(self._schema, definitions, dict(request.variables), max_errors=MAX_VARIABLE_ERRORS)
+        if isinstance(values, list):
+            raise RequestRefused([_bad_input(error, request.request_id) for error in values])
+        return values
 
     def _read(self, request: GraphQLRequest) -> _Planned:
         key = (request.query, request.operation_name)
@@ -122,6 +124,10 @@ class Engine:
 
     def _plan(self, planned: _Planned, variables: Mapping[str, Any]) -> Plan:
         operation = planned.operation
+        for name in operation.switches:
+            if name in variables and variables[name] is None:  # a default lets a nullable variable stand here
+                message = f"Variable '${name}' decides @skip or @include: it must not be null."
+                raise GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})
         switches = {name: bool(variables.get(name)) for name in operation.switches}
         key = tuple(switches.values())
         plan = planned.plans.get(key)

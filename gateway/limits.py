@@ -15,6 +15,7 @@ class Limits:
     depth: int = 16
     aliases: int = 100
     selections_per_name: int = 100
+    fields: int = 2_000
     page_size: int = 1_000
     cost: int = 2_000_000
     operations_per_socket: int = 100

@@ -25,11 +25,12 @@ from graphql import (
 )
 
 from gateway.planning.collect import Collector
+from gateway.planning.document import LimitExceeded
+from gateway.planning.introspection import INTROSPECTION, Introspection
 from gateway.planning.writing import Part, Shape, generate, leaf, namespace
 from resolvers.fields import SCOPES, SOURCE, Inline, Leaf, Link, Nested, Scopes, Stream
 from sources.reading import DEFAULT_PAGE, Want
 
-INTROSPECTION = ("__schema", "__type")
 Path = tuple[str, ...]
 
 
@@ -80,6 +81,7 @@ class FieldPlan:
     selections: dict[str, Selection] = field(default_factory=dict)
     want: Want = field(default_factory=Want)
     arguments: Arguments | None = None
+    introspection_cost: int = 0
 
     @property
     def node(self) -> FieldNode:
@@ -133,23 +135,37 @@ class Plan:
 
 
 class Planner:
-    """Makes plans of operations over one schema. `words`: names of leaf expressions."""
+    """Makes plans of operations over one schema. `words`: names of leaf expressions. `max_fields`: how many fields a plan may
+    have: fragments that spread fragments make very many of a short document."""
 
-    def __init__(self, schema: GraphQLSchema, words: Mapping[str, Any]) -> None:
+    def __init__(self, schema: GraphQLSchema, words: Mapping[str, Any], max_fields: int) -> None:
         self._schema = schema
         self._words = namespace(words)
+        self._max_fields = max_fields
+        self._introspection = Introspection.of(schema)
 
     def plan(self, root_type: GraphQLObjectType, selection_set: SelectionSetNode, collector: Collector) -> Plan:
-        builder = _Builder(self._schema, self._words, collector)
+        """Raises LimitExceeded."""
+        builder = _Builder(self._schema, self._words, collector, self._introspection, self._max_fields)
         root = builder.selection(root_type, [selection_set], RowSpace(), (), general=False)
         return Plan(root, builder.demands, builder.linked)
 
 
 class _Builder:
-    def __init__(self, schema: GraphQLSchema, words: dict[str, Any], collector: Collector) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        words: dict[str, Any],
+        collector: Collector,
+        introspection: Introspection,
+        max_fields: int,
+    ) -> None:
         self._schema = schema
         self._words = words
         self._collector = collector
+        self._introspection = introspection
+        self._max_fields = max_fields
+        self._planned = 0
         self.demands: list[Demanded] = []
         self.linked: list[FieldPlan] = []
 
@@ -193,11 +209,17 @@ class _Builder:
         path: Path,
         demanding: bool,
     ) -> FieldPlan:
+        self._planned += 1
+        if self._planned > self._max_fields:
+            raise LimitExceeded(
+                f"the operation selects more than {self._max_fields} fields, with its fragments in place; split it"
+            )
         field_name = nodes[0].name.value
         if field_name == "__typename":
             return FieldPlan(name, field_name, nodes, path, nullable=False, constant=f'"{parent.name}"')
         if field_name in INTROSPECTION:
-            return FieldPlan(name, field_name, nodes, path, nullable=True)
+            estimate = self._introspection.cost(nodes, self._collector.fragments)
+            return FieldPlan(name, field_name, nodes, path, nullable=True, introspection_cost=estimate)
         definition = parent.fields[field_name]
         plan = _typed(definition, FieldPlan(name, field_name, nodes, path, nullable=True))
         source = plan.source = declaration(definition)
@@ -313,7 +335,7 @@ def _constant_arguments(definition: GraphQLField, nodes: Sequence[FieldNode]) ->
 
 def cost(selection: Selection, bound: Mapping[FieldPlan, Any], times: int = 1) -> int:
     """About how many values an answer may hold: every field counts once for each row that a page or list may have."""
-    total: int = times * len(selection.fields)
+    total: int = times * len(selection.fields) + sum(plan.introspection_cost for plan in selection.fields)
     for plan in selection.children:
         args = bound.get(plan)
         rows = times * _rows(plan, args if isinstance(args, Mapping) else {})
