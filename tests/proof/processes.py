@@ -17,7 +17,7 @@ from sources.database.embedded import EmbeddedPostgres
 from tests.gateway.processes import Running, started
 
 OPERATIONS = Path(__file__).parent.parent / "operations"
-PATIENCE = 30.0
+PATIENCE = 60.0
 PAUSE = 0.05
 """Seconds between two attempts of a client."""
 PASSING = {"DATABASE_UNAVAILABLE", "OVERLOADED"}

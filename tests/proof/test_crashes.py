@@ -60,7 +60,7 @@ class Books:
 @asynccontextmanager
 async def posting(books: Books, talk: Client, where: Site) -> AsyncIterator[None]:
     """Clients that post while the block runs; every key that they began with is answered at its end."""
-    async with asyncio.timeout(2 * PATIENCE), asyncio.TaskGroup() as clients:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as clients:
         for number in range(CLIENTS):
             clients.create_task(books.post(talk, where, number))
         yield
