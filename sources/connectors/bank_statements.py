@@ -56,6 +56,7 @@ logger = structlog.get_logger(__name__)
 _READER = 1  # raised when a parser learns to read more, so that quarantined files are tried again
 _PAGE_FILES = 200
 _PAGE_TRANSACTIONS = 5_000
+_PAGE_BYTES = 20_000_000
 _SIGNATURES = {
     b"PK\x03\x04": "it is a zip archive: unpack it into the folder",
     b"\x1f\x8b": "it is compressed (gzip): unpack it into the folder",
@@ -183,17 +184,18 @@ class _Pull:
         if self._complete:
             return None
         statements: dict[str, BankStatement] = {}
-        transactions = files = 0
+        transactions = files = size = 0
         for found in self._pending:
             known = self._states.get(found.name)
             if known and (known.size, known.modified) == (found.size, found.modified):
                 continue
             files += 1
+            size += found.size
             for statement in self._take(found, self._connector.read(found, self._reasons)):
                 statements.pop(statement.external_id, None)
                 statements[statement.external_id] = statement
                 transactions += len(statement.transactions)
-            if files >= _PAGE_FILES or transactions >= _PAGE_TRANSACTIONS:
+            if files >= _PAGE_FILES or transactions >= _PAGE_TRANSACTIONS or size >= _PAGE_BYTES:
                 return Page(documents=tuple(statements.values()), cursor=_dump_cursor(self._states))
         self._complete = True
         return Page(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.connectors import bank_statements
 from sources.connectors.bank_statements import BankStatementsConnector, parse_statement_file
 from sources.connectors.statement import UnreadableFile
 from sources.connectors.statement_folder import MAX_FILE_BYTES
@@ -185,6 +186,15 @@ async def test_a_large_folder_comes_in_pages_each_with_a_cursor_to_go_on_from(fo
         break
     pulled = await folder.pull()
     assert (first, len(pulled.statements), pulled.pages) == (200, 250, 2)
+
+
+async def test_large_files_come_in_pages_of_their_own(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few transactions they hold: a page is one transaction of the database."""
+    monkeypatch.setattr(bank_statements, "_PAGE_BYTES", 10_000)
+    for number in range(4):
+        folder.write(f"{number}.sta", mt940(number + 1, text="x" * 6_000))
+    pulled = await folder.pull()
+    assert (len(pulled.statements), pulled.pages) == (4, 3)
 
 
 async def test_a_file_that_goes_away_while_the_folder_is_read_is_no_problem(folder: Folder) -> None:
