@@ -15,7 +15,7 @@ from sources.ledger.directory import Directory
 from sources.ledger.model import LedgerRef
 from sources.ledger.posting import Poster
 from sources.mirror.freshness import Freshness
-from sources.mirror.refresh import Refresher
+from sources.mirror.refresh import Asking, Refresher
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Context:
         self.caller = caller
         self.page_size = services.page_size
         self.freshness: dict[str, Freshness] = {}
+        self.asking = Asking()
         self._snapshot: Connection | None = None
         self._stack = AsyncExitStack()
 

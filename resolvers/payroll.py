@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -43,9 +44,9 @@ async def load_payslips(context: Context, keys: Sequence[Key], want: Want, _args
     runs: dict[tuple[int, str], list[str]] = {}
     for ledger_id, source, run_id, _ in keys:
         runs.setdefault((ledger_id, source), []).append(run_id)
-    answers = {
-        group: await context.services.refresher.fetch_payslips(*group, run_ids) for group, run_ids in runs.items()
-    }
+    # All at once: the snapshot is held meanwhile, for one deadline at most.
+    asked = [context.services.refresher.fetch_payslips(*group, run_ids) for group, run_ids in runs.items()]
+    answers = dict(zip(runs, await asyncio.gather(*asked), strict=True))
     found: dict[Key, Any] = {}
     for key in keys:
         ledger_id, source, run_id, currency = key

@@ -123,7 +123,9 @@ async def refresh(context: Context, gives: str, args: Mapping[str, Any]) -> None
         raise
     except LedgergraphError:
         return
-    for name, found in (await context.services.refresher.ensure([each.name for each in settings], max_age)).items():
+    names = [each.name for each in settings]
+    answers = await context.services.refresher.ensure(names, max_age, asking=context.asking)
+    for name, found in answers.items():
         context.freshness[name] = found.merged(context.freshness.get(name))
 
 
@@ -154,8 +156,8 @@ def freshness_rows(want: Want, rows: Sequence[Row]) -> list[Row]:
 
 
 async def refresh_source(context: Context, gives: str, name: str) -> None:
-    """As `refresh`, for one document by its id: its source, as old as its own setting lets it be."""
-    if any(each.name == name for each in context.services.refresher.configured):
+    """As `refresh`, for one document by its id: its source, as old as its own setting lets it be; once for all ids."""
+    if name not in context.freshness and any(each.name == name for each in context.services.refresher.configured):
         await refresh(context, gives, {"sources": [name]})
 
 

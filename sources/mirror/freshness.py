@@ -40,7 +40,8 @@ class Freshness:
         if self.as_of is None or self.asked_at is None:
             return self
         stale = self.as_of < self.asked_at - timedelta(seconds=max_age)
-        return replace(self, stale=stale, error=self.error if stale else None)
+        error = self.error or f"{self.source} could not be read anew in time for this answer."
+        return replace(self, stale=stale, error=error if stale else None)
 
     def merged(self, other: Freshness | None) -> Freshness:
         """One answer for two fields of an operation: the newer copy, with what was wrong with either at that age."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 AT_ONCE = 4
-"""Payroll runs that are read from sources at the same time."""
+"""Payroll runs that are read from one source at the same time; a source that hangs takes no turns from others."""
 
 Slips = tuple[Payslip, ...] | None
 Run = tuple[int, str, str]
@@ -36,7 +37,7 @@ class PayslipDesk:
     def __init__(self, database: Database, deadline: float) -> None:
         self._database = database
         self._deadline = deadline
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
         self._tasks: dict[Run, asyncio.Task[Slips]] = {}
 
     async def fetch(
@@ -79,7 +80,7 @@ class PayslipDesk:
 
     async def _ask(self, run: Run, connector: Connector) -> Slips:
         ledger_id, source, run_id = run
-        async with self._turns:
+        async with self._turns[source]:
             # Another task or process may have stored them since the caller looked.
             held = await self._held(ledger_id, source, [run_id])
             if run_id in held:

@@ -24,7 +24,7 @@ from sources.mirror.payslips import PayslipDesk
 from sources.mirror.pulling import pull
 from sources.mirror.settings import SourceSettings
 
-__all__ = ["Refresher"]
+__all__ = ["Asking", "Refresher"]
 
 logger = structlog.get_logger(__name__)
 
@@ -32,6 +32,14 @@ DEADLINE = 2.0
 """Seconds that an operation waits for a source, unless the gateway's limits say otherwise."""
 
 _STOPPING = Pulled(None, "the gateway is stopping.")
+
+
+@dataclass(slots=True)
+class Asking:
+    """When an operation asked for its sources, by the database's clock; None: not yet. All of its fields share one, so that
+    one pull answers them all."""
+
+    at: datetime | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -135,13 +143,20 @@ class Refresher:
             await feed.close()
 
     async def ensure(
-        self, names: Sequence[str], max_age: float | None = None, wait: float | None = None
+        self,
+        names: Sequence[str],
+        max_age: float | None = None,
+        wait: float | None = None,
+        asking: Asking | None = None,
     ) -> dict[str, Freshness]:
         """How fresh the copies of these sources are, after pulling those older than `max_age` seconds (None: as each source's
-        settings say; 0: every one of them). Waits `wait` seconds at most (None: the deadline). Raises DatabaseUnavailable."""
+        settings say; 0: every one of them). Waits `wait` seconds at most (None: the deadline). `asking`: of an operation that
+        asks in several places. Raises DatabaseUnavailable."""
         if not names:
             return {}
         now, held, known = await self._look(names)
+        if asking is not None:
+            now = asking.at = asking.at or now
         wait = self._deadline if wait is None else min(wait, self._deadline)
         asked = [
             self._ensure(self._feeds[name], now, held[name], known, max_age, wait) for name in dict.fromkeys(names)

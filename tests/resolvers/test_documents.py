@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
@@ -346,6 +347,24 @@ async def test_payslips_that_cannot_be_read_cost_their_field_alone(world: World)
     (error,) = answer["errors"]
     assert error["path"] == ["payrollRuns", "nodes", 0, "payslips"]
     assert error["extensions"]["code"] == "SOURCE_UNAVAILABLE"
+
+
+async def test_payslips_of_several_sources_are_asked_for_at_once(database_url: str) -> None:
+    """The operation's snapshot is held meanwhile: for one deadline, not for one of each source."""
+    scripts = [Script(*Kit.pages([Kit.run("one")]), lists_everything=True) for _ in range(2)]
+    configured = [(Kit.payroll(name=f"pay-{n}", ledger="us"), script) for n, script in enumerate(scripts)]
+    async with open_graph(database_url, Limits(source_deadline_seconds=10), sources=configured) as graph:
+        await graph.found("us")
+        await graph.data("{ payrollRuns { totalCount } }")
+        for script in scripts:
+            script.slips = {"one": (Kit.slip(),)}
+            script.hold()
+        answer = asyncio.create_task(graph.data("{ payrollRuns { nodes { payslips { net } } } }"))
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(script.reached.wait() for script in scripts))
+        for script in scripts:
+            script.release()
+        assert (await answer)["payrollRuns"]["nodes"] == [{"payslips": [{"net": "100.00"}]}] * 2
 
 
 # ---------------------------------------------------------------- cash

@@ -13,7 +13,8 @@ from sources.database.pool import Database
 from sources.errors import SourceSyncing, SourceUnavailable
 from sources.mirror import state
 from sources.mirror.freshness import SourceStatus
-from sources.mirror.refresh import Refresher
+from sources.mirror.payslips import AT_ONCE
+from sources.mirror.refresh import Asking, Refresher
 
 AGE = "UPDATE mirror.source_state SET as_of = as_of - make_interval(secs => $1)"
 
@@ -64,6 +65,21 @@ async def test_max_age_0_is_not_satisfied_by_a_pull_that_began_before(kit: Any, 
     assert not after.stale
     assert script.pulls == [None, "1"]
     assert script.most_at_once == 1
+
+
+async def test_all_that_one_operation_asks_for_is_one_pull(kit: Any, refresher: Any, ledgers: Any) -> None:
+    """Also what it asks for while that pull goes on, or after it."""
+    script = kit.Script(*kit.pages([kit.invoice()]))
+    script.hold()
+    service = refresher((kit.stripe(), script))
+    asking = Asking()
+    first = asyncio.create_task(service.ensure(["stripe"], 0, asking=asking))
+    await script.reached.wait()
+    second = asyncio.create_task(service.ensure(["stripe"], 0, asking=asking))
+    script.release()
+    answers = [await first, await second, await service.ensure(["stripe"], 0, asking=asking)]
+    assert [(answer["stripe"].stale, answer["stripe"].asked_at) for answer in answers] == [(False, asking.at)] * 3
+    assert script.pulls == [None]
 
 
 async def test_at_the_deadline_a_held_copy_is_stale_and_the_pull_goes_on(
@@ -371,3 +387,22 @@ async def test_payslips_that_cannot_be_read_are_a_failure_of_their_run_alone(
     assert isinstance(answer["asked"], SourceUnavailable)
     assert "secret" not in str(answer["asked"])
     assert script.slips_asked == ["asked"]
+
+
+async def test_payslips_of_a_source_that_hangs_keep_no_other_source_waiting(
+    kit: Any, refresher: Any, ledgers: Mapping[str, int]
+) -> None:
+    runs = [f"run-{number}" for number in range(AT_ONCE + 1)]
+    hangs = kit.Script(*kit.pages([kit.run(run) for run in runs]), lists_everything=True)
+    works = kit.Script(*kit.pages([kit.run("one")]), lists_everything=True)
+    works.slips = {"one": (kit.slip(),)}
+    service = refresher((kit.payroll(), hangs), (kit.payroll(name="other"), works))
+    await service.ensure(["payroll", "other"], 0)
+    hangs.hold()
+    waiting = asyncio.create_task(service.fetch_payslips(ledgers["acme-eu"], "payroll", runs))
+    async with asyncio.timeout(5):
+        while len(hangs.slips_asked) < AT_ONCE:
+            await asyncio.sleep(0)
+        assert await service.fetch_payslips(ledgers["acme-eu"], "other", ["one"]) == {"one": (kit.slip(),)}
+    hangs.release()
+    assert set(await waiting) == set(runs)
