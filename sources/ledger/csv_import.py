@@ -135,7 +135,7 @@ def _rows(lines: Iterable[str]) -> Iterator[_Row]:
         columns = _columns(next(reader, []))
         start = reader.line_num + 1
         for cells in reader:
-            if any(cells):
+            if any(cell.strip() for cell in cells):
                 yield _row(start, columns, cells)
             start = reader.line_num + 1
     except csv.Error as fault:

@@ -2,7 +2,7 @@
 
 Round trips: one to begin a page's transaction, one or two for each table that the page touches, one to end it. A page and the
 cursor behind it become visible together, so that a run that dies goes on where its last page ended. Documents whose content
-did not change are not rewritten. The caller holds the source's lock (`sources.mirror.lock`).
+did not change are not rewritten. The caller holds the source's lock (`sources.mirror.state.lock`).
 """
 
 from __future__ import annotations

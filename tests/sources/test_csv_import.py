@@ -43,6 +43,13 @@ def test_rows_of_one_value_form_one_entry_wherever_they_stand() -> None:
     assert rent.lines[1] == LineDraft(account="1000", credit="900.00")
 
 
+def test_blank_lines_state_nothing() -> None:
+    """Also those of blanks and separators alone, which editors and spreadsheets leave behind."""
+    file = read(f"{HEADER}\n\n   \n,,,,,,\n1,2026-01-05,Coffee,6100,4.50,,USD\n , ,,,,,\n")
+    assert [entry.line_numbers for entry in file.entries] == [(5,)]
+    assert not file.refusals
+
+
 def test_a_draft_s_key_is_the_batch_and_the_entry_value() -> None:
     ledger = LedgerRef(1, "acme-us", "USD")
     file = read(f"{HEADER}\nA:7,2026-01-05,Coffee,6100,4.50,,USD\nA:7,2026-01-05,Coffee,1000,,4.50,USD\n")
