@@ -25,12 +25,11 @@ LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
-    ConnectionError,
-    FileNotFoundError,
-    TimeoutError,
+    OSError,
 )
-"""What a driver raises when the server is gone, going or coming."""
+"""What a driver raises when the server is gone, going or coming, or its host cannot be found or reached."""
 
+_CLOSED = ("closed", "closing", "released")
 _TEXTS = ("date", "timestamptz", "numeric")
 _CLAIM = re.compile(r"[0-9]+(,[0-9]+)*|\*|")
 
@@ -44,17 +43,20 @@ def _lost(error: BaseException) -> bool:
     # The driver says InternalClientError on a connection whose server said goodbye while it was idle (asyncpg issue 1069).
     if isinstance(error, asyncpg.InternalClientError):
         return True
-    closed = isinstance(error, asyncpg.InterfaceError) and ("closed" in str(error) or "released" in str(error))
+    closed = isinstance(error, asyncpg.InterfaceError) and any(word in str(error) for word in _CLOSED)
     return isinstance(error, LOST) or closed
 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """A lost or unreachable server is DatabaseUnavailable; a statement that took too long is Unavailable."""
+    """A lost or unreachable server is DatabaseUnavailable; a statement that took too long, or that came behind one that
+    failed in the same transaction, is Unavailable."""
     try:
         yield
     except asyncpg.QueryCanceledError as error:
         raise Unavailable("the ledger store took longer than a request may; ask for less, or later") from error
+    except asyncpg.InFailedSQLTransactionError as error:
+        raise Unavailable("another part of this request failed in the ledger store; ask without it, or later") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         if not _lost(error):
             raise

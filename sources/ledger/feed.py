@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import structlog
 
 from sources.database.pool import Database
-from sources.errors import HistoryLost, InvalidCursor, Unavailable
+from sources.errors import HistoryLost, InvalidCursor
 from sources.ledger.model import LedgerRef
 from sources.ledger.queries import ENTRY, entry_conditions
 from sources.reading import Reader, Row, Want
@@ -109,8 +108,9 @@ class Feed:
     def __init__(self, database: Database, *, poll_seconds: float = 1.0) -> None:
         self._database = database
         self._poll = poll_seconds
-        self._heads: dict[int, int] = {}
-        self._waiting: dict[int, set[asyncio.Future[int]]] = {}
+        self._waiting: dict[
+            int, dict[asyncio.Future[None], int]
+        ] = {}  # by ledger: who waits, and behind which sequence
         self._look = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -128,25 +128,17 @@ class Feed:
         self._look.set()
 
     async def moved(self, ledger_id: int, sequence: int) -> None:
-        """Returns once the ledger's newest entry is another than this one."""
-        head = self._heads.get(ledger_id)
-        while head is None or head == sequence:
-            if head is None:
-                self._look.set()
-            waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(ledger_id, set()).add(waiter)
-            try:
-                head = await waiter
-            finally:
-                self._forget(ledger_id, waiter)
-
-    def _forget(self, ledger_id: int, waiter: asyncio.Future[int]) -> None:
-        """A ledger that nobody waits for is not looked at, so what was known of its head grows old: it goes too."""
-        waiters = self._waiting.get(ledger_id, set())
-        waiters.discard(waiter)
-        if not waiters:
-            self._waiting.pop(ledger_id, None)
-            self._heads.pop(ledger_id, None)
+        """Returns once the ledger's newest entry is another than this one: later, or earlier where history was lost."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiting.setdefault(ledger_id, {})
+        waiters[waiter] = sequence
+        self._look.set()  # nothing is known of what was posted before someone waited
+        try:
+            await waiter
+        finally:
+            del waiters[waiter]
+            if not waiters and self._waiting.get(ledger_id) is waiters:
+                del self._waiting[ledger_id]
 
     async def _watch(self) -> None:
         while True:
@@ -158,8 +150,8 @@ class Feed:
                 continue
             try:
                 await self._look_at_heads()
-            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("the feed cannot read the ledgers' heads; it tries again", error=str(error))
+            except Exception as error:  # whatever it is: subscribers would wait for ever for a feed that ended
+                log.warning("the feed cannot read the ledgers' heads; it tries again", error=repr(error))
                 await asyncio.sleep(self._poll)
 
     async def _look_at_heads(self) -> None:
@@ -168,29 +160,25 @@ class Feed:
             rows = await connection.fetch(
                 "SELECT ledger_id, last_sequence FROM ledger.head WHERE ledger_id = ANY($1)", watched
             )
-        for ledger_id, sequence in rows:
-            waiters = self._waiting.get(ledger_id)  # they may have left meanwhile
-            if waiters and self._heads.get(ledger_id) != sequence:
-                self._heads[ledger_id] = sequence
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(sequence)
+        heads = dict.fromkeys(watched, 0) | dict(rows)
+        for ledger_id, newest in heads.items():
+            for waiter, sequence in self._waiting.get(ledger_id, {}).items():
+                if sequence != newest and not waiter.done():
+                    waiter.set_result(None)
 
     async def _listen(self) -> None:
         while True:
+            connection = None
             try:
                 connection = await self._database.connect_direct()
-            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("the feed cannot listen; it tries again", error=str(error))
-                await asyncio.sleep(self._poll)
-                continue
-            try:
                 await connection.add_listener(CHANNEL, lambda *_: self._look.set())
                 self._look.set()
                 while not connection.is_closed():
                     await asyncio.sleep(PING_SECONDS)
                     await connection.execute("SELECT 1", timeout=PING_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-                log.warning("the feed lost its connection; it connects again", error=str(error))
+            except Exception as error:
+                log.warning("the feed cannot listen, or no longer; it connects again", error=repr(error))
             finally:
-                connection.terminate()
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(self._poll)
