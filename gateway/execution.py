@@ -32,7 +32,10 @@ class Missing(LedgergraphError):
 
 
 class _Null(Exception):
-    """A null on its way to the next nullable parent."""
+    """A null on its way to the next nullable parent, because of an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class Execution:
@@ -44,7 +47,7 @@ class Execution:
         self._bound = bound
         self._request_id = request_id
         self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
-        self._unprepared: dict[FieldPlan, LedgergraphError] = {}
+        self._unprepared: dict[FieldPlan, Exception] = {}
         self._failed = False
 
     async def prepare(self, plan: FieldPlan) -> None:
@@ -55,7 +58,7 @@ class Execution:
                 await plan.source.prepare(self.context, plan.want, args)
             except DatabaseUnavailable:
                 raise
-            except LedgergraphError as error:
+            except Exception as error:
                 self._unprepared[plan] = error
 
     async def root_field(self, plan: FieldPlan) -> str:
@@ -70,7 +73,8 @@ class Execution:
         return selection.shape(rows, *children)
 
     async def events(self, plan: FieldPlan, rows: Sequence[Row]) -> list[tuple[str, list[ErrorObject]]]:
-        """For each event of a stream its text and errors."""
+        """For each event of a stream its text and errors. Raises what a field that is never null failed with: an event left
+        out would be a gap, and without the event there is no cursor to tell."""
         selection = next(iter(plan.selections.values()))
         self._failed = False
         texts = await self.rows(selection, rows)
@@ -81,8 +85,8 @@ class Execution:
             self.errors = []
             try:
                 text = self._walk(selection, row, [plan.name])
-            except _Null:
-                text = "null"
+            except _Null as null:
+                raise null.error from None
             answers.append((text, self.errors))
         return answers
 
@@ -219,7 +223,7 @@ class Execution:
     def _value(self, plan: FieldPlan, value: Any, path: list[str | int]) -> str:
         if isinstance(value, Failure):
             self.errors.append(describe(value.error, self._request_id, path, _locations(plan)))
-            raise _Null
+            raise _Null(value.error)
         if value is None:
             return "null"
         if isinstance(value, Tagged):

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import asyncpg
 import orjson
 import structlog
 
@@ -142,11 +143,11 @@ class Streams:
     async def read(
         self, subscription: Subscription, ledger: LedgerRef, position: Position
     ) -> tuple[list[Event], Position]:
-        """The next page of events, shaped; waits through a database that does not answer."""
+        """The next page of events, shaped; waits through a database that does not answer, or that was just migrated."""
         while True:
             try:
                 return await self._read(subscription, ledger, position)
-            except DatabaseUnavailable as error:
+            except (DatabaseUnavailable, asyncpg.InvalidCachedStatementError) as error:
                 log.warning("a stream waits for the database", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -162,8 +163,7 @@ class Streams:
         events = []
         for (_, behind), (text, errors) in zip(rows, answers, strict=True):
             failed = b',"errors":' + orjson.dumps(errors) if errors else b""
-            data = "null" if text == "null" else f'{{"{plan.name}":{text}}}'
-            events.append(Event(behind, b'{"data":' + data.encode() + failed + b"}"))
+            events.append(Event(behind, f'{{"data":{{"{plan.name}":{text}}}'.encode() + failed + b"}"))
         return events, reached
 
     async def _start(self, subscription: Subscription) -> tuple[LedgerRef, Position]:

@@ -191,8 +191,9 @@ async def prepare_node(context: Context, _want: Want, args: Mapping[str, Any]) -
 def parse_transaction_key(rest: str) -> tuple[str, str, str] | None:
     """SOURCE:ACCOUNT:ID, the account percent-encoded."""
     source, _, behind = rest.partition(":")
-    account, _, external_id = behind.partition(":")
-    return (source, unquote(account), external_id) if source and account and external_id else None
+    coded, _, external_id = behind.partition(":")
+    account = unquote(coded)
+    return (source, account, external_id) if source and account and external_id and "\0" not in account else None
 
 
 KINDS["bank-account"] = NodeKind("BankAccount", READ, load_bank_account, parse_key, prepare_node)

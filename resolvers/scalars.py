@@ -1,11 +1,11 @@
 """The scalars. Inputs keep what was written; an amount never passes through a float.
 
-`Decimal` arrives as its text, `Date` as datetime.date, `DateTime` as an aware datetime, `BigInt` as int.
+`Decimal` arrives as its text, `Date` as datetime.date, `DateTime` as a datetime in UTC, `BigInt` as int.
 """
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NewType
 
 import strawberry
@@ -42,7 +42,9 @@ def _decimal_literal(node: ValueNode, _variables: Any = None) -> str:
 def _date(value: Any) -> date:
     if isinstance(value, str) and len(value) == 10 and value.isascii():
         try:
-            return date.fromisoformat(value)
+            parsed = date.fromisoformat(value)
+            if parsed.isoformat() == value:  # Python reads weeks too, "2026-W01-1"
+                return parsed
         except ValueError:
             pass
     raise GraphQLError('Date must be an ISO 8601 date, "2026-11-22".')
@@ -53,8 +55,8 @@ def _date_time(value: Any) -> datetime:
         try:
             parsed = datetime.fromisoformat(value)
             if parsed.tzinfo is not None:
-                return parsed
-        except ValueError:
+                return parsed.astimezone(UTC)  # PostgreSQL takes offsets of less than 16 hours only
+        except (ValueError, OverflowError):
             pass
     raise GraphQLError('DateTime must be an ISO 8601 timestamp with offset, "2026-11-22T12:00:00Z".')
 
