@@ -23,6 +23,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
+from gateway.answers import Answers
 from gateway.errors import CODES, code_of, describe, error_object
 from gateway.execution import Bound, Execution
 from gateway.limits import Limits
@@ -33,7 +34,7 @@ from gateway.planning.writing import WORDS
 from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused
 from gateway.streaming import Streams, Subscription, error_result
 from resolvers.context import Context, Services
-from resolvers.fields import Link
+from resolvers.fields import Link, Stability
 from sources.caller import Caller
 from sources.errors import DatabaseUnavailable, LedgergraphError
 from sources.ledger.feed import Feed
@@ -50,6 +51,7 @@ class _Planned:
 
     operation: document.Operation
     plans: dict[tuple[bool, ...], Plan] = field(default_factory=dict)
+    runs: int = 0
 
 
 @dataclass(slots=True)
@@ -58,9 +60,13 @@ class BoundOperation:
 
     request: GraphQLRequest
     caller: Caller
-    operation: document.Operation
+    planned: _Planned
     plan: Plan
     bound: Bound
+
+    @property
+    def operation(self) -> document.Operation:
+        return self.planned.operation
 
     @property
     def kind(self) -> OperationKind:
@@ -79,6 +85,7 @@ class Engine:
         self._planner = Planner(schema, words, limits.fields)
         self._planned: OrderedDict[tuple[str, str | None], _Planned] = OrderedDict()
         self._planned_characters = 0
+        self._answers = Answers(limits.answer_cache_bytes)
         self.streams = Streams(services, feed)
 
     # ------------------------------------------------------------ preparing
@@ -99,7 +106,8 @@ class Engine:
         if estimate > self._limits.cost:
             message = f"the answer may hold {estimate} values; the limit is {self._limits.cost}: ask for smaller pages"
             raise RequestRefused([error_object("LIMIT_EXCEEDED", message, request.request_id)])
-        return BoundOperation(request, caller, planned.operation, plan, bound)
+        planned.runs += 1
+        return BoundOperation(request, caller, planned, plan, bound)
 
     def _variables(self, operation: document.Operation, request: GraphQLRequest) -> VariableValues:
         definitions = operation.definition.variable_definitions or ()
@@ -196,7 +204,30 @@ class Engine:
             return plan.constant
         if plan.introspects:
             return self._introspect(plan, operation)
+        if plan.stability <= Stability.POSTED and self._answers.on and operation.planned.runs > 1:
+            return await self._kept_or_run(execution, plan, operation)
         return await execution.root_field(plan)
+
+    async def _kept_or_run(self, execution: Execution, plan: FieldPlan, operation: BoundOperation) -> str:
+        """The field's text as it was kept for the ledger's present version, or written now and kept."""
+        args, context = operation.bound.get(plan), execution.context
+        assert isinstance(plan.source, Link)
+        if plan.source.ledger is None or not isinstance(args, Mapping):
+            return await execution.root_field(plan)
+        found = await context.ledgers([args[plan.source.ledger]])
+        version = await context.version(found[0].ledger_id) if found else None
+        if version is None:
+            return await execution.root_field(plan)
+        below = [repr(value) for linked, value in operation.bound.items() if linked.path[0] == plan.name]
+        request = operation.request
+        key = (request.query, request.operation_name, operation.plan.switches, plan.name, found[0].ledger_id, *below)
+        text = self._answers.get(key, version)
+        if text is None:
+            before = len(execution.errors)
+            text = await execution.root_field(plan)
+            if len(execution.errors) == before:
+                self._answers.keep(key, version, text)
+        return text
 
     def _introspect(self, plan: FieldPlan, operation: BoundOperation) -> str:
         definition = operation.operation.definition

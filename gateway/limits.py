@@ -22,6 +22,7 @@ class Limits:
     socket_queue: int = 1_000
     stall_seconds: float = 30.0
     plan_cache: int = 1_000
+    answer_cache_bytes: int = 67_108_864
     source_deadline_seconds: float = 2.0
     statement_timeout_seconds: float = 30.0
     posting_queue: int = 20_000

@@ -10,6 +10,7 @@ import strawberry
 from resolvers.context import Context
 from resolvers.fields import (
     Leaf,
+    Stability,
     argument,
     boolean,
     functional_money,
@@ -48,7 +49,7 @@ describe_values(Side, _MEANINGS)
 AsOf = Annotated[Date | None, argument("The last day that counts; absent: every posted line.")]
 
 
-@graph_type("Totals of lines. net = debit - credit.", scope=READ)
+@graph_type("Totals of lines. net = debit - credit.", scope=READ, stability=Stability.NAMED)
 class Balance:
     currency: str = word("The lines' currency.", "currency")
     debit: Decimal = money("Sum of debits.", "debit")
@@ -57,7 +58,7 @@ class Balance:
     functional_net: Decimal = functional_money("The same lines, net in functional currency.", "functional_net")
 
 
-@graph_type("An account of a ledger's chart.", scope=READ)
+@graph_type("An account of a ledger's chart.", scope=READ, stability=Stability.NAMED)
 class Account(Node):
     id: strawberry.ID = written(
         "account:LEDGER:CODE", ("ledger_id", "code"), "quote('account:' + codes[{0}] + ':' + {1})"
@@ -77,6 +78,7 @@ class Account(Node):
         "closing entries are posted.",
         reports.balances_of_accounts,
         ("ledger_id", "account_id"),
+        stability=Stability.POSTED,
         size=2,
     )
     def balances(self, as_of: AsOf = strawberry.UNSET) -> list[Balance]: ...
@@ -85,6 +87,7 @@ class Account(Node):
         "Net in the ledger's functional currency, debit positive; asOf as in balances.",
         reports.functional_balance_of_accounts,
         ("ledger_id", "account_id"),
+        stability=Stability.POSTED,
         value=Leaf(("net", "ledger_id"), "money({0}, functional[{1}])"),
     )
     def functional_balance(self, as_of: AsOf = strawberry.UNSET) -> Decimal: ...
@@ -178,14 +181,22 @@ AccountConnection = Connection[Account]
 
 @strawberry.type
 class AccountQuery:
-    @linked("One account; null when there is none.", queries.account, scope=READ)
+    @linked(
+        "One account; null when there is none.",
+        queries.account,
+        scope=READ,
+        stability=Stability.POSTED,
+        ledger="ledger",
+    )
     def account(
         self,
         ledger: Annotated[str, argument("The ledger's code.")],
         code: Annotated[str, argument("The account's code.")],
     ) -> Account | None: ...
 
-    @linked("A ledger's chart, in order of code.", queries.accounts, scope=READ)
+    @linked(
+        "A ledger's chart, in order of code.", queries.accounts, scope=READ, stability=Stability.POSTED, ledger="ledger"
+    )
     def accounts(
         self,
         ledger: Annotated[str, argument("The ledger's code.")],

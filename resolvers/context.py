@@ -14,8 +14,10 @@ from sources.errors import NotFound
 from sources.ledger.directory import Directory
 from sources.ledger.model import LedgerRef
 from sources.ledger.posting import Poster
+from sources.ledger.queries import ledger_version
 from sources.mirror.freshness import Freshness
 from sources.mirror.refresh import Asking, Refresher
+from sources.reading import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Context:
         self.freshness: dict[str, Freshness] = {}
         self.asking = Asking()
         self._snapshot: Connection | None = None
+        self._versions: dict[int, Key | None] = {}
         self._stack = AsyncExitStack()
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
@@ -66,12 +69,19 @@ class Context:
             found = (await self.services.directory.resolve(wanted)).values()
         return sorted(found, key=lambda ref: ref.code)
 
+    async def version(self, ledger_id: int) -> Key | None:
+        """What the ledger's books, chart and names are in this snapshot; None: it does not see the ledger."""
+        if ledger_id not in self._versions:
+            self._versions[ledger_id] = await ledger_version(self, ledger_id)
+        return self._versions[ledger_id]
+
     def code(self, ledger_id: int) -> str:
         return self.services.directory.codes[ledger_id]
 
     async def end_snapshot(self) -> None:
         """Releases the connection; a later statement opens a new snapshot (mutations: one for each field)."""
         self._snapshot = None
+        self._versions.clear()
         await self._stack.aclose()
 
     async def __aenter__(self) -> Context:

@@ -10,6 +10,7 @@ import strawberry
 from resolvers.accounts import Account
 from resolvers.documents import Document
 from resolvers.fields import (
+    Stability,
     argument,
     functional_money,
     graph_type,
@@ -35,7 +36,7 @@ DOCUMENTS = ("cash:read", "invoices:read", "payroll:read")
 KEY = ("ledger_id", "sequence")
 
 
-@graph_type("A posted entry: it never changes.", scope=READ)
+@graph_type("A posted entry: it never changes.", scope=READ, stability=Stability.NAMED)
 class JournalEntry(Node):
     id: strawberry.ID = written("entry:LEDGER:SEQUENCE", KEY, "'\"entry:' + codes[{0}] + ':' + str({1}) + '\"'")
     ledger: Ledger = link("The ledger that it is posted to.", queries.ledger_by_id, ("ledger_id",))
@@ -53,7 +54,10 @@ class JournalEntry(Node):
         "The entry that this one reverses.", queries.entry_by_sequence, ("ledger_id", "reverses")
     )
     reversed_by: JournalEntry | None = link(
-        "The entry that reverses this one.", queries.entry_by_sequence, ("ledger_id", "reversed_by")
+        "The entry that reverses this one.",
+        queries.entry_by_sequence,
+        ("ledger_id", "reversed_by"),
+        stability=Stability.POSTED,
     )
     lines: list[JournalLine] = link("Its lines, in their order.", queries.lines_of_entries, KEY, size=5)
     documents: list[Document] | None = link(
@@ -61,13 +65,14 @@ class JournalEntry(Node):
         documents_of_entries,
         KEY,
         scope=DOCUMENTS,
+        stability=Stability.VOLATILE,
         size=1,
     )
     total: Decimal = functional_money("Sum of functional debits.", "total")
     hash: str = word("SHA-256 over the entry's canonical form and the previous entry's hash, hex.", "hash")
 
 
-@strawberry.type(description="A name and value that reports group by.")
+@graph_type("A name and value that reports group by.", stability=Stability.NAMED)
 class Dimension:
     name: str = text("[a-z][a-z0-9_]*", "name")
     value: str = text("Its value.", "value")
@@ -77,6 +82,7 @@ class Dimension:
     "At most one of debit and credit is not zero. Both are zero only on a revaluation line, which has a functional "
     "amount alone.",
     scope=READ,
+    stability=Stability.NAMED,
 )
 class JournalLine(Node):
     id: strawberry.ID = written(
@@ -167,12 +173,14 @@ LedgerCode = Annotated[str, argument("The ledger's code.")]
 
 @strawberry.type
 class EntryQuery:
-    @linked("One entry; null when there is none.", queries.entry, scope=READ)
+    @linked(
+        "One entry; null when there is none.", queries.entry, scope=READ, stability=Stability.POSTED, ledger="ledger"
+    )
     def entry(
         self, ledger: LedgerCode, sequence: Annotated[BigInt, argument("Its sequence.")]
     ) -> JournalEntry | None: ...
 
-    @linked("A ledger's entries.", queries.entries, scope=READ)
+    @linked("A ledger's entries.", queries.entries, scope=READ, stability=Stability.POSTED, ledger="ledger")
     def entries(
         self,
         ledger: LedgerCode,
@@ -188,6 +196,8 @@ class EntryQuery:
         "An account's ledger, flat: lines with their entries, in order of effective date, sequence and line number.",
         queries.journal_lines,
         scope=READ,
+        stability=Stability.POSTED,
+        ledger="ledger",
     )
     def journal_lines(
         self,

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import IntEnum
+from typing import Any, Protocol, TypedDict, Unpack
 
 import strawberry
 
@@ -26,6 +27,18 @@ Args = Mapping[str, Any]
 """A field's coerced arguments by their GraphQL names; absent ones are absent. Input objects are mappings alike."""
 
 Scopes = tuple[str, ...]
+
+
+class Stability(IntEnum):
+    """What has to stay the same for a field's value to stay the same.
+
+    NAMED: the ledger's chart and names (`names_version`); posted entries never change. POSTED: besides, that nothing was
+    posted since. VOLATILE: nothing that is known.
+    """
+
+    NAMED = 1
+    POSTED = 2
+    VOLATILE = 3
 
 
 class Context(Protocol):
@@ -54,27 +67,33 @@ class Leaf:
     write: str
     function: Callable[..., str] | None = None
     scope: Scopes | None = None
+    stability: Stability | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Inline:
     scope: Scopes | None = None
+    stability: Stability | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Nested:
     column: str
     scope: Scopes | None = None
+    stability: Stability | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """`key`: columns of the parent's row; a None in it is a null result. `writes`: a mutation. `value`: the field is
-    a scalar, written from the columns of the loaded row."""
+    a scalar, written from the columns of the loaded row. `ledger`: the argument that names the one ledger whose books the
+    whole field is about."""
 
     relation: Relation
     key: tuple[str, ...] = ()
     scope: Scopes | None = None
+    stability: Stability | None = None
+    ledger: str | None = None
     prepare: Prepare | None = None
     demand: Demand | None = None
     writes: bool = False
@@ -91,67 +110,73 @@ class Stream:
     start: Callable[[Any, Args], Awaitable[tuple[Any, Any]]]
     read: Callable[[Any, Any, Any, int, Want, Args], Awaitable[tuple[list[tuple[Row, Any]], Any]]]
     scope: Scopes | None = None
+    stability: Stability | None = None
 
 
 Declaration = Leaf | Inline | Nested | Link | Stream
+
+
+class Options(TypedDict, total=False):
+    """What every declaration takes: see Leaf."""
+
+    scope: Scopes | None
+    stability: Stability | None
 
 
 def _field(declaration: Declaration, description: str) -> Any:
     return strawberry.field(description=description, metadata={SOURCE: declaration})
 
 
-def text(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+def text(description: str, column: str, **options: Unpack[Options]) -> Any:
     """Text as stored."""
-    return _field(Leaf((column,), "quote({0})", scope=scope), description)
+    return _field(Leaf((column,), "quote({0})", **options), description)
 
 
-def word(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+def word(description: str, column: str, **options: Unpack[Options]) -> Any:
     """Text that never needs escaping: enum values, dates, currency codes, hex."""
-    return _field(Leaf((column,), "'\"' + {0} + '\"'", scope=scope), description)
+    return _field(Leaf((column,), "'\"' + {0} + '\"'", **options), description)
 
 
-def integer(description: str, column: str, *, scope: Scopes | None = None) -> Any:
-    return _field(Leaf((column,), "str({0})", scope=scope), description)
+def integer(description: str, column: str, **options: Unpack[Options]) -> Any:
+    return _field(Leaf((column,), "str({0})", **options), description)
 
 
-def boolean(description: str, column: str, *, scope: Scopes | None = None) -> Any:
-    return _field(Leaf((column,), "('true' if {0} else 'false')", scope=scope), description)
+def boolean(description: str, column: str, **options: Unpack[Options]) -> Any:
+    return _field(Leaf((column,), "('true' if {0} else 'false')", **options), description)
 
 
-def timestamp(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+def timestamp(description: str, column: str, **options: Unpack[Options]) -> Any:
     """PostgreSQL's text of a timestamptz in UTC."""
-    return _field(Leaf((column,), "timestamp({0})", scope=scope), description)
+    return _field(Leaf((column,), "timestamp({0})", **options), description)
 
 
-def money(description: str, column: str, currency: str = "currency", *, scope: Scopes | None = None) -> Any:
+def money(description: str, column: str, currency: str = "currency", **options: Unpack[Options]) -> Any:
     """Minor units in column, in the currency that another column names."""
-    return _field(Leaf((column, currency), "money({0}, exponents[{1}])", scope=scope), description)
+    return _field(Leaf((column, currency), "money({0}, exponents[{1}])", **options), description)
 
 
-def functional_money(description: str, column: str, *, scope: Scopes | None = None) -> Any:
+def functional_money(description: str, column: str, **options: Unpack[Options]) -> Any:
     """Minor units in column, in the functional currency of the row's ledger."""
-    return _field(Leaf((column, "ledger_id"), "money({0}, functional[{1}])", scope=scope), description)
+    return _field(Leaf((column, "ledger_id"), "money({0}, functional[{1}])", **options), description)
 
 
-def written(description: str, needs: tuple[str, ...], write: str, *, scope: Scopes | None = None) -> Any:
+def written(description: str, needs: tuple[str, ...], write: str, **options: Unpack[Options]) -> Any:
     """A scalar by an expression of its own: see Leaf."""
-    return _field(Leaf(needs, write, scope=scope), description)
+    return _field(Leaf(needs, write, **options), description)
 
 
-def computed(
-    description: str, needs: tuple[str, ...], function: Callable[..., str], *, scope: Scopes | None = None
-) -> Any:
+def computed(description: str, needs: tuple[str, ...], function: Callable[..., str], **options: Unpack[Options]) -> Any:
     """A scalar whose JSON text a function makes from columns."""
     arguments = ", ".join(f"{{{n}}}" for n in range(len(needs)))
-    return _field(Leaf(needs, f"function({arguments})", function, scope=scope), description)
+    return _field(Leaf(needs, f"function({arguments})", function, **options), description)
 
 
-def inline(description: str, *, scope: Scopes | None = None) -> Any:
-    return _field(Inline(scope), description)
+def inline(description: str, **options: Unpack[Options]) -> Any:
+    return _field(Inline(**options), description)
 
 
-def nested(description: str, column: str, *, scope: Scopes | None = None) -> Any:
-    return _field(Nested(column, scope), description)
+def nested(description: str, column: str, **options: Unpack[Options]) -> Any:
+    return _field(Nested(column, **options), description)
 
 
 def link(description: str, relation: Relation, key: tuple[str, ...], **options: Any) -> Any:
@@ -193,11 +218,15 @@ SCOPES: dict[str, Scopes] = {}
 """Scopes that a type's fields need, by type name, where the field does not say otherwise."""
 
 
-def graph_type(description: str, *, scope: Scopes = ()) -> Callable[[type], Any]:
-    """A Strawberry type whose fields need these scopes unless they say otherwise; () inherits what led to it."""
+def graph_type(
+    description: str, *, scope: Scopes = (), stability: Stability = Stability.VOLATILE
+) -> Callable[[type], Any]:
+    """A Strawberry type whose fields need these scopes and are so stable unless they say otherwise; a scope of ()
+    inherits what led to it."""
 
     def wrap(cls: type) -> Any:
         SCOPES[cls.__name__] = scope
+        cls.__stability__ = stability  # type: ignore[attr-defined]
         return strawberry.type(description=description)(cls)
 
     return wrap

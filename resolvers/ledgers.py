@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import strawberry
 
 from resolvers.context import Context
-from resolvers.fields import argument, graph_type, input_field, integer, link, linked, text, word, written
+from resolvers.fields import Stability, argument, graph_type, input_field, integer, link, linked, text, word, written
 from resolvers.nodes import KINDS, Node, NodeKind
 from resolvers.results import ChangeRejected, rejected
 from resolvers.scalars import BigInt, Date
@@ -21,7 +21,7 @@ ADMIN = ("ledger:admin",)
 ANY: tuple[str, ...] = ()
 
 
-@graph_type("One entity's set of books.", scope=READ)
+@graph_type("One entity's set of books.", scope=READ, stability=Stability.NAMED)
 class Ledger(Node):
     id: strawberry.ID = written("ledger:CODE", ("ledger_id",), "'\"ledger:' + codes[{0}] + '\"'", scope=ANY)
     code: str = text("Never changes; ids derive from it.", "code", scope=ANY)
@@ -29,14 +29,19 @@ class Ledger(Node):
     functional_currency: str = word(
         "ISO 4217 code of the currency that it is kept in.", "functional_currency", scope=ANY
     )
-    last_sequence: BigInt = integer("Sequence of the newest posted entry; 0 for an empty ledger.", "last_sequence")
+    last_sequence: BigInt = integer(
+        "Sequence of the newest posted entry; 0 for an empty ledger.", "last_sequence", stability=Stability.POSTED
+    )
     posting_cursor: str = written(
         "Cursor of the newest posted entry: subscribe with it as `after` to miss nothing since this answer.",
         ("last_sequence", "last_hash"),
         "quote(posting_cursor({0}, {1}))",
+        stability=Stability.POSTED,
     )
     locked_through: Date | None = word(
-        "Entries dated up to this day are refused; null: nothing is locked.", "locked_through"
+        "Entries dated up to this day are refused; null: nothing is locked.",
+        "locked_through",
+        stability=Stability.VOLATILE,
     )
 
 

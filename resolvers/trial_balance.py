@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from resolvers.accounts import Account
-from resolvers.fields import argument, functional_money, graph_type, integer, link, linked, nested
+from resolvers.fields import Stability, argument, functional_money, graph_type, integer, link, linked, nested
 from resolvers.ledgers import READ, Ledger
 from resolvers.scalars import BigInt, Date, Decimal
 from sources.ledger import queries, reports
@@ -16,6 +16,7 @@ from sources.ledger import queries, reports
 @graph_type(
     "In functional currency. opening and closing are net, debit positive; closing = opening + debit - credit.",
     scope=READ,
+    stability=Stability.NAMED,
 )
 class TrialBalanceRow:
     account: Account = link("The account.", queries.account_by_id, ("ledger_id", "account_id"))
@@ -25,7 +26,7 @@ class TrialBalanceRow:
     closing: Decimal = functional_money("Net after the last day.", "closing")
 
 
-@graph_type("Every account that has moved, with its movements.", scope=READ)
+@graph_type("Every account that has moved, with its movements.", scope=READ, stability=Stability.POSTED)
 class TrialBalance:
     ledger: Ledger = link("The ledger.", queries.ledger_by_id, ("ledger_id",))
     sequence: BigInt = integer("The ledger's sequence that this answer reflects.", "sequence")
@@ -41,6 +42,8 @@ class TrialBalanceQuery:
         "future-dated ones included.",
         reports.trial_balance,
         scope=READ,
+        stability=Stability.POSTED,
+        ledger="ledger",
         size=200,
     )
     def trial_balance(

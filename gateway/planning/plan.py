@@ -28,7 +28,7 @@ from gateway.planning.collect import Collector
 from gateway.planning.document import LimitExceeded
 from gateway.planning.introspection import INTROSPECTION, Introspection
 from gateway.planning.writing import Part, Shape, generate, leaf, namespace
-from resolvers.fields import SCOPES, SOURCE, Inline, Leaf, Link, Nested, Scopes, Stream
+from resolvers.fields import SCOPES, SOURCE, Inline, Leaf, Link, Nested, Scopes, Stability, Stream
 from sources.reading import DEFAULT_PAGE, Want
 
 Path = tuple[str, ...]
@@ -82,6 +82,7 @@ class FieldPlan:
     want: Want = field(default_factory=Want)
     arguments: Arguments | None = None
     introspection_cost: int = 0
+    stability: Stability = Stability.VOLATILE
 
     @property
     def node(self) -> FieldNode:
@@ -116,6 +117,10 @@ class Selection:
     children: list[FieldPlan]
     shape: Shape
 
+    @property
+    def stability(self) -> Stability:
+        return max((plan.stability for plan in self.fields), default=Stability.NAMED)
+
 
 @dataclass(frozen=True, slots=True)
 class Demanded:
@@ -127,11 +132,13 @@ class Demanded:
 
 @dataclass(slots=True)
 class Plan:
-    """`demands`: the scopes of every field that is selected; `linked`: fields with arguments, for binding."""
+    """`demands`: the scopes of every field that is selected; `linked`: fields with arguments, for binding; `switches`: what
+    @skip and @include variables were."""
 
     root: Selection
     demands: list[Demanded]
     linked: list[FieldPlan]
+    switches: tuple[bool, ...]
 
 
 class Planner:
@@ -148,7 +155,7 @@ class Planner:
         """Raises LimitExceeded."""
         builder = _Builder(self._schema, self._words, collector, self._introspection, self._max_fields)
         root = builder.selection(root_type, [selection_set], RowSpace(), (), general=False)
-        return Plan(root, builder.demands, builder.linked)
+        return Plan(root, builder.demands, builder.linked, tuple(collector.switches.values()))
 
 
 class _Builder:
@@ -216,7 +223,10 @@ class _Builder:
             )
         field_name = nodes[0].name.value
         if field_name == "__typename":
-            return FieldPlan(name, field_name, nodes, path, nullable=False, constant=f'"{parent.name}"')
+            constant = f'"{parent.name}"'
+            return FieldPlan(
+                name, field_name, nodes, path, nullable=False, constant=constant, stability=Stability.NAMED
+            )
         if field_name in INTROSPECTION:
             estimate = self._introspection.cost(nodes, self._collector.fragments)
             return FieldPlan(name, field_name, nodes, path, nullable=True, introspection_cost=estimate)
@@ -238,6 +248,8 @@ class _Builder:
             plan.write = leaf(_expression(plan), self._words)
         else:
             self._below(plan, definition, nodes, space)
+        below = [selection.stability for selection in plan.selections.values()]
+        plan.stability = max([stability_of(parent, source), *below])
         return plan
 
     def _below(self, plan: FieldPlan, definition: GraphQLField, nodes: list[FieldNode], space: RowSpace) -> None:
@@ -268,6 +280,7 @@ class _Builder:
         )
         shape = generate([Part(expression=_expression(scalar))], 0, self._words)
         scalar.write = leaf(_expression(scalar), self._words)
+        scalar.stability = Stability.NAMED
         plan.selections[""] = Selection("", [scalar], [], shape)
 
     def _objects(self, plan: FieldPlan, named: Any, nodes: list[FieldNode], inner: RowSpace) -> None:
@@ -289,6 +302,14 @@ def declaration(definition: GraphQLField) -> Any:
 
 def scopes_of(typename: str, source: Any) -> Scopes:
     return SCOPES.get(typename, ()) if source.scope is None else source.scope
+
+
+def stability_of(parent: GraphQLObjectType, source: Any) -> Stability:
+    """What a field's own value depends on: as the field says, else as its type does, else on anything."""
+    if source.stability is not None:
+        return Stability(source.stability)
+    origin = parent.extensions["strawberry-definition"].origin
+    return getattr(origin, "__stability__", Stability.VOLATILE)
 
 
 def _typed(definition: GraphQLField, plan: FieldPlan) -> FieldPlan:

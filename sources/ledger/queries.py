@@ -308,3 +308,14 @@ async def accounts_by_codes(reader: Reader, keys: Sequence[Key], want: Want, arg
     pairs = [(ledger_id, code) for ledger_id, codes in keys for code in codes]
     rows = await account_by_code(reader, pairs, want, args)
     return {(ledger_id, codes): [rows[ledger_id, code] for code in codes] for ledger_id, codes in keys}
+
+
+async def ledger_version(reader: Reader, ledger_id: int) -> Key | None:
+    """What changes whenever the ledger's books, its chart or its names change: the newest entry and a counter. None: the
+    ledger is not there, or not within the reader's claims."""
+    rows = await reader.fetch(
+        "SELECT h.last_sequence, h.last_hash, l.names_version FROM ledger.head h "
+        "JOIN ledger.ledger l ON l.ledger_id = h.ledger_id WHERE h.ledger_id = $1",
+        ledger_id,
+    )
+    return tuple(rows[0]) if rows else None

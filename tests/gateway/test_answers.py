@@ -1,0 +1,136 @@
+"""Kept answers are right to the entry: whatever changes, they change with it, and they cross no caller's limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from gateway.answers import OVERHEAD, Answers
+from gateway.limits import Limits
+from sources.ledger import queries
+from tests.graph import Graph, caller, entry, open_graph
+
+QUERIES = (
+    '{ entries(ledger: "us", last: 3) { totalCount nodes { sequence reversedBy { sequence } lines { account { name active } } } } }',
+    '{ account(ledger: "us", code: "1000") { name active parent { name } functionalBalance balances { debit } } }',
+    '{ account(ledger: "us", code: "1000") { functionalBalance(asOf: "2026-02-01") } }',
+    '{ trialBalance(ledger: "us", to: "2026-03-31") { sequence ledger { name lastSequence } rows { account { name } closing } } }',
+    '{ accounts(ledger: "us") { nodes { code name type parent { code } } } }',
+    '{ journalLines(ledger: "us", last: 2) { nodes { id entry { ledger { lockedThrough } } } } }',
+    '{ entry(ledger: "us", sequence: 2) { id reversedBy { id } } ledger(code: "us") { name lockedThrough postingCursor } }',
+)
+CHANGES = {
+    "post": 'postEntry(input: {ledger: "us", idempotencyKey: "KEY", effectiveDate: "2026-01-15", description: "x", '
+    'lines: [{account: "1000", debit: "1"}, {account: "4000", credit: "1"}]})',
+    "reverse": 'reverseEntry(input: {ledger: "us", sequence: N, idempotencyKey: "KEY", effectiveDate: "2026-12-31"})',
+    "rename account": 'updateAccount(input: {ledger: "us", code: "1000", name: "Bank KEY"})',
+    "move account": 'updateAccount(input: {ledger: "us", code: "1000", parent: "1100"})',
+    "close account": 'updateAccount(input: {ledger: "us", code: "4000", active: false})',
+    "reopen account": 'updateAccount(input: {ledger: "us", code: "4000", active: true})',
+    "add account": 'createAccounts(input: {ledger: "us", accounts: [{code: "KEY", name: "New", type: ASSET}]})',
+    "rename ledger": 'updateLedger(input: {code: "us", name: "US KEY"})',
+    "lock": 'lockPeriods(input: {ledger: "us", through: "2026-01-31"})',
+    "reopen": 'lockPeriods(input: {ledger: "us"})',
+}
+
+
+@pytest.fixture
+async def graph(database_url):
+    async with open_graph(database_url) as opened:
+        await opened.found()
+        await opened.post(*[entry(f"k{n}") for n in range(3)])
+        yield opened
+
+
+@given(changes=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=8))
+@settings(
+    max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+async def test_after_any_change_the_answer_is_the_present_one(graph: Graph, changes: list[str]):
+    """Between postings, reversals, renames, locks and new accounts, every answer is what graphql-core reads now."""
+    for change in changes:
+        await compare(graph)
+        graph.changes = getattr(graph, "changes", 0) + 1  # type: ignore[attr-defined]
+        number = graph.changes  # type: ignore[attr-defined]
+        text = CHANGES[change].replace("KEY", f"c{number}").replace("N,", f"{1 + number % 5},")
+        await graph.data(f"mutation {{ {text} {{ __typename }} }}")
+        await compare(graph)
+
+
+async def compare(graph: Graph) -> None:
+    for query in QUERIES:
+        expected = orjson.dumps((await graph.reference.run(query, graph.anyone))["data"])
+        for _ in range(3):
+            assert orjson.dumps(await graph.data(query)) == expected, query
+
+
+async def test_an_answer_is_kept_from_its_second_run_on(graph: Graph, monkeypatch):
+    """The third run of a document reads the ledger's version alone; another process's posting is seen all the same."""
+    query = QUERIES[0]
+    for _ in range(2):
+        await graph.data(query)
+
+    async def fail(*_: Any) -> Any:
+        raise AssertionError("the entries were read again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queries, "page", fail)
+        kept = await graph.data(query)
+    assert kept["entries"]["totalCount"] == 3
+    await graph.post(entry("another"))
+    assert (await graph.data(query))["entries"]["totalCount"] == 4
+
+
+async def test_a_kept_answer_is_given_to_nobody_who_may_not_have_it(graph: Graph):
+    """Callers without the scope, or with another ledger's claim, get what they got before anything was kept."""
+    query = '{ account(ledger: "us", code: "1000") { name } }'
+    for _ in range(3):
+        assert (await graph.data(query))["account"] == {"name": "Bank"}
+    assert (await graph.run(query, by=caller(ledgers=["eu"])))["data"] == {"account": None}
+    assert (await graph.run(query, by=caller("invoices:read")))["refused"] == 403
+    assert (await graph.data(query, by=caller("ledger:read", ledgers=["us"])))["account"] == {"name": "Bank"}
+
+
+async def test_arguments_below_and_switches_are_part_of_what_is_kept(graph: Graph):
+    """Variables of nested fields and @include variables never share an answer."""
+    query = """query ($d: Date, $b: Boolean!) { account(ledger: "us", code: "1000") {
+      functionalBalance(asOf: $d) name @include(if: $b) } }"""
+    for _ in range(3):
+        early = await graph.data(query, {"d": "2026-01-01", "b": False})
+        late = await graph.data(query, {"d": "2026-12-31", "b": True})
+        assert early["account"] == {"functionalBalance": "0.00"}
+        assert late["account"] == {"functionalBalance": "30.00", "name": "Bank"}
+
+
+async def test_errors_are_never_kept(graph: Graph):
+    """A field that failed fails anew each time, with its request's id."""
+    query = '{ entries(ledger: "us", after: "x") { totalCount } }'
+    for _ in range(3):
+        assert (await graph.run(query))["errors"][0]["extensions"]["code"] == "INVALID_CURSOR"
+
+
+async def test_nothing_is_kept_when_it_is_switched_off(database_url):
+    """answer_cache_bytes = 0 keeps nothing."""
+    async with open_graph(database_url, Limits(answer_cache_bytes=0)) as graph:
+        await graph.found()
+        for _ in range(3):
+            await graph.data(QUERIES[4])
+        assert graph.engine._answers.bytes == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), st.integers(0, 400)), max_size=60))
+def test_the_cache_stays_within_its_bytes(operations):
+    """Whatever is kept, looked up or replaced, the bytes are those of what is held, and never above the limit."""
+    answers = Answers(5_000)
+    for key, version, length in operations:
+        answers.keep((key,), (version,), "x" * length)
+        found = answers.get((key,), (version,))
+        assert found is None or found == "x" * length
+        assert answers.get((key,), (version, "other")) is None
+        held = sum(len(kept.text) + OVERHEAD for kept in answers._kept.values())
+        assert answers.bytes == held <= 5_000
