@@ -86,7 +86,7 @@ class Engine:
         self._planned: OrderedDict[tuple[str, str | None], _Planned] = OrderedDict()
         self._planned_characters = 0
         self._answers = Answers(limits.answer_cache_bytes)
-        self.streams = Streams(services, feed)
+        self.streams = Streams(services, feed, limits.answer_bytes)
 
     # ------------------------------------------------------------ preparing
 
@@ -178,7 +178,7 @@ class Engine:
     async def _run(self, operation: BoundOperation) -> bytes:
         request_id = operation.request.request_id
         async with Context(self._services, operation.caller) as context:
-            execution = Execution(context, operation.bound, request_id)
+            execution = Execution(context, operation.bound, request_id, self._limits.answer_bytes)
             fields = operation.plan.root.fields
             mutates = operation.kind == "mutation"
             if not mutates:

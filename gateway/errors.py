@@ -46,6 +46,7 @@ CODES: dict[str, int] = {
 TABLE: dict[type[Exception], str] = {
     errors.InvalidCursor: "INVALID_CURSOR",
     errors.InvalidArgument: "INVALID_ARGUMENT",
+    errors.TooMuch: "LIMIT_EXCEEDED",
     errors.NotFound: "NOT_FOUND",
     errors.InvalidRequest: "INVALID_ARGUMENT",
     errors.NotAuthenticated: "UNAUTHENTICATED",

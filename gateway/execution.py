@@ -18,7 +18,7 @@ from gateway.planning.plan import FieldPlan, Selection
 from gateway.requests import ErrorObject
 from resolvers.context import Context
 from resolvers.fields import Inline, Link, Nested
-from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphError
+from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphError, TooMuch
 from sources.reading import Failure, Key, Row, Tagged
 
 log = structlog.get_logger(__name__)
@@ -41,11 +41,12 @@ class _Null(Exception):
 class Execution:
     """One operation's run over its context."""
 
-    def __init__(self, context: Context, bound: Bound, request_id: str) -> None:
+    def __init__(self, context: Context, bound: Bound, request_id: str, answer_bytes: int) -> None:
         self.context = context
         self.errors: list[ErrorObject] = []
         self._bound = bound
         self._request_id = request_id
+        self._answer_bytes = answer_bytes
         self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
         self._unprepared: dict[FieldPlan, Exception] = {}
         self._failed = False
@@ -64,12 +65,19 @@ class Execution:
     async def root_field(self, plan: FieldPlan) -> str:
         """The text of one root field, its errors noted."""
         self._failed = False
-        text = (await self._child(plan, [()]))[0]
+        try:
+            text = (await self._child(plan, [()]))[0]
+        except TooMuch as error:
+            self.errors.append(describe(error, self._request_id, [plan.name], _locations(plan)))
+            return "null"
         return self._explained(plan) if self._failed else text
 
     async def rows(self, selection: Selection, rows: Sequence[Row]) -> list[str]:
-        """The texts of one level's rows."""
+        """The texts of one level's rows. Raises TooMuch: rows that stand below many parents are loaded once and written for
+        each, so that a short document over few rows can stand for a text of any length."""
         children = [await self._child(plan, rows) for plan in selection.children]
+        if sum([sum(map(len, texts)) for texts in children]) > self._answer_bytes:
+            raise TooMuch(f"the answer has more than {self._answer_bytes} bytes: ask for less")
         return selection.shape(rows, *children)
 
     async def events(self, plan: FieldPlan, rows: Sequence[Row]) -> list[tuple[str, list[ErrorObject]]]:

@@ -23,7 +23,7 @@ from gateway.planning.plan import FieldPlan
 from resolvers.context import Context, Services
 from resolvers.fields import Stream
 from sources.caller import Caller
-from sources.errors import DatabaseUnavailable
+from sources.errors import DatabaseUnavailable, TooMuch
 from sources.ledger.feed import Feed, Position
 from sources.ledger.model import LedgerRef
 
@@ -109,9 +109,10 @@ class _Group:
 class Streams:
     """The groups of one process."""
 
-    def __init__(self, services: Services, feed: Feed) -> None:
+    def __init__(self, services: Services, feed: Feed, answer_bytes: int) -> None:
         self.feed = feed
         self._services = services
+        self._answer_bytes = answer_bytes
         self._groups: dict[Any, _Group] = {}
 
     @property
@@ -143,22 +144,28 @@ class Streams:
     async def read(
         self, subscription: Subscription, ledger: LedgerRef, position: Position
     ) -> tuple[list[Event], Position]:
-        """The next page of events, shaped; waits through a database that does not answer, or that was just migrated."""
+        """The next page of events, shaped; waits through a database that does not answer, or that was just migrated.
+        Entries that are too large for one page come in smaller ones. Raises TooMuch for a single one that is."""
+        limit = BATCH
         while True:
             try:
-                return await self._read(subscription, ledger, position)
+                return await self._read(subscription, ledger, position, limit)
+            except TooMuch:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 8)
             except (DatabaseUnavailable, asyncpg.InvalidCachedStatementError) as error:
                 log.warning("a stream waits for the database", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(
-        self, subscription: Subscription, ledger: LedgerRef, position: Position
+        self, subscription: Subscription, ledger: LedgerRef, position: Position, limit: int
     ) -> tuple[list[Event], Position]:
         caller = replace(subscription.caller, ledgers=frozenset((ledger.code,)))
         plan, want = subscription.plan, subscription.plan.want
         async with Context(self._services, caller) as context:
-            rows, reached = await subscription.stream.read(context, ledger, position, BATCH, want, subscription.args)
-            execution = Execution(context, subscription.bound, subscription.request_id)
+            rows, reached = await subscription.stream.read(context, ledger, position, limit, want, subscription.args)
+            execution = Execution(context, subscription.bound, subscription.request_id, self._answer_bytes)
             answers = await execution.events(plan, [row for row, _ in rows]) if rows else []
         events = []
         for (_, behind), (text, errors) in zip(rows, answers, strict=True):

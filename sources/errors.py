@@ -4,6 +4,7 @@ LedgergraphError
 ├── InvalidRequest             the request has to change
 │   ├── InvalidCursor          a cursor that is malformed or belongs elsewhere
 │   ├── InvalidArgument        an argument out of its range
+│   ├── TooMuch                an answer larger than one may be
 │   └── NotFound               a named thing that does not exist, or that the caller may not see
 ├── NotAuthenticated           no token, or one that is refused
 ├── Forbidden                  the token lacks a scope
@@ -33,6 +34,10 @@ class InvalidCursor(InvalidRequest):
 
 class InvalidArgument(InvalidRequest):
     """An argument is out of its range; the message names it and its range."""
+
+
+class TooMuch(InvalidRequest):
+    """The answer would be larger than one may be; the message says what to ask for instead."""
 
 
 class NotFound(InvalidRequest):

@@ -11,12 +11,14 @@ from typing import Any
 
 import orjson
 
-from sources.errors import InvalidArgument
+from sources.errors import InvalidArgument, TooMuch
 from sources.ledger.model import LedgerRef
 from sources.money import EXPONENTS, ceil_minor
 from sources.reading import Conditions, Key, Order, Reader, Results, Row, View, Want, page
 
 Args = Mapping[str, Any]
+MAX_LINES = 200_000
+"""Lines of entries that one statement reads at most: they are held in memory."""
 
 LEDGER = View(
     "ledger.ledger l",
@@ -154,11 +156,16 @@ async def ledger_by_id(reader: Reader, keys: Sequence[Key], want: Want, _args: A
 
 
 async def lines_of_entries(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    """Raises TooMuch for more than MAX_LINES of a ledger at once: an entry may have 10,000."""
     found: dict[Key, list[Row]] = {key: [] for key in keys}
     names = [*want.columns, "sequence"]
+    tail = f"ORDER BY n.sequence, n.line_number LIMIT {MAX_LINES + 1}"
     for ledger_id, sequences in by_ledger(keys).items():
-        sql = LINE.select(names, "n.ledger_id = $1 AND n.sequence = ANY($2)", "ORDER BY n.sequence, n.line_number")
-        for row in LINE.decode(want, await reader.fetch(sql, ledger_id, sequences)):
+        sql = LINE.select(names, "n.ledger_id = $1 AND n.sequence = ANY($2)", tail)
+        rows = await reader.fetch(sql, ledger_id, sequences)
+        if len(rows) > MAX_LINES:
+            raise TooMuch(f"these entries have more than {MAX_LINES} lines together: ask for fewer entries at once")
+        for row in LINE.decode(want, rows):
             found[ledger_id, row[-1]].append(row)
     return found
 
