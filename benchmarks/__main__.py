@@ -17,10 +17,10 @@ import orjson
 from benchmarks.books import LEDGER, seed
 from benchmarks.contest import SCOPES, Contest, contest
 from benchmarks.posting import Bodies, PostingContest, scenarios
-from benchmarks.processes import BASELINE, GATEWAY, generator, serving
+from benchmarks.processes import baseline, gateway, generator, serving
 from benchmarks.reading import documents, measure, measure_http
 from benchmarks.report import Results, page
-from benchmarks.surroundings import look
+from benchmarks.surroundings import fingerprint, look
 from gateway.authentication import issue_token
 from gateway.config import Settings
 from gateway.logs import configure
@@ -69,11 +69,14 @@ def main(entries: int, accounts: int, rounds: int, seconds: float, quick: bool, 
     size = QUICK if quick else Size(accounts, entries, rounds, seconds)
     directory = Path(tempfile.mkdtemp(prefix="ledgergraph-bench-"))
     try:
-        text = page(run_until_stopped(lambda: _measure(size, directory)))
+        results = run_until_stopped(lambda: _measure(size, directory))
     except Stopped as stopped:
         raise click.exceptions.Exit(128 + stopped.number) from None
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+    if not quick and fingerprint() != results.surroundings.code:
+        raise click.ClickException("the code changed meanwhile, so that processes ran different code: run it again")
+    text = page(results)
     click.echo(text)
     if output or not quick:
         (output or RESULTS).write_text(text)
@@ -93,14 +96,15 @@ async def _measure(size: Size, directory: Path) -> Results:
         )  # fmt: skip
         chosen = documents(size.accounts, size.entries)
         readings = await measure(executors, chosen, size.rounds, size.seconds, _tell)
-        async with (
-            generator(token) as load,
-            serving(GATEWAY, settings.data_dir, directory / "ours.log") as ours,
-            serving(BASELINE, settings.data_dir, directory / "other.log") as other,
-        ):
-            served = await measure_http(load, ours, readings, size.rounds, size.seconds, _tell)
-            mutations = scenarios(size.clients, (1, size.batch))
-            posted = [await posting.http(scenario, load, ours, other) for scenario in mutations]
+        async with generator(token) as load, serving(gateway(settings.data_dir), directory / "ours.log") as ours:
+            async with serving(
+                gateway(settings.data_dir, _keeping_nothing(directory)), directory / "plain.log"
+            ) as plain:
+                ports = {"planned": plain, "kept": ours}
+                served = await measure_http(load, ports, readings, size.rounds, size.seconds, _tell)
+            async with serving(baseline(settings.data_dir), directory / "other.log") as other:
+                mutations = scenarios(size.clients, (1, size.batch))
+                posted = [await posting.http(scenario, load, ours, other) for scenario in mutations]
         local = [await posting.local(scenario, executors) for scenario in scenarios(size.clients, (1,))]
         await _check(executors, size.entries + posting.acknowledged)
     _tell(f"done after {time.perf_counter() - begun:.0f} s")
@@ -108,6 +112,13 @@ async def _measure(size: Size, directory: Path) -> Results:
         _command(), size.accounts, size.entries, size.rounds, size.seconds, os.getloadavg()[0], surroundings,
         readings, served, local, posted, posting.acknowledged,
     )  # fmt: skip
+
+
+def _keeping_nothing(directory: Path) -> Path:
+    """Settings of a gateway that executes every document: no answer is small enough to be kept."""
+    file = directory / "plain.toml"
+    file.write_text("[limits]\nanswer_cache_bytes = 1\n")
+    return file
 
 
 async def _prepare(opened: Books, settings: Settings, size: Size) -> LedgerRef:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -12,12 +12,14 @@ import orjson
 from benchmarks.books import LEDGER
 from gateway.config import Settings
 from gateway.engine import Engine
+from gateway.limits import Limits
 from gateway.openbooks import Books
 from gateway.reference import Reference
 from gateway.requests import GraphQLRequest
 from gateway.schema import build, core
 from resolvers.context import Services
 from sources.caller import Caller
+from sources.ledger.feed import Feed
 from sources.mirror.refresh import Refresher
 
 SCOPES = frozenset({"ledger:read", "ledger:post"})
@@ -26,17 +28,25 @@ CALLER = Caller(LEDGER, SCOPES, frozenset({LEDGER}), math.inf)
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """The planned execution and graphql-core, field by field, over the same services."""
+    """The planned execution and graphql-core, field by field, over the same services. `executing` keeps no answers, `keeping`
+    does, as the product does by default."""
 
-    engine: Engine
+    executing: Engine
+    keeping: Engine
     reference: Reference
 
     async def planned(self, query: str, variables: Mapping[str, Any]) -> bytes:
-        operation = self.engine.prepare(GraphQLRequest(query, None, dict(variables), LEDGER), CALLER)
-        return await self.engine.run(operation)
+        return await _run(self.executing, query, variables)
+
+    async def kept(self, query: str, variables: Mapping[str, Any]) -> bytes:
+        return await _run(self.keeping, query, variables)
 
     async def field_by_field(self, query: str, variables: Mapping[str, Any]) -> bytes:
         return orjson.dumps(await self.reference.run(query, CALLER, variables))
+
+
+async def _run(engine: Engine, query: str, variables: Mapping[str, Any]) -> bytes:
+    return await engine.run(engine.prepare(GraphQLRequest(query, None, dict(variables), LEDGER), CALLER))
 
 
 def contest(opened: Books, settings: Settings) -> Contest:
@@ -48,5 +58,13 @@ def contest(opened: Books, settings: Settings) -> Contest:
         refresher=Refresher(opened.database, (), deadline=settings.limits.source_deadline_seconds),
         page_size=settings.limits.page_size,
     )
-    engine = Engine(core(build()), services, opened.feed, settings.limits)
-    return Contest(engine, Reference(core(build()), services))
+    return contest_over(services, opened.feed, settings.limits)
+
+
+def contest_over(services: Services, feed: Feed, limits: Limits) -> Contest:
+    executing = replace(limits, answer_cache_bytes=0)
+    return Contest(
+        Engine(core(build()), services, feed, executing),
+        Engine(core(build()), services, feed, limits),
+        Reference(core(build()), services),
+    )

@@ -42,7 +42,8 @@ async def take_turns(contestants: Contestants, rounds: int) -> dict[str, Samples
     found = {name: Samples() for name in contestants}
     for number in range(rounds):
         names = list(contestants)
-        for name in names if number % 2 == 0 else reversed(names):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
             found[name].values.append(await contestants[name]())
     return found
 

@@ -16,28 +16,34 @@ from typing import Any
 import orjson
 
 from benchmarks.load import Job, Result
+from benchmarks.surroundings import ROOT
 
-ROOT = Path(__file__).parent.parent
-GATEWAY = ("gateway.cli", "serve", "--port", "0", "--data-dir")
-"""The product as users start it."""
-BASELINE = ("benchmarks.baseline",)
 _STOP_SECONDS = 20.0
 _START_SECONDS = 60.0
 
 
+def gateway(data_dir: Path, config: Path | None = None) -> list[str]:
+    """The product as users start it."""
+    options = ["--config", str(config)] if config else []
+    return ["gateway.cli", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
+
+
+def baseline(data_dir: Path) -> list[str]:
+    return ["benchmarks.baseline", str(data_dir)]
+
+
 @asynccontextmanager
-async def serving(module: Sequence[str], data_dir: Path, log: Path) -> AsyncIterator[int]:
-    """The port of a gateway over the data directory, in a process of its own that ends with the block. Its log goes to a
-    file, as a service's does."""
+async def serving(command: Sequence[str], log: Path) -> AsyncIterator[int]:
+    """The port of a gateway in a process of its own that ends with the block. Its log goes to a file, as a service's does."""
     with log.open("wb") as file:
-        process = await _start(*module, str(data_dir), stdin=DEVNULL, stdout=PIPE, stderr=file)
+        process = await _start(*command, stdin=DEVNULL, stdout=PIPE, stderr=file)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(_START_SECONDS):
             said = (await process.stdout.readline()).decode()
         if "serving http://" not in said:
             said = await asyncio.to_thread(log.read_text)
-            raise RuntimeError(f"{module[0]} did not start: {said[-2000:]}")
+            raise RuntimeError(f"{command[0]} did not start: {said[-2000:]}")
         yield int(said.strip().removesuffix("/graphql").rpartition(":")[2])
     finally:
         await _stop(process)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -82,22 +83,21 @@ def documents(accounts: int, entries: int) -> list[Document]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One document's results: statements of one answer, its bytes, answers a second."""
+    """One document's results: its answer, and by contestant (planned, kept, other) statements and answers a second."""
 
     document: Document
     answer: bytes
-    planned_statements: int
-    other_statements: int
-    planned: Samples
-    other: Samples
+    statements: dict[str, int]
+    rates: dict[str, Samples]
 
 
 async def equal_answer(contest: Contest, document: Document) -> bytes:
-    """The answer, the same bytes by both contestants. Raises RuntimeError when it is not, or misses what it should hold."""
+    """The answer, the same bytes by every contestant. Raises RuntimeError when it is not, or misses what it should hold."""
     planned = await contest.planned(document.query, document.variables)
-    other = await contest.field_by_field(document.query, document.variables)
-    if planned != other:
-        raise RuntimeError(f"{document.title}: the answers differ:\n{planned[:2_000]!r}\n{other[:2_000]!r}")
+    for other in (contest.field_by_field, contest.kept, contest.kept, contest.kept):
+        answer = await other(document.query, document.variables)
+        if planned != answer:
+            raise RuntimeError(f"{document.title}: the answers differ:\n{planned[:2_000]!r}\n{answer[:2_000]!r}")
     if b'"errors"' in planned or planned.count(document.mark.encode()) < document.least:
         raise RuntimeError(f"{document.title}: not the answer that is to be measured: {planned[:2_000]!r}")
     return planned
@@ -107,28 +107,34 @@ async def measure(
     contest: Contest, chosen: Sequence[Document], rounds: int, seconds: float, tell: Callable[[str], None]
 ) -> list[Reading]:
     """In this process, one answer after the other."""
-    return [await _measure_one(contest, document, rounds, seconds, tell) for document in chosen]
+    found = []
+    for document in chosen:
+        tell(f"in one process: {document.title}")
+        answer = await equal_answer(contest, document)
+        works = {
+            name: partial(execute, document.query, document.variables)
+            for name, execute in (
+                ("planned", contest.planned),
+                ("kept", contest.kept),
+                ("other", contest.field_by_field),
+            )
+        }
+        statements = {name: await statements_of(work) for name, work in works.items()}
+        rates = await take_turns({name: partial(rate, work, seconds) for name, work in works.items()}, rounds)
+        found.append(Reading(document, answer, statements, rates))
+    return found
 
 
-async def _measure_one(
-    contest: Contest, document: Document, rounds: int, seconds: float, tell: Callable[[str], None]
-) -> Reading:
-    tell(f"in one process: {document.title}")
-    answer = await equal_answer(contest, document)
-    query, variables = document.query, document.variables
-    with _counted() as count:
-        await contest.planned(query, variables)
-        planned_statements = count()
-        await contest.field_by_field(query, variables)
-        other_statements = count() - planned_statements
-    rates = await take_turns(
-        {
-            "planned": lambda: rate(lambda: contest.planned(query, variables), seconds),
-            "other": lambda: rate(lambda: contest.field_by_field(query, variables), seconds),
-        },
-        rounds,
-    )
-    return Reading(document, answer, planned_statements, other_statements, rates["planned"], rates["other"])
+async def statements_of(work: Callable[[], Awaitable[object]]) -> int:
+    """How many statements an answer takes. Raises RuntimeError when a later answer takes fewer: it was not executed."""
+    counts = []
+    for _ in range(3):
+        with _counted() as count:
+            await work()
+            counts.append(count())
+    if len(set(counts)) > 1:
+        raise RuntimeError(f"the same answer took {counts} statements: something keeps answers that should not")
+    return counts[0]
 
 
 @contextmanager
@@ -150,29 +156,36 @@ def _counted() -> Iterator[Callable[[], int]]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One document through HTTP: answers a second, and the last round's times."""
+    """One document through HTTP, by gateway: answers a second, and the last round's times."""
 
     document: Document
-    rates: Samples
-    last: Result
+    rates: dict[str, Samples]
+    last: dict[str, Result]
 
 
 async def measure_http(
-    load: Generator, port: int, readings: Sequence[Reading], rounds: int, seconds: float, tell: Callable[[str], None]
+    load: Generator,
+    ports: Mapping[str, int],
+    readings: Sequence[Reading],
+    rounds: int,
+    seconds: float,
+    tell: Callable[[str], None],
 ) -> list[Served]:
-    """CLIENTS at a time; every answer has to be the one that both contestants gave."""
+    """CLIENTS at a time at each gateway's port; every answer has to be the one that every contestant gave."""
     found = []
     for reading in readings:
         tell(f"through HTTP: {reading.document.title}")
-        samples = Samples()
-        for _ in range(rounds):
-            result = await load.run(
-                port,
-                clients=CLIENTS,
-                seconds=seconds,
-                bodies=[reading.document.body()],
-                expected=reading.answer.decode(),
-            )
-            samples.values.append(result.answers / result.seconds)
-        found.append(Served(reading.document, samples, result))
+        last: dict[str, Result] = {}
+        turns = {
+            name: partial(_turn, load, port, reading, seconds, partial(last.__setitem__, name))
+            for name, port in ports.items()
+        }
+        found.append(Served(reading.document, await take_turns(turns, rounds), last))
     return found
+
+
+async def _turn(load: Generator, port: int, reading: Reading, seconds: float, note: Callable[[Result], None]) -> float:
+    bodies, expected = [reading.document.body()], reading.answer.decode()
+    result = await load.run(port, clients=CLIENTS, seconds=seconds, bodies=bodies, expected=expected)
+    note(result)
+    return result.answers / result.seconds

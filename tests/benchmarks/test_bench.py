@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.contest import Contest
+from benchmarks.contest import Contest, contest_over
 from benchmarks.load import Job, WrongAnswer, run
-from benchmarks.reading import documents, equal_answer
+from benchmarks.reading import documents, equal_answer, statements_of
+from gateway.limits import Limits
 from tests.gateway.processes import ROOT, environment
 from tests.graph import entry, open_graph
 
@@ -45,13 +46,24 @@ async def test_unequal_and_empty_answers_are_not_measured(database_url):
     """Contestants have to give the same bytes, and an answer has to hold what it is measured for."""
     async with open_graph(database_url) as graph:
         await graph.found("bench")
-        newest = documents(200, 1)[0]
+        newest, honest = documents(200, 1)[0], contest_over(graph.services, graph.feed, Limits())
         with pytest.raises(RuntimeError, match="not the answer"):
-            await equal_answer(Contest(graph.engine, graph.reference), newest)
+            await equal_answer(honest, newest)
         await graph.post(entry("k1", ledger="bench"))
-        assert b"Sale k1" in await equal_answer(Contest(graph.engine, graph.reference), newest)
+        assert b"Sale k1" in await equal_answer(honest, newest)
         with pytest.raises(RuntimeError, match="differ"):
-            await equal_answer(Liar(graph.engine, graph.reference), newest)
+            await equal_answer(Liar(honest.executing, honest.keeping, honest.reference), newest)
+
+
+async def test_a_kept_answer_never_passes_for_an_executed_one(database_url):
+    """What is measured as executed takes all of its statements every time."""
+    async with open_graph(database_url) as graph:
+        await graph.found("bench")
+        await graph.post(entry("k1", ledger="bench"))
+        newest, contest = documents(200, 1)[0], contest_over(graph.services, graph.feed, Limits())
+        assert await statements_of(lambda: contest.planned(newest.query, newest.variables)) == 3
+        with pytest.raises(RuntimeError, match="keeps answers"):
+            await statements_of(lambda: contest.kept(newest.query, newest.variables))
 
 
 async def test_the_load_generator_reads_every_answer():
