@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -83,16 +82,11 @@ def test_two_applications_count_apart() -> None:
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """Where the process's logs go during a test; as before afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def stream() -> io.StringIO:
+    """Where the process's logs go during a test."""
     found = io.StringIO()
     logs.configure("info", found)
-    yield found
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return found
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -146,16 +140,9 @@ async def test_a_terminal_gets_columns() -> None:
         def isatty(self) -> bool:
             return True
 
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     terminal = Terminal()
-    try:
-        logs.configure("info", terminal)
-        structlog.get_logger("test").info("hello", token="abc")
-    finally:
-        structlog.reset_defaults()
-        root.handlers[:] = handlers
-        root.setLevel(level)
+    logs.configure("info", terminal)
+    structlog.get_logger("test").info("hello", token="abc")
     assert "hello" in terminal.getvalue()
     assert "abc" not in terminal.getvalue()
     with contextlib.suppress(json.JSONDecodeError):
