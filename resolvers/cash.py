@@ -54,7 +54,7 @@ class BankTransactionStatus(Enum):
 
 @graph_type(
     "An entry of a bank statement; two identical lines of one statement are two transactions. Those of intraday reports and "
-    "advices are answered only until a statement covers their date.",
+    "advices are answered only until a statement covers their date, pending ones of a statement until the next one.",
     scope=READ,
 )
 class BankTransaction(Node, Document):

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from sources.mirror.queries import Within
+from sources.mirror.queries import Within, superseded
 from sources.reading import Reader, Row, Want
 
 MAX_WARNINGS = 20
@@ -50,7 +50,7 @@ def _warnings(stored: str | None) -> Sequence[str]:
     return found if left <= 0 else [*found[:MAX_WARNINGS], f"{left} older warnings are not shown."]
 
 
-_POSITIONS = """
+_POSITIONS = f"""
 WITH position AS (
     SELECT a.ledger_id, a.source, a.external_id AS account, c.currency, c.currency <> a.currency AS other
     FROM mirror.bank_account a CROSS JOIN LATERAL unnest(a.currencies) AS c (currency)
@@ -73,15 +73,9 @@ CROSS JOIN LATERAL (
 ) booked
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(t.amount), 0) AS pending FROM mirror.bank_transaction t
-    JOIN mirror.bank_statement s
-        ON s.ledger_id = t.ledger_id AND s.source = t.source AND s.external_id = t.statement
     WHERE t.ledger_id = p.ledger_id AND t.source = p.source AND t.account = p.account AND t.currency = p.currency
         AND t.visible AND t.status = 'PENDING' AND coalesce(t.dated_on <= $3::text::date, true)
-        AND (t.provisional OR NOT EXISTS (
-            SELECT FROM mirror.bank_statement n
-            WHERE n.ledger_id = s.ledger_id AND n.source = s.source AND n.account = s.account AND n.currency = s.currency
-                AND n.rank > s.rank AND n.ends_on <= $3::text::date
-        ))
+        AND NOT {superseded("t", "$3::text::date")}
 ) expected
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(CASE WHEN s.gap IS NULL THEN s.warnings ELSE s.warnings || to_jsonb(s.gap) END ORDER BY s.rank DESC)

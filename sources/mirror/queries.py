@@ -139,6 +139,18 @@ def add_dates(where: Conditions, expression: str, first: Any, last: Any) -> None
             where.add(f"{expression} {sign} {{0}}::text::date", day.isoformat())
 
 
+def superseded(alias: str, until: str) -> str:
+    """SQL, true or false: a pending transaction of a statement that another one follows, of those that end up to the day
+    `until`: each states anew what is pending. Scalar subqueries, because the planner would hash an EXISTS over all accounts."""
+    return (
+        f"({alias}.status = 'PENDING' AND NOT {alias}.provisional AND coalesce((SELECT s.rank < ("
+        "SELECT max(n.rank) FROM mirror.bank_statement n WHERE n.ledger_id = s.ledger_id AND n.source = s.source "
+        f"AND n.account = s.account AND n.currency = s.currency AND n.ends_on <= {until}) "
+        f"FROM mirror.bank_statement s WHERE s.ledger_id = {alias}.ledger_id AND s.source = {alias}.source "
+        f"AND s.external_id = {alias}.statement), false))"
+    )
+
+
 def _word(value: Any) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 

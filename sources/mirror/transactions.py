@@ -1,5 +1,5 @@
 """Bank transactions: of accounts page by page, and by id. Only those that count are answered: what an authoritative statement
-covers, or a better one states again, is left out."""
+covers, a better one states again, or was pending in a statement that another one follows, is left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sources.mirror.queries import BANK_TRANSACTION, Args, add_dates, split
+from sources.mirror.queries import BANK_TRANSACTION, Args, add_dates, split, superseded
 from sources.reading import (
     Conditions,
     Key,
@@ -25,7 +25,9 @@ TRANSACTIONS_BY_DATE = Order(
     "bank-transactions", (("listed_booked", "date"), ("listed_value", "date"), ("external_id", "text"))
 )
 _KEYS = tuple(name for name, _ in TRANSACTIONS_BY_DATE.keys)
-_OF_PARENT = "t.ledger_id = parent.ledger_id AND t.source = parent.source AND t.account = parent.account AND t.visible"
+_EVER = "'infinity'"
+_COUNTS = f"t.visible AND NOT {superseded('t', _EVER)}"
+_OF_PARENT = f"t.ledger_id = parent.ledger_id AND t.source = parent.source AND t.account = parent.account AND {_COUNTS}"
 _PARENTS = "unnest($1::bigint[], $2::text[], $3::text[]) AS parent (ledger_id, source, account)"
 
 
@@ -51,7 +53,7 @@ async def transaction_by_id(reader: Reader, keys: Sequence[Key], want: Want, _ar
     """Keys: (ledger_id, source, account, external id)."""
     names = [*want.columns, "ledger_id", "source", "account", "external_id"]
     where = (
-        "t.visible AND (t.ledger_id, t.source, t.account, t.external_id) IN "
+        f"{_COUNTS} AND (t.ledger_id, t.source, t.account, t.external_id) IN "
         "(SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]))"
     )
     rows = await reader.fetch(BANK_TRANSACTION.select(names, where), *split(keys))

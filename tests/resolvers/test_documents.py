@@ -436,6 +436,31 @@ async def test_transactions_are_paged_for_each_account(world: World) -> None:
     assert ids((await pages(first=0))[None]) == []
 
 
+async def test_what_was_pending_in_a_statement_is_answered_until_the_next_one(world: World) -> None:
+    """It would stand beside its booking for ever. A position of an earlier day still counts it."""
+    expected = Kit.moved("expected", 40, day(3), status=BankTransactionStatus.PENDING)
+    first = Kit.statement("s1", Kit.moved("t1", 100, day(3)), expected, to_date=day(3), opening=0, closing=100)
+    query = """query ($on: Date) {
+        bankAccounts(maxAge: 0) { nodes { transactions { totalCount nodes { externalId } } } }
+        node(id: "bank-transaction:eu:bank:DE02120300000000202051:expected") { id }
+        cashPositions(asOf: $on) { nodes { pending } } }"""
+
+    async def read(on: str) -> tuple[list[str], bool, str]:
+        found = await world.data(query, {"on": on})
+        page = found["bankAccounts"]["nodes"][0]["transactions"]
+        assert page["totalCount"] == len(page["nodes"])
+        ids = [node["externalId"] for node in page["nodes"]]
+        return ids, found["node"] is not None, found["cashPositions"]["nodes"][0]["pending"]
+
+    world.bank.pages = Kit.pages([first])
+    assert await read("2026-03-09") == (["expected", "t1"], True, "0.40")
+    world.bank.pages += Kit.pages(
+        [Kit.statement("s2", Kit.moved("t2", 40, day(4)), to_date=day(4), opening=100, closing=140)]
+    )
+    assert await read("2026-03-09") == (["t1", "t2"], False, "0.00")
+    assert await read("2026-03-03") == (["t1", "t2"], False, "0.40")
+
+
 async def test_a_transaction_by_its_id(world: World) -> None:
     world.bank.pages = bank_pages()
     await world.graph.data("{ bankAccounts { totalCount } }")
