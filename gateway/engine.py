@@ -23,9 +23,9 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from gateway.answers import Answers
 from gateway.errors import CODES, code_of, describe, error_object
 from gateway.execution import Bound, Execution
+from gateway.kept import KeptTexts
 from gateway.limits import Limits
 from gateway.planning import document
 from gateway.planning.collect import Collector
@@ -47,7 +47,8 @@ PLANNED_CHARACTERS = 1_048_576
 
 @dataclass(slots=True)
 class _Planned:
-    """A document's operation with its plans, one for each setting of its @skip and @include variables."""
+    """A document's operation with its plans, one for each setting of its @skip and @include variables, with and without
+    keeping texts."""
 
     operation: document.Operation
     plans: dict[tuple[bool, ...], Plan] = field(default_factory=dict)
@@ -85,7 +86,8 @@ class Engine:
         self._planner = Planner(schema, words, limits.fields)
         self._planned: OrderedDict[tuple[str, str | None], _Planned] = OrderedDict()
         self._planned_characters = 0
-        self._answers = Answers(limits.answer_cache_bytes)
+        self._answers = KeptTexts(limits.answer_cache_bytes)
+        self._fragments = KeptTexts(limits.fragment_cache_bytes)
         self.streams = Streams(services, feed, limits.answer_bytes)
 
     # ------------------------------------------------------------ preparing
@@ -95,7 +97,7 @@ class Engine:
         try:
             planned = self._read(request)
             variables = self._variables(planned.operation, request)
-            plan = self._plan(planned, variables.coerced)
+            plan = self._plan(planned, variables.coerced, keeping=self._keeps(planned))
         except document.InvalidDocument as invalid:
             raise RequestRefused([describe(error, request.request_id) for error in invalid.errors]) from invalid
         except GraphQLError as error:
@@ -130,20 +132,24 @@ class Engine:
             self._planned.move_to_end(key)
         return planned
 
-    def _plan(self, planned: _Planned, variables: Mapping[str, Any]) -> Plan:
+    def _keeps(self, planned: _Planned) -> bool:
+        """Texts of entries are kept from a document's second run on, so that documents that never return cost nothing."""
+        return self._fragments.on and planned.runs > 0 and planned.operation.kind == "query"
+
+    def _plan(self, planned: _Planned, variables: Mapping[str, Any], *, keeping: bool) -> Plan:
         operation = planned.operation
         for name in operation.switches:
             if name in variables and variables[name] is None:  # a default lets a nullable variable stand here
                 message = f"Variable '${name}' decides @skip or @include: it must not be null."
                 raise GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})
         switches = {name: bool(variables.get(name)) for name in operation.switches}
-        key = tuple(switches.values())
+        key = (keeping, *switches.values())
         plan = planned.plans.get(key)
         if plan is None:
             root_type = self._schema.get_root_type(operation.definition.operation)
             assert root_type is not None
             collector = Collector(self._schema, operation.fragments, switches)
-            plan = self._planner.plan(root_type, operation.definition.selection_set, collector)
+            plan = self._planner.plan(root_type, operation.definition.selection_set, collector, keeping=keeping)
             if len(planned.plans) < MAX_VARIANTS:
                 planned.plans[key] = plan
         return plan
@@ -178,7 +184,7 @@ class Engine:
     async def _run(self, operation: BoundOperation) -> bytes:
         request_id = operation.request.request_id
         async with Context(self._services, operation.caller) as context:
-            execution = Execution(context, operation.bound, request_id, self._limits.answer_bytes)
+            execution = Execution(context, operation.bound, request_id, self._limits.answer_bytes, self._fragments)
             fields = operation.plan.root.fields
             mutates = operation.kind == "mutation"
             if not mutates:

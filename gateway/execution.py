@@ -6,7 +6,7 @@ the same loaded rows that knows paths, nulls and errors (GraphQL specification 6
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -14,7 +14,8 @@ import structlog
 from graphql import GraphQLError
 
 from gateway.errors import describe
-from gateway.planning.plan import FieldPlan, Selection
+from gateway.kept import KeptTexts
+from gateway.planning.plan import HOLE, FieldPlan, KeptPart, Selection
 from gateway.requests import ErrorObject
 from resolvers.context import Context
 from resolvers.fields import Inline, Link, Nested
@@ -41,13 +42,17 @@ class _Null(Exception):
 class Execution:
     """One operation's run over its context."""
 
-    def __init__(self, context: Context, bound: Bound, request_id: str, answer_bytes: int) -> None:
+    def __init__(
+        self, context: Context, bound: Bound, request_id: str, answer_bytes: int, texts: KeptTexts | None = None
+    ) -> None:
         self.context = context
         self.errors: list[ErrorObject] = []
         self._bound = bound
         self._request_id = request_id
         self._answer_bytes = answer_bytes
         self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
+        self._texts = KeptTexts(0) if texts is None else texts
+        self._kept: dict[KeptPart, Mapping[Key, str]] = {}
         self._unprepared: dict[FieldPlan, Exception] = {}
         self._failed = False
 
@@ -75,6 +80,8 @@ class Execution:
     async def rows(self, selection: Selection, rows: Sequence[Row]) -> list[str]:
         """The texts of one level's rows. Raises TooMuch: rows that stand below many parents are loaded once and written for
         each, so that a short document over few rows can stand for a text of any length."""
+        if selection.kept is not None:
+            return await self._kept_rows(selection, selection.kept, rows)
         children = [await self._child(plan, rows) for plan in selection.children]
         if sum([sum(map(len, texts)) for texts in children]) > self._answer_bytes:
             raise TooMuch(f"the answer has more than {self._answer_bytes} bytes: ask for less")
@@ -97,6 +104,47 @@ class Execution:
                 raise null.error from None
             answers.append((text, self.errors))
         return answers
+
+    # ------------------------------------------------------------ keeping
+
+    async def _kept_rows(self, selection: Selection, kept: KeptPart, rows: Sequence[Row]) -> list[str]:
+        """The rows' texts, of which all but the holes is kept."""
+        cores = await self._cores(kept, rows)
+        if sum(map(len, cores)) > self._answer_bytes:
+            raise TooMuch(f"the answer has more than {self._answer_bytes} bytes: ask for less")
+        if not selection.fields:
+            return cores
+        holes = []
+        for plan in selection.fields:
+            write = plan.write
+            holes.append([write(row) for row in rows] if write is not None else await self._child(plan, rows))
+        return [_filled(core, texts) for core, texts in zip(cores, zip(*holes, strict=True), strict=True)]
+
+    async def _cores(self, kept: KeptPart, rows: Sequence[Row]) -> list[str]:
+        versions = {
+            tuple([row[position] for position in kept.key]): tuple([row[position] for position in kept.version])
+            for row in rows
+        }
+        found = {key: self._texts.get((kept.number, *key), version) for key, version in versions.items()}
+        texts = {key: text for key, text in found.items() if text is not None}
+        missing = [key for key in versions if key not in texts]
+        for key, text in zip(missing, await self._written_cores(kept, missing), strict=True):
+            texts[key] = text
+            self._texts.keep((kept.number, *key), versions[key], text)
+        self._kept[kept] = texts
+        return [texts[tuple([row[position] for position in kept.key])] for row in rows]
+
+    async def _written_cores(self, kept: KeptPart, keys: Sequence[Key]) -> list[str]:
+        """Fields that never change depend on no argument and no source, so that none of them fails by itself."""
+        if not keys:
+            return []
+        found = await kept.relation(self.context, keys, kept.want, {})
+        failed, self._failed = self._failed, False
+        texts = await self.rows(kept.core, [found[key] for key in keys])
+        if self._failed:
+            raise Missing(f"a {kept.core.typename} that never changes could not be written")
+        self._failed = failed
+        return texts
 
     # ------------------------------------------------------------ loading
 
@@ -193,6 +241,9 @@ class Execution:
             return "null"
 
     def _walk(self, selection: Selection, row: Row, path: list[str | int]) -> str:
+        if selection.kept is not None:
+            core = self._kept[selection.kept][tuple([row[position] for position in selection.kept.key])]
+            return _filled(core, [self._nullable(plan, row, [*path, plan.name]) for plan in selection.fields])
         parts = [f'"{plan.name}":{self._nullable(plan, row, [*path, plan.name])}' for plan in selection.fields]
         return f"{{{','.join(parts)}}}"
 
@@ -240,6 +291,12 @@ class Execution:
         if selection.typename == "":
             return self._field(selection.fields[0], value, path)
         return self._walk(selection, value, path)
+
+
+def _filled(core: str, holes: Iterable[str]) -> str:
+    """The core's text with the holes' texts in their places."""
+    first, *rest = core.split(HOLE)
+    return first + "".join([hole + text for hole, text in zip(holes, rest, strict=True)])
 
 
 def _locations(plan: FieldPlan) -> list[dict[str, int]] | None:

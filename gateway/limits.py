@@ -23,6 +23,7 @@ class Limits:
     stall_seconds: float = 30.0
     plan_cache: int = 1_000
     answer_cache_bytes: int = 67_108_864
+    fragment_cache_bytes: int = 134_217_728
     source_deadline_seconds: float = 2.0
     statement_timeout_seconds: float = 30.0
     posting_queue: int = 20_000

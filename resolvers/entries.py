@@ -10,6 +10,7 @@ import strawberry
 from resolvers.accounts import Account
 from resolvers.documents import Document
 from resolvers.fields import (
+    Fragment,
     Stability,
     argument,
     functional_money,
@@ -36,7 +37,12 @@ DOCUMENTS = ("cash:read", "invoices:read", "payroll:read")
 KEY = ("ledger_id", "sequence")
 
 
-@graph_type("A posted entry: it never changes.", scope=READ, stability=Stability.NAMED)
+@graph_type(
+    "A posted entry: it never changes.",
+    scope=READ,
+    stability=Stability.NAMED,
+    fragment=Fragment(queries.entry_by_sequence, KEY, ("names_version", "digits")),
+)
 class JournalEntry(Node):
     id: strawberry.ID = written("entry:LEDGER:SEQUENCE", KEY, "'\"entry:' + codes[{0}] + ':' + str({1}) + '\"'")
     ledger: Ledger = link("The ledger that it is posted to.", queries.ledger_by_id, ("ledger_id",))

@@ -218,8 +218,22 @@ SCOPES: dict[str, Scopes] = {}
 """Scopes that a type's fields need, by type name, where the field does not say otherwise."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A type whose objects never change: the text of their NAMED fields is kept by `key`, for as long as the values of
+    `version` are the same. `relation` loads rows by the key. All are columns of the type's rows."""
+
+    relation: Relation
+    key: tuple[str, ...]
+    version: tuple[str, ...]
+
+
 def graph_type(
-    description: str, *, scope: Scopes = (), stability: Stability = Stability.VOLATILE
+    description: str,
+    *,
+    scope: Scopes = (),
+    stability: Stability = Stability.VOLATILE,
+    fragment: Fragment | None = None,
 ) -> Callable[[type], Any]:
     """A Strawberry type whose fields need these scopes and are so stable unless they say otherwise; a scope of ()
     inherits what led to it."""
@@ -227,6 +241,7 @@ def graph_type(
     def wrap(cls: type) -> Any:
         SCOPES[cls.__name__] = scope
         cls.__stability__ = stability  # type: ignore[attr-defined]
+        cls.__fragment__ = fragment  # type: ignore[attr-defined]
         return strawberry.type(description=description)(cls)
 
     return wrap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,10 +29,24 @@ from gateway.planning.collect import Collector
 from gateway.planning.document import LimitExceeded
 from gateway.planning.introspection import INTROSPECTION, Introspection
 from gateway.planning.writing import Part, Shape, generate, leaf, namespace
-from resolvers.fields import SCOPES, SOURCE, Inline, Leaf, Link, Nested, Scopes, Stability, Stream
+from resolvers.fields import (
+    SCOPES,
+    SOURCE,
+    Fragment,
+    Inline,
+    Leaf,
+    Link,
+    Nested,
+    Relation,
+    Scopes,
+    Stability,
+    Stream,
+)
 from sources.reading import DEFAULT_PAGE, Want
 
 Path = tuple[str, ...]
+Collected = Mapping[str, Sequence[tuple[FieldNode, bool]]]
+_NUMBERS = itertools.count()
 
 
 class RowSpace:
@@ -116,10 +131,31 @@ class Selection:
     fields: list[FieldPlan]
     children: list[FieldPlan]
     shape: Shape
+    kept: KeptPart | None = None
 
     @property
     def stability(self) -> Stability:
         return max((plan.stability for plan in self.fields), default=Stability.NAMED)
+
+
+HOLE = "\0"
+"""Stands in a kept text where a field is written anew each time; JSON text never holds it."""
+
+
+@dataclass(slots=True, eq=False)
+class KeptPart:
+    """The fields of a selection whose text is kept, when the selection's own fields are those that are not (its holes).
+
+    `number`: of this part among all plans. `key` and `version`: positions in the selection's rows. `core`: how the text is
+    written from rows of `want`, which `relation` loads by the key.
+    """
+
+    number: int
+    relation: Relation
+    key: tuple[int, ...]
+    version: tuple[int, ...]
+    core: Selection
+    want: Want
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +187,16 @@ class Planner:
         self._max_fields = max_fields
         self._introspection = Introspection.of(schema)
 
-    def plan(self, root_type: GraphQLObjectType, selection_set: SelectionSetNode, collector: Collector) -> Plan:
-        """Raises LimitExceeded."""
-        builder = _Builder(self._schema, self._words, collector, self._introspection, self._max_fields)
+    def plan(
+        self,
+        root_type: GraphQLObjectType,
+        selection_set: SelectionSetNode,
+        collector: Collector,
+        *,
+        keeping: bool = False,
+    ) -> Plan:
+        """`keeping`: texts of what never changes are to be kept (`KeptPart`). Raises LimitExceeded."""
+        builder = _Builder(self._schema, self._words, collector, self._introspection, self._max_fields, keeping)
         root = builder.selection(root_type, [selection_set], RowSpace(), (), general=False)
         return Plan(root, builder.demands, builder.linked, tuple(collector.switches.values()))
 
@@ -166,7 +209,9 @@ class _Builder:
         collector: Collector,
         introspection: Introspection,
         max_fields: int,
+        keeping: bool,
     ) -> None:
+        self._keeping = keeping
         self._schema = schema
         self._words = words
         self._collector = collector
@@ -186,12 +231,58 @@ class _Builder:
         general: bool,
     ) -> Selection:
         """`general`: the field's own type is abstract, so that fields selected on it alone may never meet this type."""
+        collected = self._collector.fields(concrete, selection_sets)
+        fragment = fragment_of(concrete) if self._keeping else None
+        if fragment is not None:
+            return self._kept(concrete, fragment, collected, space, path, general)
+        return self._selected(concrete, self._fields(concrete, collected, space, path, general))
+
+    def _fields(
+        self, concrete: GraphQLObjectType, collected: Collected, space: RowSpace, path: Path, general: bool
+    ) -> list[FieldPlan]:
         fields = []
-        for name, nodes in self._collector.fields(concrete, selection_sets).items():
+        for name, nodes in collected.items():
             demanding = not general or any(meant for _, meant in nodes)
             fields.append(self._field(concrete, name, [node for node, _ in nodes], space, (*path, name), demanding))
+        return fields
+
+    def _selected(self, concrete: GraphQLObjectType, fields: list[FieldPlan]) -> Selection:
         children = [plan for plan in fields if plan.constant is None and plan.write is None and not plan.introspects]
         return Selection(concrete.name, fields, children, self._shape(fields, children))
+
+    def _kept(
+        self,
+        concrete: GraphQLObjectType,
+        fragment: Fragment,
+        collected: Collected,
+        space: RowSpace,
+        path: Path,
+        general: bool,
+    ) -> Selection:
+        """A selection whose stable fields are kept as text. Which ones they are is known once all have been planned."""
+        self._keeping = False
+        before = len(self.demands), len(self.linked), self._planned
+        tried = self._fields(concrete, collected, RowSpace(), path, general)
+        del self.demands[before[0] :], self.linked[before[1] :]
+        self._planned = before[2]
+        stable = {plan.name for plan in tried if plan.stability <= Stability.NAMED}
+        core_space = RowSpace()
+        kept = {name: nodes for name, nodes in collected.items() if name in stable}
+        written = {plan.name: plan for plan in self._fields(concrete, kept, core_space, path, general)}
+        self._keeping = True
+        left = {name: nodes for name, nodes in collected.items() if name not in stable}
+        holes = self._fields(concrete, left, space, path, general)
+        core = [written.get(name) or _hole(name, path) for name in collected]
+        selection = self._selected(concrete, holes)
+        selection.kept = KeptPart(
+            next(_NUMBERS),
+            fragment.relation,
+            tuple([space.position(column) for column in fragment.key]),
+            tuple([space.position(column) for column in fragment.version]),
+            self._selected(concrete, core),
+            core_space.want(),
+        )
+        return selection
 
     def _shape(self, fields: Sequence[FieldPlan], children: Sequence[FieldPlan]) -> Shape:
         numbers = {id(plan): number for number, plan in enumerate(children)}
@@ -304,6 +395,17 @@ def scopes_of(typename: str, source: Any) -> Scopes:
     return SCOPES.get(typename, ()) if source.scope is None else source.scope
 
 
+def _hole(name: str, path: Path) -> FieldPlan:
+    return FieldPlan(name, name, [], (*path, name), nullable=False, constant=HOLE, stability=Stability.NAMED)
+
+
+def fragment_of(concrete: GraphQLObjectType) -> Fragment | None:
+    """How the texts of a type's objects are kept, if they are."""
+    origin = concrete.extensions["strawberry-definition"].origin
+    found: Fragment | None = getattr(origin, "__fragment__", None)
+    return found
+
+
 def stability_of(parent: GraphQLObjectType, source: Any) -> Stability:
     """What a field's own value depends on: as the field says, else as its type does, else on anything."""
     if source.stability is not None:
@@ -357,6 +459,8 @@ def _constant_arguments(definition: GraphQLField, nodes: Sequence[FieldNode]) ->
 def cost(selection: Selection, bound: Mapping[FieldPlan, Any], times: int = 1) -> int:
     """About how many values an answer may hold: every field counts once for each row that a page or list may have."""
     total: int = times * len(selection.fields) + sum(plan.introspection_cost for plan in selection.fields)
+    if selection.kept is not None:
+        total += cost(selection.kept.core, bound, times)
     for plan in selection.children:
         args = bound.get(plan)
         rows = times * _rows(plan, args if isinstance(args, Mapping) else {})

@@ -75,8 +75,10 @@ ENTRY = View(
         "source": "nullif(e.origin, '')",
         "hash": "encode(e.hash, 'hex')",
         "digits": "encode(substring(e.hash, 1, 4), 'hex')",
+        "names_version": "l.names_version",
         "reversed_by": "(SELECT r.sequence FROM ledger.entry r WHERE r.ledger_id = e.ledger_id AND r.reverses = e.sequence)",
     },
+    {"l": "JOIN ledger.ledger l ON l.ledger_id = e.ledger_id"},
 )
 
 

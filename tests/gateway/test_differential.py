@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
 from gateway.demo.systems import source_systems
+from gateway.limits import Limits
 from gateway.requests import GraphQLRequest, RequestRefused
 from gateway.schema import build, core
 from gateway.sourcekinds import connector_for
@@ -60,12 +61,12 @@ POOLS: dict[str, list[Any]] = {
 }
 
 
-@pytest.fixture
-async def graph(database_url, tmp_path):
+@pytest.fixture(params=[Limits(), Limits(answer_cache_bytes=0)], ids=["answers kept", "entries kept"])
+async def graph(request, database_url, tmp_path):
     """Three ledgers with entries of every shape, and the documents of three source systems."""
     async with source_systems(tmp_path, seed=7, today=date(2026, 3, 31)) as systems:
         sources = [(local, connector_for(local)) for local in map(placed, systems)]
-        async with open_graph(database_url, sources=sources) as opened:
+        async with open_graph(database_url, request.param, sources=sources) as opened:
             await keep_books(opened)
             await read_sources(opened)
             yield opened
@@ -145,7 +146,7 @@ CALLERS = [caller(), caller(ledgers=["us"]), caller(ledgers=["eu", "no"])]
 
 
 @given(document=Documents(SCHEMA, POOLS).strategy(), by=st.sampled_from(CALLERS))
-@settings(max_examples=300, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 async def test_generated_documents_answer_the_same(graph: Graph, document: tuple[str, dict[str, Any]], by: Any):
     """Whatever is selected, filtered, aliased, switched or refused, both executions agree."""
     await compare(graph, *document, by)

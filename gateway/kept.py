@@ -1,8 +1,9 @@
-"""Answers about a ledger, kept for as long as the ledger stays as it is.
+"""Texts that are kept for as long as what they tell of stays as it is.
 
-A root field whose every field depends on nothing but one ledger's postings, chart and names has the same text until that
-ledger's version changes; the version is read in the request's own snapshot, so a kept answer is right to the entry.
-Whether the caller may have it was decided before: scopes by the plan, ledgers by the snapshot.
+Answers: a root field whose every field depends on nothing but one ledger's postings, chart and names has the same text
+until that ledger's version changes. Fragments: a posted entry never changes, so the text of those of its fields that
+depend on the chart and names alone stays, whatever is posted. Versions are read in the request's own snapshot, so a kept
+text is right to the entry. Whether the caller may have it was decided before: scopes by the plan, ledgers by the snapshot.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from sources.reading import Key
 
 OVERHEAD = 500
-"""Bytes that an answer takes besides its text."""
+"""Bytes that a text takes besides itself, its key included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class _Kept:
         return len(self.text) + OVERHEAD
 
 
-class Answers:
-    """The answers of one process, the least recently used dropped first. `limit`: bytes, 0 keeps none."""
+class KeptTexts:
+    """Texts of one process, the least recently used dropped first. `limit`: bytes, 0 keeps none."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
