@@ -115,9 +115,9 @@ async def _measure(size: Size, directory: Path) -> Results:
 
 
 def _keeping_nothing(directory: Path) -> Path:
-    """Settings of a gateway that executes every document: no answer is small enough to be kept."""
+    """Settings of a gateway that executes every document."""
     file = directory / "plain.toml"
-    file.write_text("[limits]\nanswer_cache_bytes = 1\n")
+    file.write_text("[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n")
     return file
 
 

@@ -62,7 +62,7 @@ def contest(opened: Books, settings: Settings) -> Contest:
 
 
 def contest_over(services: Services, feed: Feed, limits: Limits) -> Contest:
-    executing = replace(limits, answer_cache_bytes=0)
+    executing = replace(limits, answer_cache_bytes=0, fragment_cache_bytes=0)
     return Contest(
         Engine(core(build()), services, feed, executing),
         Engine(core(build()), services, feed, limits),

@@ -74,7 +74,7 @@ def _reading(results: Results) -> str:
 Planned execution (`Engine.prepare` and `run`: the plan is kept, variables are bound) beside graphql-core, field by field
 (`gateway/reference.py`: parsed and executed each time, not validated, each field of each parent asks alone). Same
 process, same database, one answer after the other. Before the timing, all gave the same bytes. `planned` executes every
-time (`answer_cache_bytes` 0); `kept` is the same document asked again while the ledger stays as it is, with the default
+time (`answer_cache_bytes` and `fragment_cache_bytes` 0); `kept` is the same document asked again while the ledger stays as it is, with the default
 settings: it reads the ledger's version and sends the text that it has. Statements: planned / field by field / kept.
 
 {_table(header, rows)}

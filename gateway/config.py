@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.limits import Limits
+from gateway.limits import CACHES, Limits
 from gateway.sourceconfig import read_sources
 from gateway.values import MISSING, Problems, Secret, take_text, unknown_keys
 from sources.errors import ConfigurationError
@@ -196,8 +196,9 @@ def _read_limits(table: Mapping[str, Any], where: str, problems: Problems) -> Li
     values: dict[str, Any] = {}
     for name in (name for name in table if name in kinds):
         value = table[name]
-        if kinds[name] is int and (type(value) is not int or value < 1):
-            problems.add(where, f"[limits] {name}", f"must be a whole number from 1 on, not {value!r}")
+        least = 0 if name in CACHES else 1
+        if kinds[name] is int and (type(value) is not int or value < least):
+            problems.add(where, f"[limits] {name}", f"must be a whole number from {least} on, not {value!r}")
         elif type(value) not in (int, float) or not 0 < value < float("inf"):
             problems.add(where, f"[limits] {name}", f"must be a number of seconds above 0, not {value!r}")
         else:

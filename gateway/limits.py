@@ -27,3 +27,7 @@ class Limits:
     source_deadline_seconds: float = 2.0
     statement_timeout_seconds: float = 30.0
     posting_queue: int = 20_000
+
+
+CACHES = ("answer_cache_bytes", "fragment_cache_bytes")
+"""Those that 0 switches off."""

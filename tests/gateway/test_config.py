@@ -241,3 +241,14 @@ def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: P
         source = SourceSettings(name="x", kind=name, ledger="l", options=options)
         assert isinstance(connector_for(source).backfill_in_background, bool)
         assert source.gives in ("invoice", "payroll_run", "bank_statement")
+
+
+def test_caches_can_be_switched_off(tmp_path: Path) -> None:
+    """0 is a size of a cache, and of nothing else."""
+    file = tmp_path / "off.toml"
+    file.write_text("[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n")
+    limits = load({}, config=file).limits
+    assert (limits.answer_cache_bytes, limits.fragment_cache_bytes) == (0, 0)
+    file.write_text("[limits]\nplan_cache = 0\n")
+    with pytest.raises(ConfigurationError, match="plan_cache: must be a whole number from 1 on"):
+        load({}, config=file)
