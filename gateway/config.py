@@ -199,7 +199,7 @@ def _read_limits(table: Mapping[str, Any], where: str, problems: Problems) -> Li
         least = 0 if name in CACHES else 1
         if kinds[name] is int and (type(value) is not int or value < least):
             problems.add(where, f"[limits] {name}", f"must be a whole number from {least} on, not {value!r}")
-        elif type(value) not in (int, float) or not 0 < value < float("inf"):
+        elif kinds[name] is float and (type(value) not in (int, float) or not 0 < value < float("inf")):
             problems.add(where, f"[limits] {name}", f"must be a number of seconds above 0, not {value!r}")
         else:
             values[name] = kinds[name](value)
