@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ class _Reader:
 
     def _path(self, text: str, place: str) -> str | None:
         try:
-            return str(self._folder / Path(text).expanduser())
+            # One folder has one name, however the settings file was named: a copy belongs to the folder it was read from.
+            return os.path.abspath(self._folder / Path(text).expanduser())
         except RuntimeError:  # ~someone who has no account here
             self._wrong(place, f"must be a folder, and {text.partition('/')[0]} is nobody's home on this machine")
             return None

@@ -198,13 +198,15 @@ class Problem:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One page of a pull. `cursor` is opaque to everyone but the connector: stored with the page, in the same transaction,
-    and given to the next pull. `complete` is true on the last page."""
+    and given to the next pull. `complete` is true on the last page. `afresh`: the first page of a pull that found another
+    account at the source than the cursor's: nothing that is held of the source counts any more."""
 
     documents: Sequence[Document]
     cursor: str | None
     deletions: Sequence[Deletion] = ()
     problems: Sequence[Problem] = ()
     complete: bool = False
+    afresh: bool = False
 
 
 class Connector(Protocol):

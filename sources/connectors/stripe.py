@@ -12,14 +12,20 @@ What maxAge 0 guarantees. With events: every invoice created, and every change w
 Deletions: Stripe deletes drafts alone; all else is voided, which is a change of status. A deletion is stated by its event, or,
 after a whole listing without a draft that was known before, once Stripe says that it has no such invoice.
 
+Another account: the cursor holds the account's id, where the server tells it, and whether the key is one of test mode. With a
+key of another account or mode everything is read from the beginning, and what was held before counts no more. A new key of
+the same account, or another address, changes nothing.
+
 Names: an invoice holds its customer's name as it was when it was issued. Drafts follow the customer, so after any customer changed
 all drafts are read again. Only where a server leaves names out of its invoices are customers read one by one.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +58,7 @@ _EVENT_TYPES = (
     *(f"credit_note.{word}" for word in ("created", "updated", "voided")),
     *(f"customer.{word}" for word in ("updated", "deleted")),
 )
+_KEY_MODE = re.compile(r"[rs]k_(live|test)_", re.ASCII)
 _REFUSES_EVENTS = frozenset({400, 403, 404, 405})
 
 
@@ -79,6 +86,9 @@ class StripeConnector:
         self, *, name: str, api_key: str, base_url: str = "https://api.stripe.com", http: HttpOptions | None = None
     ) -> None:
         self._subject = f"Source {name!r}"
+        self._mode = found[1] if (found := _KEY_MODE.match(api_key)) else None
+        self._account: str | None = None
+        self._identified = False
         self._http = SourceHttp(
             name=name, base_url=base_url, auth=bearer(api_key, f"sources.{name}.api_key"), options=http
         )
@@ -88,7 +98,16 @@ class StripeConnector:
         """Invoices and credit notes that changed since the cursor; see the module for what is guaranteed. A page's cursor
         resumes behind it, also in the midst of a first pull. Raises SourceUnavailable."""
         api = StripeApi(self._http, self._subject)
-        state = StripeCursor.decode(cursor)
+        if not self._identified:
+            self._account = await api.account()
+            self._identified = True
+        state, afresh = StripeCursor.decode(cursor).read_by(self._account, self._mode)
+        async with aclosing(self._pages(api, state)) as pages:
+            async for page in pages:
+                yield replace(page, afresh=afresh)
+                afresh = False
+
+    async def _pages(self, api: StripeApi, state: StripeCursor) -> AsyncGenerator[Page, None]:
         resumed = state.listing is not None
         # Events of that long ago may be gone, also for a listing that was interrupted then.
         outdated = state.since is not None and time.time() - state.since > RELIST_AFTER_SECONDS

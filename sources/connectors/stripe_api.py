@@ -75,6 +75,16 @@ class StripeApi:
             raise SourceUnavailable(f"{self._subject} gave a list that cannot be paged through; try again later.")
         return ListPage(records, following, _server_time(headers))
 
+    async def account(self) -> str | None:
+        """The id of the account that the key belongs to; None: the server, or the key, does not tell."""
+        try:
+            answer, _ = await self._get("/v1/account", [])
+        except SourceRefused as refused:
+            if refused.status == 401:
+                raise
+            return None
+        return text(answer, "id") if isinstance(answer, dict) else None
+
     async def retrieve(self, collection: str, object_id: str) -> Record | None:
         """One object; None: Stripe has none of this id, or deleted it."""
         extra = [("expand[]", "customer")] if collection == "credit_notes" else []

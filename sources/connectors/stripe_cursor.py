@@ -31,13 +31,24 @@ class Listing:
 class StripeCursor:
     """`since`: Stripe's time (seconds) from which changes are still to be read; None: nothing was ever read.
     `drafts`: drafts known after the last whole listing and since. `seen`: events after `since` that were handled.
-    `owed`: credit notes could not be listed, for want of a permission; the next pull asks for them again."""
+    `owed`: credit notes could not be listed, for want of a permission; the next pull asks for them again.
+    `account`, `mode`: whose objects these are, as far as known; one account has the same id in test and live mode."""
 
     since: int | None = None
     listing: Listing | None = None
     drafts: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
     owed: bool = False
+    account: str | None = None
+    mode: str | None = None
+
+    def read_by(self, account: str | None, mode: str | None) -> tuple[StripeCursor, bool]:
+        """The state for a key of this account and mode (None: not known), and whether they are others than before: then it
+        is one that starts over."""
+        before = ((self.account, account), (self.mode, mode))
+        another = any(known and found and known != found for known, found in before)
+        state = StripeCursor() if another else self
+        return replace(state, account=account or state.account, mode=mode or state.mode), another
 
     def relisting(self) -> StripeCursor:
         """Everything is to be read again; `since` is set by the first answer."""
@@ -50,6 +61,7 @@ class StripeCursor:
     def encode(self) -> str:
         state: dict[str, Any] = {"version": _VERSION, "since": self.since, "drafts": sorted(self.drafts)}
         state |= {"seen": sorted(_bounded(self.seen, MAX_SEEN)), "owed": self.owed}
+        state |= {"account": self.account, "mode": self.mode}
         if self.listing is not None:
             state["listing"] = {
                 "collection": self.listing.collection,
@@ -73,6 +85,8 @@ class StripeCursor:
                 drafts=frozenset(state["drafts"]),
                 seen=frozenset(state["seen"]),
                 owed=state["owed"],
+                account=state.get("account"),
+                mode=state.get("mode"),
                 listing=listing and Listing(**{**listing, "drafts": frozenset(listing["drafts"])}),
             )
         except (ValueError, KeyError, TypeError):

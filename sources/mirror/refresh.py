@@ -177,9 +177,12 @@ class Refresher:
         left = flight.opened + self._deadline - asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             await asyncio.wait_for(flight.done.wait(), max(0.0, min(wait, left)))
+        if flight.done.is_set() and flight.pulled.error is None:
+            return freshness.after_pull(name, flight.pulled)
+        _, looked, _ = await self._look([name])  # a pull that begins afresh drops what was held
         if not flight.done.is_set():
-            return freshness.at_deadline(name, held.as_of, self._deadline)
-        return freshness.after_pull(name, Pulled(flight.pulled.as_of or held.as_of, flight.pulled.error))
+            return freshness.at_deadline(name, looked[name].as_of, self._deadline)
+        return freshness.after_pull(name, Pulled(looked[name].as_of, flight.pulled.error))
 
     async def _look(self, names: Sequence[str]) -> tuple[datetime, dict[str, Held], Mapping[str, int]]:
         settings = [self._feeds[name].settings for name in names]

@@ -18,6 +18,9 @@ GIVES: Mapping[str, str] = MappingProxyType(
 )
 """Kind of source -> the kind of document that it gives."""
 
+_ORIGIN = ("path", "tenant_id", "client_id")
+"""Options that say whose documents a source gives. Stripe's account is in no option: its connector tells (`Page.afresh`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
@@ -49,10 +52,10 @@ class SourceSettings:
 
     @property
     def route(self) -> str:
-        """Changes when documents may belong elsewhere than before: then a copy made under another route counts for nothing."""
-        tenant = self.options.get("tenant_id")
-        overrides = sorted(self.accounts.items())
-        return json.dumps([self.kind, self.ledger, overrides] + ([str(tenant)] if tenant else []))
+        """Changes when documents may belong elsewhere, or come from elsewhere, than before: then a copy made under another
+        route counts for nothing. Not by address or key: those change for one and the same account."""
+        origin = {name: str(self.options[name]) for name in _ORIGIN if name in self.options}
+        return json.dumps([self.kind, self.ledger, sorted(self.accounts.items()), origin])
 
     def ledger_of(self, document: Document) -> str:
         """The code of the ledger that a document belongs to."""

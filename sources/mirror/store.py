@@ -70,6 +70,10 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
     """Stores one page and its cursor in one transaction. A document that cannot be held becomes an issue; the others are
     stored."""
     async with _transaction(connection) as now:
+        if page.afresh:
+            run.cursor = None
+            await deletions.forget(connection, run.source, now)
+            await connection.execute(_BEGIN_AFRESH, run.source)
         batch = writing.Batch(run.source, now)
         unstorable = [problem for document in page.documents if (problem := _add(batch, run, document))]
         changed = await batch.write(connection)
@@ -134,6 +138,7 @@ INSERT INTO mirror.source_state (source, kind, route) VALUES ($1, $2, $3) ON CON
 _STATE = "SELECT cursor, route FROM mirror.source_state WHERE source = $1 FOR UPDATE"
 _REROUTE = """
 UPDATE mirror.source_state SET kind = $2, route = $3, cursor = NULL, as_of = NULL, documents = 0 WHERE source = $1"""
+_BEGIN_AFRESH = "UPDATE mirror.source_state SET as_of = NULL, documents = 0 WHERE source = $1"
 _INTERRUPTED = """
 UPDATE mirror.sync_run SET finished_at = $2, error = 'The process that ran it ended.'
 WHERE source = $1 AND finished_at IS NULL"""

@@ -121,6 +121,39 @@ async def test_a_first_pull_reads_everything(stripe: StripeConnector, account: A
     assert {note.party.name for note in notes} <= names
 
 
+async def test_another_account_or_mode_begins_afresh(account: Account) -> None:
+    """A later start with the same account goes on; a server that does not tell its account changes nothing."""
+
+    def named(account_id: str) -> Intercept:
+        def intercept(request: web.Request, _count: int) -> web.Response | None:
+            return web.json_response({"id": account_id}) if request.path == "/v1/account" else None
+
+        return intercept
+
+    async def read(cursor: str | None) -> tuple[bool, bool, str]:
+        """Whether a new connector's pull begins afresh, whether it reads everything, and its cursor."""
+        connector = StripeConnector(name="stripe-us", base_url=account.url, api_key=KEY)
+        pages = await pull(connector, cursor)
+        await connector.close()
+        assert not any(page.afresh for page in pages[1:])
+        return pages[0].afresh, len(documents(pages)) > 100, pages[-1].cursor or ""
+
+    cursor = None
+    for account_id, afresh, everything in (
+        (None, False, True),
+        ("acct_1", False, False),
+        ("acct_1", False, False),
+        ("acct_2", True, True),
+        (None, False, False),
+        ("acct_2", False, False),
+    ):
+        account.intercept = named(account_id) if account_id else None
+        *found, cursor = await read(cursor)
+        assert found == [afresh, everything]
+    *found, _ = await read(cursor.replace('"mode":"test"', '"mode":"live"'))
+    assert found == [True, True]
+
+
 async def test_nothing_changed_costs_two_requests(stripe: StripeConnector, account: Account) -> None:
     """A pull without news asks for events and for new invoices."""
     first = await pull(stripe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sources.documents import BankAccount
+from sources.mirror.settings import SourceSettings
 from tests.sources.mirror.kit import Kit
 
 
@@ -29,6 +30,23 @@ def test_a_tenant_may_belong_to_another_ledger_than_its_source() -> None:
     assert settings.ledger_of(Kit.run()) == "acme-us"
     assert settings.ledgers == {"acme-us"}
     assert settings.route != Kit.payroll(options={"tenant_id": "t2"}, accounts=settings.accounts).route
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (Kit.bank(options={"path": "/a"}), Kit.bank(options={"path": "/b"}), False),
+        (Kit.payroll(options={"client_id": "1"}), Kit.payroll(options={"client_id": "2"}), False),
+        (Kit.payroll(options={"base_url": "http://a"}), Kit.payroll(options={"base_url": "http://b"}), True),
+        (Kit.payroll(options={"client_secret": "1"}), Kit.payroll(options={"client_secret": "2"}), True),
+        (Kit.stripe(options={"api_key": "1"}), Kit.stripe(options={"api_key": "2"}), True),
+    ],
+)
+def test_a_copy_belongs_to_the_account_it_was_read_from(
+    before: SourceSettings, after: SourceSettings, same: bool
+) -> None:
+    """Another folder or client is another account; another address or key may be the same one's."""
+    assert (before.route == after.route) is same
 
 
 def test_credentials_are_not_shown() -> None:

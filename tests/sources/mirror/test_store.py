@@ -205,6 +205,27 @@ async def test_new_settings_of_where_documents_belong_read_everything_anew(
     assert [row[0] for row in rows] == [ledgers["acme-eu"]]
 
 
+async def test_a_pull_that_begins_afresh_drops_what_was_held(
+    kit: Any, pull: Any, owner: Any, ledgers: Mapping[str, int]
+) -> None:
+    """The source has another account behind it: until all of that is read, no copy is held."""
+    problem = Problem(subject="invoice c", code="UNREADABLE_RECORD", message="Odd.")
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")], problems=[problem]))
+    await pull(kit.stripe(), script)
+    script.pages += kit.pages([kit.invoice("b", total=7)], [kit.invoice("d")])
+    script.pages[1:] = [replace(page, cursor=str(n)) for n, page in enumerate(script.pages[1:], 2)]
+    script.pages[1] = replace(script.pages[1], afresh=True)
+    script.failure, script.fails_at = kit.Unavailable("It broke off."), 2
+    half = await pull(kit.stripe(), script)
+    assert half.as_of is None
+    assert str(half.failure) == "stripe could not be read: It broke off."
+    script.failure = None
+    assert not (await pull(kit.stripe(), script)).stale
+    assert script.pulls == [None, "1", "2"]
+    held = await owner.fetch("SELECT external_id, total FROM mirror.invoice WHERE deleted_at IS NULL ORDER BY 1")
+    assert [tuple(row) for row in held] == [("b", 7), ("d", 1190)]
+
+
 async def test_the_application_role_sees_and_writes_its_callers_ledgers_alone(
     kit: Any, pull: Any, db: Any, ledgers: Mapping[str, int]
 ) -> None:
