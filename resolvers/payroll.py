@@ -45,7 +45,8 @@ async def load_payslips(context: Context, keys: Sequence[Key], want: Want, _args
     for ledger_id, source, run_id, _ in keys:
         runs.setdefault((ledger_id, source), []).append(run_id)
     # All at once: the snapshot is held meanwhile, for one deadline at most.
-    asked = [context.services.refresher.fetch_payslips(*group, run_ids) for group, run_ids in runs.items()]
+    fetch = context.services.refresher.fetch_payslips
+    asked = [fetch(*group, run_ids, context.asking) for group, run_ids in runs.items()]
     answers = dict(zip(runs, await asyncio.gather(*asked), strict=True))
     found: dict[Key, Any] = {}
     for key in keys:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -20,6 +21,15 @@ class SourceStatus(StrEnum):
     SYNCING = "SYNCING"
     DEGRADED = "DEGRADED"
     DOWN = "DOWN"
+
+
+@dataclass(slots=True)
+class Asking:
+    """What one operation asked of its sources; all of its fields share it. `at`: when, by the database's clock, so that one
+    pull answers them all; None: not yet. `payslips`: by source, of how many payroll runs."""
+
+    at: datetime | None = None
+    payslips: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

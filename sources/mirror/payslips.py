@@ -1,4 +1,9 @@
-"""Payslips of payroll runs: from the mirror where they are held, else from the source, which is asked once for all."""
+"""Payslips of payroll runs: from the mirror where they are held, else from the source, which is asked once for all.
+
+A source is asked run by run, and allows few requests (Xero: 60 a minute). So one operation asks it for RUNS_AN_OPERATION runs
+at most, the others fail; those that were asked for are held then, and asking again goes on. What waits for its turn when the
+last who wanted it gives up is not asked for any more.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,6 +19,7 @@ import structlog
 from sources.database.pool import Database
 from sources.documents import Connector, Payslip
 from sources.errors import LedgergraphError, SourceUnavailable
+from sources.mirror.freshness import Asking
 from sources.mirror.rows import Unstorable, payslip_row
 from sources.mirror.writing import write_payslips
 
@@ -25,10 +32,21 @@ logger = structlog.get_logger(__name__)
 
 AT_ONCE = 4
 """Payroll runs that are read from one source at the same time; a source that hangs takes no turns from others."""
+RUNS_AN_OPERATION = 20
+"""Payroll runs that one operation asks one source for: a third of what Xero allows in a minute."""
 
 Slips = tuple[Payslip, ...] | None
 Run = tuple[int, str, str]
 """ledger_id, source and external id of a payroll run."""
+
+
+@dataclass(eq=False, slots=True)
+class _Ask:
+    """One question to a source, and how many wait for it. `begun`: it has its turn."""
+
+    task: asyncio.Task[Slips] | None = None
+    waiting: int = 0
+    begun: bool = False
 
 
 class PayslipDesk:
@@ -38,20 +56,27 @@ class PayslipDesk:
         self._database = database
         self._deadline = deadline
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
-        self._tasks: dict[Run, asyncio.Task[Slips]] = {}
+        self._asks: dict[Run, _Ask] = {}
 
     async def fetch(
-        self, ledger_id: int, connector: Connector, source: str, run_ids: Sequence[str]
+        self, ledger_id: int, connector: Connector, source: str, run_ids: Sequence[str], asking: Asking
     ) -> dict[str, Slips | SourceUnavailable]:
-        held = await self._held(ledger_id, source, run_ids)
-        asked = [run_id for run_id in run_ids if run_id not in held]
-        tasks = {run_id: self._task((ledger_id, source, run_id), connector) for run_id in asked}
-        if tasks:
-            await asyncio.wait(tasks.values(), timeout=self._deadline)
-        return {**held, **{run_id: _outcome(source, task) for run_id, task in tasks.items()}}
+        found: dict[str, Slips | SourceUnavailable] = {**await self._held(ledger_id, source, run_ids)}
+        wanted = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in found]
+        asked = wanted[: max(0, RUNS_AN_OPERATION - asking.payslips[source])]
+        asking.payslips[source] += len(asked)
+        found |= dict.fromkeys(wanted[len(asked) :], _too_many(source))
+        tasks = {run_id: self._join((ledger_id, source, run_id), connector) for run_id in asked}
+        try:
+            if tasks:
+                await asyncio.wait(tasks.values(), timeout=self._deadline)
+            return found | {run_id: _outcome(source, task) for run_id, task in tasks.items()}
+        finally:
+            for run_id in tasks:
+                self._leave((ledger_id, source, run_id), tasks[run_id])
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
+        tasks = [ask.task for ask in self._asks.values() if ask.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -65,22 +90,33 @@ class PayslipDesk:
         none_given: dict[str, Slips] = {row["external_id"]: None for row in runs if not row["payslips_given"]}
         return none_given | {run_id: tuple(each) for run_id, each in slips.items()}
 
-    def _task(self, run: Run, connector: Connector) -> asyncio.Task[Slips]:
-        task = self._tasks.get(run)
-        if task is None:
-            task = asyncio.create_task(self._ask(run, connector), name=f"payslips of {run[1]}")
-            task.add_done_callback(lambda done: self._forget(run, done))
-            self._tasks[run] = task
-        return task
+    def _join(self, run: Run, connector: Connector) -> asyncio.Task[Slips]:
+        ask = self._asks.setdefault(run, _Ask())
+        ask.waiting += 1
+        if ask.task is None:
+            ask.task = asyncio.create_task(self._ask(ask, run, connector), name=f"payslips of {run[1]}")
+            ask.task.add_done_callback(lambda done: self._forget(run, done))
+        return ask.task
+
+    def _leave(self, run: Run, task: asyncio.Task[Slips]) -> None:
+        ask = self._asks.get(run)
+        if ask is None or ask.task is not task:
+            return
+        ask.waiting -= 1
+        if not ask.waiting and not ask.begun:
+            del self._asks[run]  # who comes next must not join what is ending
+            task.cancel()
 
     def _forget(self, run: Run, task: asyncio.Task[Slips]) -> None:
-        del self._tasks[run]
+        if run in self._asks and self._asks[run].task is task:
+            del self._asks[run]
         if not task.cancelled():
             task.exception()  # whoever waits has it too; nobody may be left to
 
-    async def _ask(self, run: Run, connector: Connector) -> Slips:
+    async def _ask(self, ask: _Ask, run: Run, connector: Connector) -> Slips:
         ledger_id, source, run_id = run
         async with self._turns[source]:
+            ask.begun = True
             # Another task or process may have stored them since the caller looked.
             held = await self._held(ledger_id, source, [run_id])
             if run_id in held:
@@ -107,6 +143,13 @@ class PayslipDesk:
         async with self._database.writer() as connection, connection.transaction():
             await connection.execute(f"SET LOCAL ledgergraph.ledgers = '{ledger_id:d}'")
             yield connection
+
+
+def _too_many(source: str) -> SourceUnavailable:
+    return SourceUnavailable(
+        f"{source} is asked for the payslips of {RUNS_AN_OPERATION} payroll runs at a time: ask for smaller pages, or again "
+        "for the next ones."
+    )
 
 
 def _outcome(source: str, task: asyncio.Task[Slips]) -> Slips | SourceUnavailable:

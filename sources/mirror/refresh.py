@@ -19,7 +19,7 @@ from sources.database.pool import Database
 from sources.documents import Connector, Payslip
 from sources.errors import SourceUnavailable
 from sources.mirror import freshness, state
-from sources.mirror.freshness import Freshness, Held, Pulled
+from sources.mirror.freshness import Asking, Freshness, Held, Pulled
 from sources.mirror.payslips import PayslipDesk
 from sources.mirror.pulling import pull
 from sources.mirror.settings import SourceSettings
@@ -32,14 +32,6 @@ DEADLINE = 2.0
 """Seconds that an operation waits for a source, unless the gateway's limits say otherwise."""
 
 _STOPPING = Pulled(None, "the gateway is stopping.")
-
-
-@dataclass(slots=True)
-class Asking:
-    """When an operation asked for its sources, by the database's clock; None: not yet. All of its fields share one, so that
-    one pull answers them all."""
-
-    at: datetime | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -200,8 +192,9 @@ class Refresher:
         return freshness.status(held, missing=missing, reading=feed.reading)
 
     async def fetch_payslips(
-        self, ledger_id: int, source: str, run_ids: Sequence[str]
+        self, ledger_id: int, source: str, run_ids: Sequence[str], asking: Asking | None = None
     ) -> dict[str, tuple[Payslip, ...] | SourceUnavailable | None]:
         """For each payroll run of the source its payslips, None where the source gives none, or why they could not be read.
-        Asks the source for those that are not held yet, once for all who ask, and stores them."""
-        return await self._slips.fetch(ledger_id, self._feeds[source].connector, source, run_ids)
+        Asks the source for those that are not held yet, once for all who ask, and stores them; `asking`: of the operation,
+        which asks for so many and no more (`sources.mirror.payslips`)."""
+        return await self._slips.fetch(ledger_id, self._feeds[source].connector, source, run_ids, asking or Asking())

@@ -13,7 +13,7 @@ from sources.database.pool import Database
 from sources.errors import SourceSyncing, SourceUnavailable
 from sources.mirror import state
 from sources.mirror.freshness import SourceStatus
-from sources.mirror.payslips import AT_ONCE
+from sources.mirror.payslips import AT_ONCE, RUNS_AN_OPERATION
 from sources.mirror.refresh import Asking, Refresher
 
 AGE = "UPDATE mirror.source_state SET as_of = as_of - make_interval(secs => $1)"
@@ -387,6 +387,49 @@ async def test_payslips_that_cannot_be_read_are_a_failure_of_their_run_alone(
     assert isinstance(answer["asked"], SourceUnavailable)
     assert "secret" not in str(answer["asked"])
     assert script.slips_asked == ["asked"]
+
+
+async def test_one_operation_asks_for_the_payslips_of_so_many_runs(
+    kit: Any, refresher: Any, ledgers: Mapping[str, int]
+) -> None:
+    """The others fail with what to do; asked again, the next ones come."""
+    runs = [f"run-{number:02}" for number in range(RUNS_AN_OPERATION + 5)]
+    script = kit.Script(*kit.pages([kit.run(run) for run in runs]), lists_everything=True)
+    script.slips = {run: (kit.slip(),) for run in runs}
+    service = await _paid(kit, refresher, script)
+    asking, ledger_id = Asking(), ledgers["acme-eu"]
+    first = await service.fetch_payslips(ledger_id, "payroll", runs[:3], asking)
+    answer = await service.fetch_payslips(ledger_id, "payroll", runs, asking)
+    assert {**answer, **first} == answer
+    left = [run for run in runs if isinstance(answer[run], SourceUnavailable)]
+    assert left == runs[RUNS_AN_OPERATION:]
+    assert "smaller pages" in str(answer[left[0]])
+    assert len(script.slips_asked) == RUNS_AN_OPERATION
+    assert set((await service.fetch_payslips(ledger_id, "payroll", runs)).values()) == {(kit.slip(),)}
+    assert sorted(script.slips_asked) == runs
+
+
+async def test_payslips_that_nobody_waits_for_are_not_asked_for(
+    kit: Any, refresher: Any, ledgers: Mapping[str, int]
+) -> None:
+    """Those under way come to their end and are held; those in the queue are dropped, unless another caller wants them."""
+    runs = [f"run-{number}" for number in range(AT_ONCE + 3)]
+    script = kit.Script(*kit.pages([kit.run(run) for run in runs]), lists_everything=True)
+    service = await _paid(kit, refresher, script)
+    script.hold()
+    ledger_id = ledgers["acme-eu"]
+    leaving = asyncio.create_task(service.fetch_payslips(ledger_id, "payroll", runs))
+    async with asyncio.timeout(5):
+        while len(script.slips_asked) < AT_ONCE:
+            await asyncio.sleep(0)
+        staying = asyncio.create_task(service.fetch_payslips(ledger_id, "payroll", runs[-1:]))
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        script.release()
+        assert await staying == {runs[-1]: None}
+    assert sorted(script.slips_asked) == sorted({*runs[:AT_ONCE], runs[-1]})
+    assert set(await service.fetch_payslips(ledger_id, "payroll", runs)) == set(runs)
+    assert sorted(script.slips_asked) == runs
 
 
 async def test_payslips_of_a_source_that_hangs_keep_no_other_source_waiting(
