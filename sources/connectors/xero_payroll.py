@@ -8,7 +8,8 @@ those that it counts is missing, or when a second listing says exactly the same;
 
 What a run holds: a listing states net pay and total cost alone. Gross pay, taxes, deductions, reimbursements and employer
 contributions exist only in payslips, which are personal and cost a request per run; they are asked for on demand only, so
-in the run these stay None. A run's `raw` has neither payslips nor the message to employees.
+in the run these stay None. Xero lists a draft as it was while its slips change, so slips of drafts are asked for again with
+every newer copy of the runs; those of posted runs are kept. A run's `raw` has neither payslips nor the message to employees.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class XeroPayrollConnector:
     backfill_in_background = True
     lists_everything = True
     """What a complete pull did not mention, the source no longer has."""
+    draft_statuses = ("Draft",)
+    """Runs in these states may get other payslips while the runs themselves stay as they are listed."""
 
     def __init__(
         self,

@@ -3,6 +3,10 @@
 A source is asked run by run, and allows few requests (Xero: 60 a minute). So one operation asks it for RUNS_AN_OPERATION runs
 at most, the others fail; those that were asked for are held then, and asking again goes on. What waits for its turn when the
 last who wanted it gives up is not asked for any more.
+
+A listing of runs does not show that a slip changed (its own row may stay the same). Slips of a run that is final are kept until
+its row changes. Those of a draft, by the source's word for it (the connector's `draft_statuses`), count as held only while
+they are no older than the copy of the runs: whatever maxAge has the runs read anew has the slips of drafts asked for anew.
 """
 
 from __future__ import annotations
@@ -61,7 +65,7 @@ class PayslipDesk:
     async def fetch(
         self, ledger_id: int, connector: Connector, source: str, run_ids: Sequence[str], asking: Asking
     ) -> dict[str, Slips | SourceUnavailable]:
-        found: dict[str, Slips | SourceUnavailable] = {**await self._held(ledger_id, source, run_ids)}
+        found: dict[str, Slips | SourceUnavailable] = {**await self._held(ledger_id, connector, source, run_ids)}
         wanted = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in found]
         asked = wanted[: max(0, RUNS_AN_OPERATION - asking.payslips[source])]
         asking.payslips[source] += len(asked)
@@ -81,9 +85,12 @@ class PayslipDesk:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _held(self, ledger_id: int, source: str, run_ids: Sequence[str]) -> dict[str, Slips]:
+    async def _held(
+        self, ledger_id: int, connector: Connector, source: str, run_ids: Sequence[str]
+    ) -> dict[str, Slips]:
+        drafts = list(getattr(connector, "draft_statuses", ()))
         async with self._transaction(ledger_id) as connection:
-            runs = await connection.fetch(_RUNS, ledger_id, source, list(run_ids))
+            runs = await connection.fetch(_RUNS, ledger_id, source, list(run_ids), drafts)
             slips: dict[str, list[Payslip]] = {row["external_id"]: [] for row in runs if row["payslips_given"]}
             for run_id, *values in await connection.fetch(_SLIPS, ledger_id, source, list(slips)):
                 slips[run_id].append(Payslip(**dict(zip(_COLUMNS, values, strict=True))))
@@ -118,11 +125,11 @@ class PayslipDesk:
         async with self._turns[source]:
             ask.begun = True
             # Another task or process may have stored them since the caller looked.
-            held = await self._held(ledger_id, source, [run_id])
+            held = await self._held(ledger_id, connector, source, [run_id])
             if run_id in held:
                 return held[run_id]
             async with self._transaction(ledger_id) as connection:
-                version = await connection.fetchval(_VERSION, *run)
+                version = await connection.fetchrow(_VERSION, *run)
             try:
                 slips = await connector.fetch_payslips(run_id)
                 rows = [payslip_row(slip, position) for position, slip in enumerate(slips or ())]
@@ -134,7 +141,7 @@ class PayslipDesk:
                 logger.exception("a connector failed", source=source)
                 raise SourceUnavailable("its answer could not be understood; the log says more.") from error
             async with self._transaction(ledger_id) as connection:
-                if await connection.fetchval(_STORED, *run, version, slips is not None):
+                if version and await connection.fetchval(_STORED, *run, *version, slips is not None):
                     await write_payslips(connection, run, rows)
             return slips
 
@@ -165,13 +172,16 @@ def _outcome(source: str, task: asyncio.Task[Slips]) -> Slips | SourceUnavailabl
 
 _COLUMNS = ("external_id", "employee_id", "employee_name", "net", "gross", "department")
 _RUNS = """
-SELECT external_id, payslips_given FROM mirror.payroll_run
-WHERE ledger_id = $1 AND source = $2 AND external_id = ANY($3) AND payslips_at IS NOT NULL"""
+SELECT external_id, payslips_given FROM mirror.payroll_run JOIN mirror.source_state state USING (source)
+WHERE ledger_id = $1 AND source = $2 AND external_id = ANY($3) AND payslips_at IS NOT NULL
+    AND (source_status <> ALL($4) OR payslips_at >= state.as_of)"""
 _SLIPS = f"""
 SELECT run_external_id, {", ".join(_COLUMNS)} FROM mirror.payslip
 WHERE ledger_id = $1 AND source = $2 AND run_external_id = ANY($3) ORDER BY run_external_id, position"""
-_VERSION = "SELECT content_hash FROM mirror.payroll_run WHERE ledger_id = $1 AND source = $2 AND external_id = $3"
+_VERSION = """
+SELECT content_hash, clock_timestamp() FROM mirror.payroll_run
+WHERE ledger_id = $1 AND source = $2 AND external_id = $3"""
 # Not when the run changed meanwhile: its new version is asked for anew.
 _STORED = """
-UPDATE mirror.payroll_run SET payslips_at = clock_timestamp(), payslips_given = $5
+UPDATE mirror.payroll_run SET payslips_at = $5, payslips_given = $6
 WHERE ledger_id = $1 AND source = $2 AND external_id = $3 AND content_hash = $4 RETURNING true"""

@@ -45,6 +45,7 @@ class Script:
         self.reached = asyncio.Event()
         self.slips: dict[str, tuple[Payslip, ...] | None] = {}
         self.slips_asked: list[str] = []
+        self.draft_statuses: tuple[str, ...] = ()
         self.closed = False
 
     def hold(self, at: int = 0) -> None:

@@ -374,6 +374,29 @@ async def test_payslips_of_a_changed_run_are_asked_for_anew(
     assert [slip.net for slip in answer["one"]] == [2]
 
 
+async def test_payslips_of_drafts_are_asked_for_with_every_newer_copy(
+    kit: Any, refresher: Any, ledgers: Mapping[str, int]
+) -> None:
+    """The run's own row may stay the same while its slips change. Those of final runs are kept."""
+    draft, final = kit.run("draft", source_status="Draft"), kit.run("final")
+    script = kit.Script(*kit.pages([draft, final]), lists_everything=True)
+    script.draft_statuses = ("Draft",)
+    service = await _paid(kit, refresher, script)
+
+    async def nets(net: int) -> list[int]:
+        script.slips = {"draft": (kit.slip(net=net),), "final": (kit.slip(net=net),)}
+        answer = await service.fetch_payslips(ledgers["acme-eu"], "payroll", ["draft", "final"])
+        return [answer[run][0].net for run in ("draft", "final")]
+
+    assert await nets(1) == [1, 1]
+    assert await nets(2) == [1, 1]
+    await service.ensure(["payroll"], 60)
+    assert await nets(2) == [1, 1]
+    await service.ensure(["payroll"], 0)
+    assert await nets(2) == [2, 1]
+    assert sorted(script.slips_asked) == ["draft", "draft", "final"]
+
+
 @pytest.mark.parametrize("failure", [SourceUnavailable("It is closed."), KeyError("secret")])
 async def test_payslips_that_cannot_be_read_are_a_failure_of_their_run_alone(
     failure: Exception, kit: Any, refresher: Any, ledgers: Mapping[str, int]
