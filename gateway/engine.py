@@ -29,6 +29,7 @@ from gateway.kept import KeptTexts
 from gateway.limits import Limits
 from gateway.planning import document
 from gateway.planning.collect import Collector
+from gateway.planning.inputs import Variables
 from gateway.planning.plan import FieldPlan, Plan, Planner, cost
 from gateway.planning.writing import WORDS
 from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused
@@ -52,6 +53,7 @@ class _Planned:
 
     operation: document.Operation
     plans: dict[tuple[bool, ...], Plan] = field(default_factory=dict)
+    variables: Variables | None = None
     runs: int = 0
 
 
@@ -96,7 +98,7 @@ class Engine:
         """Raises RequestRefused."""
         try:
             planned = self._read(request)
-            variables = self._variables(planned.operation, request)
+            variables = self._variables(planned, request)
             plan = self._plan(planned, variables.coerced, keeping=self._keeps(planned))
         except document.InvalidDocument as invalid:
             raise RequestRefused([describe(error, request.request_id) for error in invalid.errors]) from invalid
@@ -111,11 +113,15 @@ class Engine:
         planned.runs += 1
         return BoundOperation(request, caller, planned, plan, bound)
 
-    def _variables(self, operation: document.Operation, request: GraphQLRequest) -> VariableValues:
-        definitions = operation.definition.variable_definitions or ()
+    def _variables(self, planned: _Planned, request: GraphQLRequest) -> VariableValues:
+        quick = planned.variables.coerce(request.variables) if planned.variables else None
+        if quick is not None:
+            return quick
+        definitions = planned.operation.definition.variable_definitions or ()
         values = get_variable_values(self._schema, definitions, dict(request.variables), max_errors=MAX_VARIABLE_ERRORS)
         if isinstance(values, list):
             raise RequestRefused([_bad_input(error, request.request_id) for error in values])
+        planned.variables = planned.variables or Variables.of(values)
         return values
 
     def _read(self, request: GraphQLRequest) -> _Planned:
