@@ -41,7 +41,7 @@ class Context:
         self.caller = caller
         self.page_size = services.page_size
         self.freshness: dict[str, Freshness] = {}
-        self.asking = Asking()
+        self.asking = Asking(caller)
         self._snapshot: Connection | None = None
         self._versions: dict[int, Key | None] = {}
         self._stack = AsyncExitStack()

@@ -73,7 +73,7 @@ async def _rows(context: Context, settings: Sequence[SourceSettings], want: Want
             values["ledger_id"] = known[each.home].ledger_id
         if each.name in held:
             state, values["last_success_at"] = held[each.name]
-            status, values["last_error"] = context.services.refresher.status(each.name, state, known)
+            status, values["last_error"] = context.services.refresher.status(each.name, state, known, context.caller)
             values["status"] = status.value
         rows[each.name] = want.row(values)
     return rows

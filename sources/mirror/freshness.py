@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,9 +25,10 @@ class SourceStatus(StrEnum):
 
 @dataclass(slots=True)
 class Asking:
-    """What one operation asked of its sources; all of its fields share it. `at`: when, by the database's clock, so that one
+    """What one operation asked of its sources; all of its fields share it. `caller` None: nobody outside. `at`: when, by the database's clock, so that one
     pull answers them all; None: not yet. `payslips`: by source, of how many payroll runs."""
 
+    caller: Caller | None = None
     at: datetime | None = None
     payslips: Counter[str] = field(default_factory=Counter)
 
@@ -108,12 +109,16 @@ def unavailable(source: str, failure: SourceUnavailable) -> Freshness:
     return Freshness(source, None, stale=True, error=str(failure), failure=failure)
 
 
-def missing_ledger(settings: SourceSettings, known: Mapping[str, int]) -> str | None:
-    """Why a source cannot be read as long as a ledger that it feeds does not exist; None: all of them do."""
+def missing_ledger(settings: SourceSettings, known: Container[str], caller: Caller | None = None) -> str | None:
+    """Why a source cannot be read as long as a ledger that it feeds does not exist; None: all of them do. A ledger outside
+    the caller's claim (None: nobody outside) is not named."""
     missing = sorted(code for code in settings.ledgers if code not in known)
     if not missing:
         return None
-    return f"{settings.name} feeds the ledger {missing[0]}, which does not exist yet: create it."
+    named = next((code for code in missing if caller is None or caller.may_see(code)), None)
+    if named is None:
+        return f"{settings.name} also feeds a ledger that does not exist yet: ask an administrator to create it."
+    return f"{settings.name} feeds the ledger {named}, which does not exist yet: create it."
 
 
 def status(held: Held, *, missing: str | None, reading: bool) -> tuple[SourceStatus, str | None]:

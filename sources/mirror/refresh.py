@@ -8,13 +8,14 @@ meanwhile, follows it. At the deadline, counted from the pull's start, callers g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
+from sources.caller import Caller
 from sources.database.pool import Database
 from sources.documents import Connector, Payslip
 from sources.errors import SourceUnavailable
@@ -147,21 +148,24 @@ class Refresher:
         if not names:
             return {}
         now, held, known = await self._look(names)
-        if asking is not None:
-            now = asking.at = asking.at or now
+        asking = asking or Asking()
+        now = asking.at = asking.at or now
         wait = self._deadline if wait is None else min(wait, self._deadline)
-        asked = [
-            self._ensure(self._feeds[name], now, held[name], known, max_age, wait) for name in dict.fromkeys(names)
-        ]
-        return {answer.source: replace(answer, asked_at=now) for answer in await asyncio.gather(*asked)}
+        answers: list[Freshness] = []
+        pulls = []
+        for name in dict.fromkeys(names):
+            missing = freshness.missing_ledger(self._feeds[name].settings, known, asking.caller)
+            if missing is not None:
+                answers.append(freshness.unavailable(name, SourceUnavailable(missing)))
+            else:
+                pulls.append(self._ensure(self._feeds[name], now, held[name], known, max_age, wait))
+        answers += await asyncio.gather(*pulls)
+        return {answer.source: replace(answer, asked_at=now) for answer in answers}
 
     async def _ensure(
         self, feed: _Feed, now: datetime, held: Held, known: Mapping[str, int], max_age: float | None, wait: float
     ) -> Freshness:
         name = feed.settings.name
-        missing = freshness.missing_ledger(feed.settings, known)
-        if missing is not None:
-            return freshness.unavailable(name, SourceUnavailable(missing))
         required = now - timedelta(seconds=feed.settings.max_age if max_age is None else max_age)
         if held.as_of is not None and held.as_of >= required:
             return freshness.fresh(name, held.as_of)
@@ -185,10 +189,12 @@ class Refresher:
             now, held = await state.read(connection, settings)
         return now, held, self._ledgers
 
-    def status(self, name: str, held: Held, known: Iterable[str]) -> tuple[freshness.SourceStatus, str | None]:
-        """The state of a source and the sentence that explains it; `known`: codes of the ledgers that exist."""
+    def status(
+        self, name: str, held: Held, known: Container[str], caller: Caller | None = None
+    ) -> tuple[freshness.SourceStatus, str | None]:
+        """The state of a source and the sentence that explains it to a caller; `known`: codes of the ledgers that exist."""
         feed = self._feeds[name]
-        missing = freshness.missing_ledger(feed.settings, dict.fromkeys(known, 0))
+        missing = freshness.missing_ledger(feed.settings, known, caller)
         return freshness.status(held, missing=missing, reading=feed.reading)
 
     async def fetch_payslips(

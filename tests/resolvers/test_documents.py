@@ -241,6 +241,22 @@ async def test_a_source_whose_ledger_does_not_exist_is_down(database_url: str) -
         assert data == {"invoices": {"totalCount": 1}, "sources": [{"status": "OK", "ledger": {"code": "late"}}]}
 
 
+async def test_a_ledger_that_does_not_exist_is_named_to_those_who_claim_it(database_url: str) -> None:
+    sources = ((Kit.bank(ledger="us", accounts={"DE1": "late"}), Script(*Kit.pages([]))),)
+    async with open_graph(database_url, sources=sources) as graph:
+        await graph.found("us")
+        for claimed, named in (("us", False), ("late", True)):
+            answer = await graph.run(
+                "{ sources { status lastError } bankAccounts { totalCount } }", by=caller(ledgers=["us", claimed])
+            )
+            (source,), (error,) = answer["data"]["sources"], answer["errors"]
+            assert source["status"] == "DOWN"
+            assert error["extensions"]["code"] == "SOURCE_UNAVAILABLE"
+            for sentence in (source["lastError"], error["message"]):
+                assert ("late" in sentence) is named
+                assert "does not exist yet" in sentence
+
+
 async def test_sources_tell_what_is_wrong(world: World) -> None:
     bad = Problem(subject="junk.xml", code="UNREADABLE_FILE", message="It is a cat.")
     world.bank.pages = Kit.pages([], problems=[bad])
