@@ -7,7 +7,6 @@ which lose digits, so a body that may hold one is read again by the standard lib
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,7 +21,8 @@ MAX_DEPTH = 64
 MAX_DIGITS = 100
 """Digits of one integer. Amounts are bounded far below; conversion is quadratic in the digits."""
 
-_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+_LONG_INTEGER = b"0" * 19
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
 
 
@@ -34,7 +34,7 @@ def parse_json(raw: bytes) -> Any:
         raise ValueError(f"not valid JSON: {exc}") from None
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _check_depth(value)
-    if _LONG_INTEGER.search(raw):
+    if _LONG_INTEGER in raw.translate(_DIGITS_AS_ZEROS):
         value = json.loads(raw, parse_int=_exact)
     return value
 
@@ -104,9 +104,14 @@ def _object(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 2):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if type(item) is dict else item)
+            if type(child) is dict or type(child) is list
+        ]
         if not level:
             return
     raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")

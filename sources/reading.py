@@ -250,8 +250,8 @@ async def _page_rows(
     for key, later in ((paging.after, True), (paging.before, False)):
         if key is not None:
             sign = "<" if later == order.descending else ">"
-            marks = ", ".join(f"{{{n}}}::text::{kind}" for n, (_, kind) in enumerate(order.keys))
-            bounded.add(f"({', '.join(expressions)}) {sign} ({marks})", *[str(value) for value in key])
+            marks = ", ".join(f"{{{n}}}::{kind}" for n, (_, kind) in enumerate(order.keys))
+            bounded.add(f"({', '.join(expressions)}) {sign} ({marks})", *key)
     down = "DESC" if order.descending != paging.backward else "ASC"
     tail = f"ORDER BY {', '.join(f'{expression} {down}' for expression in expressions)} LIMIT {paging.limit + 1}"
     keyed = [name for name, _ in order.keys]

@@ -244,7 +244,7 @@ def entry_conditions(ref: LedgerRef, filter_: Mapping[str, Any]) -> Conditions:
     _dates(where, filter_, "e.effective_date")
     for name, sign in (("postedFrom", ">="), ("postedTo", "<=")):
         if filter_.get(name) is not None:
-            where.add(f"e.posted_at {sign} {{0}}::text::timestamptz", filter_[name].isoformat())
+            where.add(f"e.posted_at {sign} {{0}}::timestamptz", filter_[name].isoformat())
     lines = "SELECT 1 FROM ledger.line n WHERE n.ledger_id = e.ledger_id AND n.sequence = e.sequence"
     if filter_.get("accountCodes") is not None:
         chosen = "SELECT a.account_id FROM ledger.account a WHERE a.ledger_id = {0} AND a.code = ANY({1})"
@@ -296,7 +296,7 @@ def _present(where: Conditions, filter_: Mapping[str, Any], name: str, sql: str)
 def _dates(where: Conditions, filter_: Mapping[str, Any], expression: str) -> None:
     for name, sign in (("effectiveFrom", ">="), ("effectiveTo", "<=")):
         if filter_.get(name) is not None:
-            where.add(f"{expression} {sign} {{0}}::text::date", filter_[name].isoformat())
+            where.add(f"{expression} {sign} {{0}}::date", filter_[name].isoformat())
 
 
 def _dimension(filter_: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ A balance at any date reads a bounded number of rows; amounts are minor units, d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from sources.errors import InvalidArgument
@@ -47,17 +48,20 @@ async def functional_balance_of_accounts(reader: Reader, keys: Sequence[Key], wa
     return found
 
 
-def _totals(where: str, day: Any, number: int) -> tuple[str, tuple[Any, ...]]:
+def _totals(where: str, day: date | None, number: int) -> tuple[str, tuple[Any, ...]]:
     """Rows of whole months before the day's month and of its days up to it; no day: every month."""
     months = f"SELECT b.* FROM ledger.balance_month b WHERE b.ledger_id = $1 AND {where}"
     if day is None:
         return months, ()
-    mark = f"${number}::text::date"
-    first = f"date_trunc('month', {mark})::date"
+    first, last = f"${number}::date", f"${number + 1}::date"
     days = f"SELECT b.* FROM ledger.balance_day b WHERE b.ledger_id = $1 AND {where}"
-    return f"{months} AND b.month < {first} UNION ALL {days} AND b.day >= {first} AND b.day <= {mark}", (
-        day.isoformat(),
-    )
+    sql = f"{months} AND b.month < {first} UNION ALL {days} AND b.day >= {first} AND b.day <= {last}"
+    return sql, (_month(day), day.isoformat())
+
+
+def _month(day: date) -> str:
+    """The first of the day's month. Made here: in the statement it would be made again for every row."""
+    return day.replace(day=1).isoformat()
 
 
 async def trial_balance(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
@@ -83,8 +87,7 @@ async def _trial_rows(reader: Reader, ref: LedgerRef, since: Any, until: Any) ->
     closing, args = _totals("true", until, 2)
     parts = [f"SELECT account_id, false AS before, functional_debit, functional_credit FROM ({closing}) c"]
     if since is not None:
-        mark = f"${len(args) + 2}::text::date"
-        first = f"date_trunc('month', {mark})::date"
+        first, mark = f"${len(args) + 2}::date", f"${len(args) + 3}::date"
         for table, bounds in (
             ("balance_month", f"b.month < {first}"),
             ("balance_day", f"b.day >= {first} AND b.day < {mark}"),
@@ -93,7 +96,7 @@ async def _trial_rows(reader: Reader, ref: LedgerRef, since: Any, until: Any) ->
                 f"SELECT b.account_id, true, b.functional_debit, b.functional_credit FROM ledger.{table} b "
                 f"WHERE b.ledger_id = $1 AND {bounds}"
             )
-        args = (*args, since.isoformat())
+        args = (*args, _month(since), since.isoformat())
     sql = f"""
         SELECT t.account_id,
                coalesce(sum(functional_debit) FILTER (WHERE before), 0), coalesce(sum(functional_credit) FILTER (WHERE before), 0),
