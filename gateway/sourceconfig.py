@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.values import Problems, Secret, take_text, unknown_keys
-from sources.mirror.settings import SourceSettings
+from sources.mirror.settings import SourceSettings, compact
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LONGEST_AGE = 10 * 365 * 86_400
@@ -78,7 +79,7 @@ class _Reader:
             kind=str(table["kind"]),
             ledger=self._ledger(table.get("ledger"), prefix + "ledger"),
             options=options,
-            accounts=self._accounts(table.get("accounts", {}), prefix),
+            accounts=self._accounts(table.get("accounts", {}), str(table["kind"]), options, prefix),
             **self._max_age(table, prefix),
         )
 
@@ -101,10 +102,21 @@ class _Reader:
             return {}
         return {"max_age": float(value)}
 
-    def _accounts(self, value: Any, prefix: str) -> dict[str, str]:
+    def _accounts(self, value: Any, kind: str, options: Mapping[str, str], prefix: str) -> dict[str, str]:
         if not isinstance(value, dict):
             self._wrong(prefix + "accounts", "must be a table from a bank account or tenant to a ledger's code")
             return {}
+        if value and kind == "stripe":
+            self._wrong(prefix + "accounts", "is not a setting of stripe, all of whose documents belong to ledger")
+        names = Counter(compact(account) for account in value)
+        for account in value:
+            key = f"{prefix}accounts.{account}"
+            if not compact(account):
+                self._wrong(key, "must be a bank account or a tenant, not blank")
+            elif names[compact(account)] > 1:
+                self._wrong(key, "must stand there once, and is written in several ways")
+            elif kind == "xero-payroll" and account != options.get("tenant_id", account):
+                self._wrong(key, "must be the source's tenant_id, the only one whose documents it gives")
         return {account: self._ledger(code, f"{prefix}accounts.{account}") for account, code in value.items()}
 
     def _options(self, kind: Kind, table: Mapping[str, Any], prefix: str) -> dict[str, str]:

@@ -62,10 +62,10 @@ class SourceSettings:
         if not isinstance(document, BankStatement):
             return self.home
         account = document.account
-        placed = {_compact(name): code for name, code in self.accounts.items()}
-        return placed.get(_compact(account.external_id)) or placed.get(_compact(account.iban or "")) or self.home
+        placed = {compact(name): code for name, code in self.accounts.items()}
+        return placed.get(compact(account.external_id)) or placed.get(compact(account.iban or "")) or self.home
 
 
-def _compact(name: str) -> str:
+def compact(name: str) -> str:
     """People write an IBAN in groups of four."""
     return "".join(name.split()).upper()

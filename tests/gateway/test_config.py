@@ -174,6 +174,25 @@ def test_a_value_that_python_itself_stumbles_over_is_told(tmp_path: Path, kind: 
     assert f"[[sources]] one: {rule}" in told
 
 
+@pytest.mark.parametrize(
+    ("kind", "table", "rule"),
+    [
+        ("stripe", '"acct_1" = "acme-eu"', "accounts: is not a setting of stripe"),
+        ("xero-payroll", '"t2" = "acme-eu"', "accounts.t2: must be the source's tenant_id"),
+        ("bank-statements", '" " = "acme-eu"', "accounts. : must be a bank account or a tenant, not blank"),
+        ("bank-statements", '"DE1" = "Acme EU"', "accounts.DE1: must be the code of the ledger"),
+        ("bank-statements", '"DE1" = "a"\n"DE 1" = "b"', "accounts.DE1: must stand there once"),
+    ],
+)
+def test_a_ledger_of_an_account_that_cannot_apply_is_told(tmp_path: Path, kind: str, table: str, rule: str) -> None:
+    values = {"api_key": "env:KEY", "client_secret": "env:KEY", "client_id": "app", "tenant_id": "t1", "path": "x"}
+    options = "".join(f'{key} = "{values[key]}"\n' for key in KINDS[kind].required)
+    text = f'[[sources]]\nname = "one"\nkind = "{kind}"\nledger = "acme-us"\n{options}[sources.accounts]\n{table}\n'
+    path = file(tmp_path, text)
+    told = refused({"KEY": "word"}, config=path)
+    assert told[0].startswith(f"{path}: [[sources]] one: {rule}")
+
+
 def test_a_credential_that_is_not_set_names_its_variable(tmp_path: Path) -> None:
     assert refused({}, config=file(tmp_path, WHOLE)) == [
         f"{tmp_path}/books.toml: [[sources]] stripe-us: api_key: names the environment variable STRIPE_KEY, which is not set"
