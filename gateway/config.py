@@ -6,6 +6,7 @@ Secrets are `Secret` strings, which `repr` does not show.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -64,6 +65,7 @@ class Settings:
     sources: tuple[SourceSettings, ...] = ()
 
 
+_HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(:(?P<port>[0-9]{0,5}))?", re.ASCII)
 _TABLES = ("server", "limits", "sources")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _WHOLE_FROM = {"port": 0, "workers": 1, "pool_size": 2, "shutdown_seconds": 1}
@@ -99,6 +101,8 @@ def _read_file(path: Path, problems: Problems) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: must be UTF-8 text") from None
     except tomllib.TOMLDecodeError as fault:
         raise ConfigurationError(f"{path}: must be TOML: {fault}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}: must be TOML, and is nested too deeply") from None
     unknown_keys(tables, _TABLES, str(path), "", problems)
     for name in ("server", "limits"):
         if not isinstance(tables.get(name, {}), dict):
@@ -120,12 +124,26 @@ def _read_database(
         "database_direct_url": environment.get("LEDGERGRAPH_DATABASE_DIRECT_URL") or None,
     }
     for name, url in urls.items():
-        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+        if url is not None and not _is_postgres(url):
             key = "--database-url" if given.get(name) else f"LEDGERGRAPH_{name.upper()}"
-            problems.add("", key, "must be of the form postgresql://user:password@host:5432/database")
+            form = "must be of the form postgresql://user:password@host:5432/database, other characters percent-encoded"
+            problems.add("", key, form)
     if urls["database_direct_url"] and not urls["database_url"]:
         problems.add("environment", "LEDGERGRAPH_DATABASE_DIRECT_URL", "needs LEDGERGRAPH_DATABASE_URL beside it")
     return {name: Secret(url) if url else None for name, url in urls.items()}
+
+
+def _is_postgres(url: str) -> bool:
+    """An address with any number of hosts, none for a socket that `?host=` names. A # would cut off all behind it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if not url.startswith(("postgresql://", "postgres://")) or "#" in url:
+        return False
+    hosts = parts.netloc.rpartition("@")[2]
+    found = [_HOST.fullmatch(host) for host in hosts.split(",")] if hosts else []
+    return all(host is not None and int(host["port"] or 0) <= 65_535 for host in found)
 
 
 def _read_jwt(environment: Mapping[str, str], problems: Problems) -> JwtSettings:

@@ -223,6 +223,34 @@ def test_a_wrong_variable_is_named(environment: dict[str, str], start: str) -> N
     assert any(line.startswith(start) for line in refused(environment))
 
 
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("postgresql://app:hunter2@db.example:5432/books?sslmode=require", True),
+        ("postgres://app@[::1]:5432/books", True),
+        ("postgresql://one:5432,two:5433/books", True),
+        ("postgresql://app@/books?host=/run/postgresql&port=5432", True),
+        ("postgresql:///books", True),
+        ("postgresql://app:hunter2@[::1/books", False),
+        ("postgresql://app:hunter2@::1/books", False),
+        ("postgresql://app:hunter2@db:fifty/books", False),
+        ("postgresql://app:hunter2@db:70000/books", False),
+        ("postgresql://app:hun#ter2@db/books", False),
+        ("postgresql://one,,two/books", False),
+        ("postgresql:app", False),
+    ],
+)
+def test_the_form_of_a_database_s_address(url: str, right: bool) -> None:
+    """A wrong one is a wrong setting, not a login that the database refuses; its password is not repeated."""
+    if right:
+        assert load({"LEDGERGRAPH_DATABASE_URL": url}).database_url == url
+        return
+    for told in (refused({"LEDGERGRAPH_DATABASE_URL": url}), refused({}, database_url=url)):
+        (line,) = told
+        assert "must be of the form postgresql://" in line
+        assert "ter2" not in line
+
+
 def test_an_embedded_and_an_external_database_exclude_each_other(tmp_path: Path) -> None:
     (line,) = refused({}, data_dir=tmp_path, database_url="postgresql://x/y")
     assert line == "command line: --data-dir: must not be given together with --database-url"
@@ -236,6 +264,7 @@ def test_an_embedded_and_an_external_database_exclude_each_other(tmp_path: Path)
         (b"limits = 1", "must be a table"),
         (b"sources = 1", "[[sources]]"),
         (b"[limit]", "did you mean limits?"),
+        (b"a = " + b"[" * 5_000 + b"]" * 5_000, "nested too deeply"),
     ],
 )
 def test_a_file_that_is_not_of_the_form_is_named(tmp_path: Path, content: bytes, rule: str) -> None:
