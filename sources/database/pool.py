@@ -56,7 +56,9 @@ async def translated() -> AsyncIterator[None]:
     except asyncpg.QueryCanceledError as error:
         raise Unavailable("the ledger store took longer than a request may; ask for less, or later") from error
     except asyncpg.InFailedSQLTransactionError as error:
-        raise Unavailable("another part of this request failed in the ledger store; ask without it, or later") from error
+        raise Unavailable(
+            "another part of this request failed in the ledger store; ask without it, or later"
+        ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         if not _lost(error):
             raise
