@@ -15,9 +15,6 @@ from sources.errors import SourceUnavailable
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,63}", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json|text/json", re.ASCII | re.IGNORECASE)
-
-
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _RETRIED = frozenset({429, 502, 503, 504})
 
 
@@ -105,19 +102,3 @@ def refusal_code(body: bytes, sent: Iterable[str] = ()) -> str | None:
     words = [word for word in candidates if isinstance(word, str) and _WORD.fullmatch(word)]
     told = "\n".join(sent)
     return next((word for word in words if word not in told), None)
-
-
-def plain(value: Any) -> Any:
-    """A decoded answer as any JSON writer and PostgreSQL's jsonb take it: Decimals as strings, exact; characters that neither
-    can hold (NUL, lone surrogates) as U+FFFD; whole numbers beyond 64 bits as strings."""
-    if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
-        return str(value)
-    return value

@@ -23,7 +23,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sources.connectors.answers import plain
 from sources.connectors.stripe_records import (
     Money,
     Record,
@@ -48,6 +47,7 @@ from sources.documents import (
     Problem,
     TaxAmount,
 )
+from sources.texts import plain
 
 _STATUSES = {
     "draft": InvoiceStatus.DRAFT,

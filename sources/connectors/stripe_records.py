@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sources.connectors.answers import plain
 from sources.money import DECIMAL, EXPONENTS, MAX_MINOR
+from sources.texts import clean
 
 Record = Mapping[str, Any]
 
@@ -78,7 +78,7 @@ def identity(record: Any) -> str:
 def text(record: Record, key: str) -> str | None:
     """A non-blank text, or None."""
     value = record.get(key)
-    return plain(value).strip() or None if isinstance(value, str) else None
+    return clean(value).strip() or None if isinstance(value, str) else None
 
 
 def whole(record: Record, key: str) -> int | None:
@@ -95,7 +95,7 @@ def reference(value: Any) -> str | None:
     """The id of a related object, whether it is stated as an id or expanded into the object."""
     if isinstance(value, Mapping):
         return text(value, "id")
-    return plain(value) or None if isinstance(value, str) else None
+    return clean(value) or None if isinstance(value, str) else None
 
 
 def embedded(record: Record, key: str) -> tuple[list[Any], bool]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from sources.documents import Deletion
 from sources.mirror import statements
-from sources.mirror.rows import clean
 from sources.mirror.settings import GIVES
 from sources.mirror.statements import Touched
 from sources.mirror.writing import Key
+from sources.texts import clean
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sources.documents import Problem
-from sources.mirror.rows import MAX_MESSAGE, clean
+from sources.mirror.rows import MAX_MESSAGE
+from sources.texts import clean
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection

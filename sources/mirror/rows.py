@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from sources.documents import BankStatement, BankTransaction, Invoice, PayrollRun, Payslip
 from sources.money import EXPONENTS
+from sources.texts import clean, plain
 
 Row = dict[str, Any]
 MAX_STORED = 10**18
@@ -33,7 +32,7 @@ def invoice_row(invoice: Invoice) -> Row:
     row["lines"] = [_plain(line) for line in invoice.lines]
     row["listed_on"] = invoice.issue_date or date.min
     row["taxes"] = None if invoice.taxes is None else [_plain(tax) for tax in invoice.taxes]
-    row["raw"] = storable(invoice.raw)
+    row["raw"] = _storable(invoice.raw)
     row["content_hash"] = _digest(row)
     return row
 
@@ -42,7 +41,7 @@ def payroll_run_row(run: PayrollRun, slips: list[Row]) -> Row:
     """Its hash covers its payslips too, which are rows of their own. Raises Unstorable."""
     _check(run.external_id, run.currency)
     row = _plain(run, leave=("payslips", "raw"))
-    row["raw"] = storable(run.raw)
+    row["raw"] = _storable(run.raw)
     row["content_hash"] = _digest([row, slips if run.payslips is not None else None])
     return row
 
@@ -64,7 +63,7 @@ def transaction_row(statement: BankStatement, transaction: BankTransaction, posi
     _check(transaction.external_id, transaction.currency)
     return {
         **_plain(transaction, leave=("raw",)),
-        "raw": storable(transaction.raw),
+        "raw": _storable(transaction.raw),
         "account": clean(statement.account.external_id),
         "statement": clean(statement.external_id),
         "position": position,
@@ -93,11 +92,6 @@ def ends_on(statement: BankStatement) -> date | None:
     return statement.to_date or max(dates, default=statement.from_date)
 
 
-def clean(text: str) -> str:
-    """Without NUL and lone surrogates, which PostgreSQL's text cannot hold."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-
-
 def encoded(value: Any) -> bytes:
     """JSON with sorted keys; dates as ISO 8601. Raises Unstorable."""
     try:
@@ -106,25 +100,11 @@ def encoded(value: Any) -> bytes:
         raise Unstorable("its payload is not JSON, or is nested too deeply") from error
 
 
-def storable(value: Any) -> Any:
-    """A JSON-able value as PostgreSQL can hold it: clean texts, exact numbers of any size. Raises Unstorable."""
+def _storable(value: Any) -> Any:
     try:
-        return _storable(value)
+        return plain(value)
     except RecursionError:
         raise Unstorable("its payload is nested too deeply") from None
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, Mapping):
-        return {clean(str(key)): _storable(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_storable(each) for each in value]
-    # orjson writes neither: decimals as they stand, integers beyond 64 bits in text as well.
-    if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) >= 2**63):
-        return str(value)
-    return value
 
 
 def _plain(value: Any, leave: tuple[str, ...] = ()) -> Row:

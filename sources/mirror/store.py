@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from sources.documents import Document, Page, Problem
 from sources.mirror import deletions, issues, statements, writing
-from sources.mirror.rows import Unstorable, clean
+from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
+from sources.texts import clean
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection

@@ -13,7 +13,6 @@ from sources.mirror import tables
 from sources.mirror.rows import (
     Row,
     account_row,
-    clean,
     encoded,
     invoice_row,
     payroll_run_row,
@@ -22,6 +21,7 @@ from sources.mirror.rows import (
     transaction_row,
 )
 from sources.mirror.statements import Touched
+from sources.texts import clean
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection

@@ -15,10 +15,11 @@ import pytest
 import structlog
 from aiohttp import web
 
-from sources.connectors.answers import SourceRefused, decode_json, plain, refusal_code, retry_after_seconds
+from sources.connectors.answers import SourceRefused, decode_json, refusal_code, retry_after_seconds
 from sources.connectors.breaker import BreakerState, CircuitBreaker
 from sources.connectors.http import Auth, HttpOptions, SourceHttp, bearer
 from sources.errors import ConfigurationError, SourceUnavailable
+from sources.texts import plain
 
 SECRET = "sk_live_do_not_tell"
 

@@ -1,0 +1,29 @@
+"""What any JSON writer and PostgreSQL can hold: texts without NUL and lone surrogates, numbers of any size exactly. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """The text with U+FFFD for each character that cannot be held."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def plain(value: Any) -> Any:
+    """A JSON-like value with clean texts and keys; Decimals, and whole numbers beyond 64 bits, as strings. Raises
+    RecursionError."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) >= 2**63):
+        return str(value)
+    return value
