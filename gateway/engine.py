@@ -28,9 +28,11 @@ from gateway.execution import Bound, Execution
 from gateway.kept import KeptTexts
 from gateway.limits import Limits
 from gateway.planning import document
+from gateway.planning.building import Planner
 from gateway.planning.collect import Collector
+from gateway.planning.cost import cost
 from gateway.planning.inputs import Variables
-from gateway.planning.plan import FieldPlan, Plan, Planner, cost
+from gateway.planning.plan import FieldPlan, Plan
 from gateway.planning.writing import WORDS
 from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused
 from gateway.streaming import Streams, Subscription, error_result

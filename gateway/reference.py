@@ -28,7 +28,8 @@ from graphql import (
 )
 
 from gateway.errors import describe
-from gateway.planning.plan import RowSpace, declaration, substituted
+from gateway.planning.declared import declaration, substituted
+from gateway.planning.plan import RowSpace
 from gateway.planning.writing import WORDS, leaf, namespace
 from resolvers.context import Context, Services
 from resolvers.fields import Inline, Leaf, Link, Nested
