@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, date, datetime
 from typing import Any, NewType
 
@@ -41,23 +42,19 @@ def _decimal_literal(node: ValueNode, _variables: Any = None) -> str:
 
 def _date(value: Any) -> date:
     if isinstance(value, str) and len(value) == 10 and value.isascii():
-        try:
+        with contextlib.suppress(ValueError):
             parsed = date.fromisoformat(value)
             if parsed.isoformat() == value:  # Python reads weeks too, "2026-W01-1"
                 return parsed
-        except ValueError:
-            pass
     raise GraphQLError('Date must be an ISO 8601 date, "2026-11-22".')
 
 
 def _date_time(value: Any) -> datetime:
     if isinstance(value, str) and len(value) <= 40 and value.isascii():
-        try:
+        with contextlib.suppress(ValueError, OverflowError):
             parsed = datetime.fromisoformat(value)
             if parsed.tzinfo is not None:
                 return parsed.astimezone(UTC)  # PostgreSQL takes offsets of less than 16 hours only
-        except (ValueError, OverflowError):
-            pass
     raise GraphQLError('DateTime must be an ISO 8601 timestamp with offset, "2026-11-22T12:00:00Z".')
 
 
