@@ -39,9 +39,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
 @asynccontextmanager
 async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gateway]:
     """The gateway over books that are open."""
-    deadline = settings.limits.source_deadline_seconds
     connectors = [(source, connector_for(source)) for source in settings.sources]
-    refresher = Refresher(opened.database, connectors, deadline=deadline)
+    refresher = Refresher(opened.database, connectors, deadline=settings.limits.source_deadline_seconds)
     try:
         await refresher.start()
         services = Services(
@@ -50,7 +49,6 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             poster=opened.poster,
             refresher=refresher,
             page_size=settings.limits.page_size,
-            source_deadline=deadline,
         )
         app = create_app(
             Engine(core(build()), services, opened.feed, settings.limits),

@@ -29,7 +29,6 @@ class Services:
     poster: Poster
     refresher: Refresher
     page_size: int = 1_000
-    source_deadline: float = 2.0
     clock: Callable[[], float] = time.time
 
 

@@ -212,9 +212,6 @@ class Page:
 class Connector(Protocol):
     """One source system. Constructed with its settings, without I/O; `close()` releases its session."""
 
-    backfill_in_background: bool
-    """True for APIs (a first pull may take long); False for local folders, which are read at once."""
-
     def pull(self, cursor: str | None) -> AsyncIterator[Page]:
         """Everything that changed since the cursor; None: everything. Raises SourceUnavailable."""
         ...

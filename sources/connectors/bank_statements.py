@@ -105,7 +105,6 @@ class BankStatementsConnector:
 
     `path`: the folder. `settle_seconds`: how long a file may be half-written. `clock`: seconds since the epoch."""
 
-    backfill_in_background = False
     lists_everything = False
     restated_problems = (UNREADABLE_FILE,)
     """Codes of problems of which every pull names all that there are: one that is not named again is solved."""

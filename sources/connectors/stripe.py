@@ -78,7 +78,6 @@ class StripeConnector:
     events. Constructed without I/O."""
 
     kind = "stripe"
-    backfill_in_background = True
     restated_problems = (FORBIDDEN,)
     """Codes of problems that every pull names again while they last."""
 

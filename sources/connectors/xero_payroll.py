@@ -51,7 +51,6 @@ class XeroPayrollConnector:
 
     `token_url`: absent, Xero's own for Xero's API, else /connect/token on the host of `base_url`. `options`: HTTP bounds."""
 
-    backfill_in_background = True
     lists_everything = True
     """What a complete pull did not mention, the source no longer has."""
     draft_statuses = ("Draft",)

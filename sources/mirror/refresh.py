@@ -52,7 +52,7 @@ class _Flight:
         return self.required
 
 
-class _Feed:
+class _SourcePulls:
     """One source in this process: the flight under way, and the one that follows it."""
 
     def __init__(self, database: Database, settings: SourceSettings, connector: Connector) -> None:
@@ -110,7 +110,7 @@ class Refresher:
         self, database: Database, sources: Iterable[tuple[SourceSettings, Connector]], *, deadline: float = DEADLINE
     ) -> None:
         self._database = database
-        self._feeds = {settings.name: _Feed(database, settings, connector) for settings, connector in sources}
+        self._sources = {settings.name: _SourcePulls(database, settings, connector) for settings, connector in sources}
         self._deadline = deadline
         self._ledgers: dict[str, int] = {}
         self._slips = PayslipDesk(database, deadline)
@@ -118,22 +118,22 @@ class Refresher:
     @property
     def configured(self) -> tuple[SourceSettings, ...]:
         """The settings of every source, in their order."""
-        return tuple(feed.settings for feed in self._feeds.values())
+        return tuple(pulls.settings for pulls in self._sources.values())
 
     async def start(self) -> None:
         """Begins to read, in the background, every source of which no copy is held. Raises DatabaseUnavailable."""
-        if not self._feeds:
+        if not self._sources:
             return
-        now, held, known = await self._look(list(self._feeds))
-        for name, feed in self._feeds.items():
-            if held[name].as_of is None and freshness.missing_ledger(feed.settings, known) is None:
-                feed.join(now, now, known)
+        now, held, known = await self._look(list(self._sources))
+        for name, pulls in self._sources.items():
+            if held[name].as_of is None and freshness.missing_ledger(pulls.settings, known) is None:
+                pulls.join(now, now, known)
 
     async def close(self) -> None:
         """Cancels pulls that go on (the next start resumes them) and closes the connectors."""
         await self._slips.close()
-        for feed in self._feeds.values():
-            await feed.close()
+        for pulls in self._sources.values():
+            await pulls.close()
 
     async def ensure(
         self,
@@ -152,24 +152,30 @@ class Refresher:
         now = asking.at = asking.at or now
         wait = self._deadline if wait is None else min(wait, self._deadline)
         answers: list[Freshness] = []
-        pulls = []
+        waiting = []
         for name in dict.fromkeys(names):
-            missing = freshness.missing_ledger(self._feeds[name].settings, known, asking.caller)
+            missing = freshness.missing_ledger(self._sources[name].settings, known, asking.caller)
             if missing is not None:
                 answers.append(freshness.unavailable(name, SourceUnavailable(missing)))
             else:
-                pulls.append(self._ensure(self._feeds[name], now, held[name], known, max_age, wait))
-        answers += await asyncio.gather(*pulls)
+                waiting.append(self._ensure(self._sources[name], now, held[name], known, max_age, wait))
+        answers += await asyncio.gather(*waiting)
         return {answer.source: replace(answer, asked_at=now) for answer in answers}
 
     async def _ensure(
-        self, feed: _Feed, now: datetime, held: Held, known: Mapping[str, int], max_age: float | None, wait: float
+        self,
+        pulls: _SourcePulls,
+        now: datetime,
+        held: Held,
+        known: Mapping[str, int],
+        max_age: float | None,
+        wait: float,
     ) -> Freshness:
-        name = feed.settings.name
-        required = now - timedelta(seconds=feed.settings.max_age if max_age is None else max_age)
+        name = pulls.settings.name
+        required = now - timedelta(seconds=pulls.settings.max_age if max_age is None else max_age)
         if held.as_of is not None and held.as_of >= required:
             return freshness.fresh(name, held.as_of)
-        flight = feed.join(now, required, known)
+        flight = pulls.join(now, required, known)
         left = flight.opened + self._deadline - asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             await asyncio.wait_for(flight.done.wait(), max(0.0, min(wait, left)))
@@ -181,7 +187,7 @@ class Refresher:
         return freshness.after_pull(name, Pulled(looked[name].as_of, flight.pulled.error))
 
     async def _look(self, names: Sequence[str]) -> tuple[datetime, dict[str, Held], Mapping[str, int]]:
-        settings = [self._feeds[name].settings for name in names]
+        settings = [self._sources[name].settings for name in names]
         codes = {code for each in settings for code in each.ledgers}
         async with self._database.writer() as connection:
             if not codes <= self._ledgers.keys():
@@ -193,9 +199,9 @@ class Refresher:
         self, name: str, held: Held, known: Container[str], caller: Caller | None = None
     ) -> tuple[freshness.SourceStatus, str | None]:
         """The state of a source and the sentence that explains it to a caller; `known`: codes of the ledgers that exist."""
-        feed = self._feeds[name]
-        missing = freshness.missing_ledger(feed.settings, known, caller)
-        return freshness.status(held, missing=missing, reading=feed.reading)
+        pulls = self._sources[name]
+        missing = freshness.missing_ledger(pulls.settings, known, caller)
+        return freshness.status(held, missing=missing, reading=pulls.reading)
 
     async def fetch_payslips(
         self, ledger_id: int, source: str, run_ids: Sequence[str], asking: Asking | None = None
@@ -203,4 +209,4 @@ class Refresher:
         """For each payroll run of the source its payslips, None where the source gives none, or why they could not be read.
         Asks the source for those that are not held yet, once for all who ask, and stores them; `asking`: of the operation,
         which asks for so many and no more (`sources.mirror.payslips`)."""
-        return await self._slips.fetch(ledger_id, self._feeds[source].connector, source, run_ids, asking or Asking())
+        return await self._slips.fetch(ledger_id, self._sources[source].connector, source, run_ids, asking or Asking())

@@ -30,10 +30,9 @@ class Script:
     """A connector over pages that the test prepared. A cursor "n" goes on behind the first n pages; after the last there is
     an empty page, so a later pull finds nothing new. With `lists_everything` each pull gives all pages."""
 
-    def __init__(self, *pages: Page, lists_everything: bool = False, background: bool = True) -> None:
+    def __init__(self, *pages: Page, lists_everything: bool = False) -> None:
         self.pages = list(pages)
         self.lists_everything = lists_everything
-        self.backfill_in_background = background
         self.pulls: list[str | None] = []
         self.at_once = 0
         self.most_at_once = 0

@@ -235,7 +235,7 @@ async def test_a_waiting_process_takes_a_failure_too(kit: Any, database_url: str
 async def test_a_source_without_its_ledger_is_down_until_it_exists(
     kit: Any, refresher: Any, db: Any, create_ledger: Any
 ) -> None:
-    script = kit.Script(*kit.pages([kit.statement("one")]), lists_everything=True, background=False)
+    script = kit.Script(*kit.pages([kit.statement("one")]), lists_everything=True)
     await create_ledger("acme-eu", "EUR")
     service = refresher((kit.bank(accounts={"DE1": "acme-late"}), script))
     await service.start()
