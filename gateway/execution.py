@@ -53,6 +53,7 @@ class Execution:
         self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
         self._texts = KeptTexts(0) if texts is None else texts
         self._kept: dict[KeptPart, Mapping[Key, str]] = {}
+        self._broken: dict[KeptPart, Mapping[Key, Any]] = {}
         self._unprepared: dict[FieldPlan, Exception] = {}
         self._failed = False
 
@@ -130,20 +131,21 @@ class Execution:
         missing = [key for key in versions if key not in texts]
         for key, text in zip(missing, await self._written_cores(kept, missing), strict=True):
             texts[key] = text
-            self._texts.keep((kept.number, *key), versions[key], text)
+            if kept not in self._broken:
+                self._texts.keep((kept.number, *key), versions[key], text)
         self._kept[kept] = texts
         return [texts[tuple([row[position] for position in kept.key])] for row in rows]
 
     async def _written_cores(self, kept: KeptPart, keys: Sequence[Key]) -> list[str]:
-        """Fields that never change depend on no argument and no source, so that none of them fails by itself."""
+        """A failure (too many lines at once) is remembered with the rows, for the walk that explains it."""
         if not keys:
             return []
         found = await kept.relation(self.context, keys, kept.want, {})
         failed, self._failed = self._failed, False
         texts = await self.rows(kept.core, [found[key] for key in keys])
         if self._failed:
-            raise Missing(f"a {kept.core.typename} that never changes could not be written")
-        self._failed = failed
+            self._broken[kept] = found
+        self._failed = self._failed or failed
         return texts
 
     # ------------------------------------------------------------ loading
@@ -242,9 +244,23 @@ class Execution:
 
     def _walk(self, selection: Selection, row: Row, path: list[str | int]) -> str:
         if selection.kept is not None:
-            core = self._kept[selection.kept][tuple([row[position] for position in selection.kept.key])]
-            return _filled(core, [self._nullable(plan, row, [*path, plan.name]) for plan in selection.fields])
+            return self._walk_kept(selection, selection.kept, row, path)
         parts = [f'"{plan.name}":{self._nullable(plan, row, [*path, plan.name])}' for plan in selection.fields]
+        return f"{{{','.join(parts)}}}"
+
+    def _walk_kept(self, selection: Selection, kept: KeptPart, row: Row, path: list[str | int]) -> str:
+        key = tuple([row[position] for position in kept.key])
+        loaded = self._broken.get(kept, {}).get(key)
+        if loaded is None:
+            texts = [self._nullable(plan, row, [*path, plan.name]) for plan in selection.fields]
+            return _filled(self._kept[kept][key], texts)
+        holes = {plan.name: plan for plan in selection.fields}
+        parts = [
+            f'"{plan.name}":{self._nullable(plan, loaded, [*path, plan.name])}'
+            if plan.constant != HOLE
+            else f'"{plan.name}":{self._nullable(holes[plan.name], row, [*path, plan.name])}'
+            for plan in kept.core.fields
+        ]
         return f"{{{','.join(parts)}}}"
 
     def _nullable(self, plan: FieldPlan, row: Row, path: list[str | int]) -> str:
