@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -69,13 +70,18 @@ async def test_a_kept_answer_never_passes_for_an_executed_one(database_url):
 async def test_the_load_generator_reads_every_answer():
     """Right answers are counted with their times; a wrong one ends the job."""
 
+    answering: set[asyncio.Task[None]] = set()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readline():
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert b"Authorization: Bearer t" in head
-            await reader.readexactly(2)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nright")
-        writer.close()
+        answering.add(asyncio.current_task())
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(writer.wait_closed)
+            stack.callback(writer.close)
+            while await reader.readline():
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert b"Authorization: Bearer t" in head
+                await reader.readexactly(2)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nright")
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -88,3 +94,6 @@ async def test_the_load_generator_reads_every_answer():
             await run(Job(**job, expected="wrong"))
         with pytest.raises(WrongAnswer):
             await run(Job(**job, marker="right", times=2))
+    for task in answering:
+        task.cancel()
+    await asyncio.gather(*answering, return_exceptions=True)
