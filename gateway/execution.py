@@ -84,9 +84,12 @@ class Execution:
         if selection.kept is not None:
             return await self._kept_rows(selection, selection.kept, rows)
         children = [await self._child(plan, rows) for plan in selection.children]
-        if sum([sum(map(len, texts)) for texts in children]) > self._answer_bytes:
-            raise TooMuch(f"the answer has more than {self._answer_bytes} bytes: ask for less")
+        self._check_size(*children)
         return selection.shape(rows, *children)
+
+    def _check_size(self, *columns: Sequence[str]) -> None:
+        if sum([sum(map(len, texts)) for texts in columns]) > self._answer_bytes:
+            raise TooMuch(f"the answer has more than {self._answer_bytes} bytes: ask for less")
 
     async def events(self, plan: FieldPlan, rows: Sequence[Row]) -> list[tuple[str, list[ErrorObject]]]:
         """For each event of a stream its text and errors. Raises what a field that is never null failed with: an event left
@@ -111,14 +114,14 @@ class Execution:
     async def _kept_rows(self, selection: Selection, kept: KeptPart, rows: Sequence[Row]) -> list[str]:
         """The rows' texts, of which all but the holes is kept."""
         cores = await self._cores(kept, rows)
-        if sum(map(len, cores)) > self._answer_bytes:
-            raise TooMuch(f"the answer has more than {self._answer_bytes} bytes: ask for less")
+        self._check_size(cores)
         if not selection.fields:
             return cores
         holes = []
         for plan in selection.fields:
             write = plan.write
             holes.append([write(row) for row in rows] if write is not None else await self._child(plan, rows))
+        self._check_size(cores, *holes)
         return [_filled(core, texts) for core, texts in zip(cores, zip(*holes, strict=True), strict=True)]
 
     async def _cores(self, kept: KeptPart, rows: Sequence[Row]) -> list[str]:

@@ -169,3 +169,16 @@ def test_the_cache_stays_within_its_bytes(operations):
         assert answers.get((key,), (version, "other")) is None
         held = sum(len(kept.text) + OVERHEAD for kept in answers._kept.values())
         assert answers.bytes == held <= 5_000
+
+
+async def test_a_kept_answer_holds_neither_its_document_nor_its_arguments(database_url):
+    """Their length is not counted, so that they must not stay: keys are digests."""
+    text = 'query ($codes: [String!]) { accounts(ledger: "us", filter: {codes: $codes}) { nodes { code } } }'
+    query = f"# {'x' * 10_000}\n{text}"
+    async with open_graph(database_url) as graph:
+        await graph.found()
+        for _ in range(3):
+            data = await graph.data(query, {"codes": ["1000", "y" * 10_000]})
+            assert data == {"accounts": {"nodes": [{"code": "1000"}]}}
+        (key,) = graph.engine._answers._kept
+        assert len(repr(key)) < 500

@@ -64,3 +64,13 @@ async def test_more_lines_than_memory_should_hold_are_refused(graph: Graph, monk
     answer = await graph.run(query, {"first": 3})
     assert answer["data"] == {"entries": None}
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["LIMIT_EXCEEDED"]
+
+
+async def test_what_is_filled_into_kept_texts_counts_too(graph: Graph) -> None:
+    """From its second run on, a document's entries are kept texts with holes; what fills them is bounded together."""
+    await graph.post(large("a", 200))
+    holes = " ".join(f"a{n}: lines {{ entry {{ reversedBy {{ id }} }} description }}" for n in range(20))
+    for _ in range(3):
+        answer = await graph.run(f'{{ entry(ledger: "us", sequence: 1) {{ id {holes} }} }}')
+        assert answer["data"] == {"entry": None}
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["LIMIT_EXCEEDED"]
