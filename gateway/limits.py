@@ -11,6 +11,7 @@ class Limits:
 
     body_bytes: int = 1_048_576
     answer_bytes: int = 67_108_864
+    document_characters: int = 100_000
     tokens: int = 2_000
     depth: int = 16
     aliases: int = 100

@@ -41,10 +41,6 @@ class Stability(IntEnum):
     VOLATILE = 3
 
 
-class Context(Protocol):
-    """What a relation may use: a `sources.reading.Reader` and the services of the process. See `resolvers.context`."""
-
-
 class Relation(Protocol):
     """Loads one level for all its parents: for each key a result (`sources.reading.Results`)."""
 

@@ -11,6 +11,7 @@ import strawberry
 
 from resolvers.context import Context
 from resolvers.fields import Prepare, Relation, Scopes, argument, linked, written
+from sources.errors import InvalidArgument
 from sources.reading import Failure, Key, Results, Tagged, Want
 
 MAX_IDS = 1_000
@@ -80,8 +81,6 @@ async def load_node(context: Context, _keys: Sequence[Key], want: Want, args: Ma
 
 async def load_nodes(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
     if len(args["ids"]) > context.page_size:
-        from sources.errors import InvalidArgument
-
         return {(): Failure(InvalidArgument(f"ids takes at most {context.page_size} ids"))}
     return {(): await _load(context, args["ids"], want)}
 

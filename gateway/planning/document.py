@@ -72,6 +72,10 @@ def read(schema: GraphQLSchema, text: str, operation_name: str | None, limits: L
 
 
 def _parse(text: str, limits: Limits) -> DocumentNode:
+    if len(text) > limits.document_characters:
+        raise LimitExceeded(
+            f"the document has more than {limits.document_characters} characters; give long values as variables"
+        )
     try:
         document = parse(text, max_tokens=limits.tokens)
     except GraphQLSyntaxError as error:

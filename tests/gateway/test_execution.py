@@ -332,3 +332,12 @@ async def test_more_operations_than_connections_never_wait_for_each_other(graph:
     async with asyncio.timeout(20):
         answers = await asyncio.gather(*[graph.run(query) for _ in range(40)])
     assert all("errors" not in answer for answer in answers)
+
+
+async def test_a_document_of_any_length_is_refused_before_it_is_read(graph: Graph):
+    """One long string or comment has few tokens; its characters are counted, at their limit and one beyond."""
+    for filled in ('{{ ledger(code: "{}") {{ code }} }}', "{{ ledgers {{ code }} }} # {}"):
+        room = 100_000 - len(filled.format(""))
+        assert "errors" not in await graph.run(filled.format("x" * room))
+        answer = await graph.run(filled.format("x" * (room + 1)))
+        assert answer["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
