@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from benchmarks.books import HOT_ACCOUNTS, PAST_DAY
-from benchmarks.load import Result
-from benchmarks.measuring import Samples
 from benchmarks.posting import Posting, describe
 from benchmarks.reading import CLIENTS, Reading, Served
 from benchmarks.surroundings import Surroundings
+from benchmarks.tables import rate, ratio, table, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,10 @@ def _reading(results: Results) -> str:
     rows = [
         (
             item.document.title,
-            _rate(item.rates["planned"]),
-            _rate(item.rates["other"]),
-            _ratio(item.rates["planned"].over(item.rates["other"])),
-            _rate(item.rates["kept"]),
+            rate(item.rates["planned"]),
+            rate(item.rates["other"]),
+            ratio(item.rates["planned"].over(item.rates["other"])),
+            rate(item.rates["kept"]),
             " / ".join(str(item.statements[name]) for name in ("planned", "other", "kept")),
             f"{len(item.answer):,}",
         )
@@ -77,7 +76,7 @@ process, same database, one answer after the other. Before the timing, all gave 
 time (`answer_cache_bytes` and `fragment_cache_bytes` 0); `kept` is the same document asked again while the ledger stays as it is, with the default
 settings: it reads the ledger's version and sends the text that it has. Statements: planned / field by field / kept.
 
-{_table(header, rows)}
+{table(header, rows)}
 The last document has no N+1: its ratio is what the executor itself costs.
 """
 
@@ -86,7 +85,7 @@ def _http(results: Results) -> str:
     rows = [
         (
             item.document.title,
-            *(cell for name in ("planned", "kept") for cell in (_rate(item.rates[name]), _times(item.last[name]))),
+            *(cell for name in ("planned", "kept") for cell in (rate(item.rates[name]), times(item.last[name]))),
         )
         for item in results.served
     ]
@@ -96,17 +95,17 @@ def _http(results: Results) -> str:
 `ledgergraph serve`, one process: tokens checked, limits on, requests logged. {CLIENTS} clients on connections that are kept.
 Every answer was compared with the one above. `executed` and `kept` as above; both gateways ran, one at work at a time.
 
-{_table(header, rows)}"""
+{table(header, rows)}"""
 
 
 def _posting(results: Results) -> str:
     rows = [
         (
             describe(item.scenario),
-            _rate(item.ours),
-            _rate(item.other),
-            _ratio(item.ours.over(item.other)),
-            " / ".join(_times(item.last[name]) for name in ("ours", "other")),
+            rate(item.ours),
+            rate(item.other),
+            ratio(item.ours.over(item.other)),
+            " / ".join(times(item.last[name]) for name in ("ours", "other")),
         )
         for item in results.posted
     ]
@@ -123,7 +122,7 @@ def _posting(results: Results) -> str:
 it comes (`benchmarks/baseline.py`). One process each; the other is idle meanwhile. Each entry has 2 to 6 lines, on all
 accounts or on {HOT_ACCOUNTS}; the answer gives its sequence. A `postEntries` without group commit is one transaction too.
 
-{_table(header, rows)}
+{table(header, rows)}
 At the end the ledger's sequence was as high as the entries that were seeded and the {results.acknowledged:,} that were
 acknowledged here and below, and its books balanced.
 """
@@ -131,7 +130,7 @@ acknowledged here and below, and its books balanced.
 
 def _local(results: Results) -> str:
     rows = [
-        (describe(item.scenario), _rate(item.ours), _rate(item.other), _ratio(item.ours.over(item.other)))
+        (describe(item.scenario), rate(item.ours), rate(item.other), ratio(item.ours.over(item.other)))
         for item in results.local
     ]
     header = ("mutation", "planned, entries/s", "field by field, entries/s", "ratio")
@@ -139,7 +138,7 @@ def _local(results: Results) -> str:
 
 Planned execution beside graphql-core, without HTTP; clients are tasks, and both sides post by group commit.
 
-{_table(header, rows)}"""
+{table(header, rows)}"""
 
 
 def _surroundings(results: Results) -> str:
@@ -157,24 +156,3 @@ def _surroundings(results: Results) -> str:
 - Gateway: default settings, one worker. Balances and trial balance are as of {PAST_DAY}.
 - Load generator: a process of its own, asyncio streams on uvloop, each client waits for its answer before it asks again.
 """
-
-
-def _rate(samples: Samples) -> str:
-    return f"{_number(samples.median)} ({_number(samples.low)}–{_number(samples.high)})"
-
-
-def _times(result: Result) -> str:
-    return f"{result.p50 * 1000:.1f}, {result.p99 * 1000:.1f}"
-
-
-def _ratio(samples: Samples) -> str:
-    return f"**{samples.median:.1f}×** ({samples.low:.1f}–{samples.high:.1f})"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
