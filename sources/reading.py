@@ -131,11 +131,12 @@ class Conditions:
 
     def add(self, sql: str, *values: Any) -> None:
         """`{0}`, `{1}` … in sql stand for the values."""
-        numbers = []
-        for value in values:
-            self.args.append(checked(value))
-            numbers.append(f"${len(self.args)}")
-        self._parts.append(sql.format(*numbers))
+        self._parts.append(sql.format(*[self.mark(value) for value in values]))
+
+    def mark(self, value: Any) -> str:
+        """The value becomes an argument: what stands for it in the statement."""
+        self.args.append(checked(value))
+        return f"${len(self.args)}"
 
     def copy(self) -> Conditions:
         other = Conditions()
@@ -222,18 +223,54 @@ def _is_date(value: str) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Rows that one of several values selects, where an index gives those of each value in the page's order: of each as many
+    are read as the page takes, and merged. Otherwise every row of all the values is read and sorted, or rows of other
+    values are walked over.
+
+    values:  a statement that gives the distinct `value`s.
+    source:  FROM clause of one value's rows, under the view's alias.
+    where:   which they are; it takes the place of the page's own condition and names `branch.value`.
+    keys:    the order's keys as the index has them.
+    repeats: a row may come more than once."""
+
+    values: str
+    source: str
+    where: Conditions
+    keys: tuple[str, ...]
+    repeats: bool = False
+
+    def rows(self, alias: str, where: str, ordered: str, limit: int) -> str:
+        """A FROM clause of the first rows of every value."""
+        distinct = f"DISTINCT ON ({', '.join(self.keys)}) " if self.repeats else ""
+        return (
+            f"({self.values}) AS branch CROSS JOIN LATERAL (SELECT {distinct}{alias}.* FROM {self.source} "
+            f"WHERE {where} {ordered} LIMIT {limit}) AS {alias}"
+        )
+
+
 async def page(
-    reader: Reader, view: View, where: Conditions, order: Order, want: Want, args: Mapping[str, Any]
+    reader: Reader,
+    view: View,
+    where: Conditions,
+    order: Order,
+    want: Want,
+    args: Mapping[str, Any],
+    branches: Branches | None = None,
+    total: str | None = None,
 ) -> dict[str, Any]:
-    """One page of a connection, by name: rows, page_info, total_count; only what `want` names is read."""
+    """One page of a connection, by name: rows, page_info, total_count; only what `want` names is read. `total`: a statement
+    that knows the count of what `where` lets through, with its arguments."""
     values: dict[str, Any] = {}
     paging = page_args(args, reader.page_size, order)
     if "total_count" in want.columns:
-        counted = await reader.fetch(view.select((), where.sql).replace("SELECT 1", "SELECT count(*)", 1), *where.args)
+        count = total or view.select((), where.sql).replace("SELECT 1", "SELECT count(*)", 1)
+        counted = await reader.fetch(count, *where.args)
         values["total_count"] = counted[0][0]
     if "rows" in want.columns or "page_info" in want.columns:
         rows_want = want.nested.get("rows", Want())
-        rows, info = await _page_rows(reader, view, where, order, rows_want, paging)
+        rows, info = await _page_rows(reader, view, where, order, rows_want, paging, branches)
         values["rows"] = rows
         if "page_info" in want.columns:
             values["page_info"] = want.nested["page_info"].row(info)
@@ -241,21 +278,19 @@ async def page(
 
 
 async def _page_rows(
-    reader: Reader, view: View, where: Conditions, order: Order, want: Want, paging: PageArgs
+    reader: Reader,
+    view: View,
+    where: Conditions,
+    order: Order,
+    want: Want,
+    paging: PageArgs,
+    branches: Branches | None,
 ) -> tuple[list[Row], dict[str, Any]]:
     kept = replace(want, columns=tuple(name for name in want.columns if name != "cursor"))
     names = kept.columns
-    expressions = [view.columns[name] for name, _ in order.keys]
-    bounded = where.copy()
-    for key, later in ((paging.after, True), (paging.before, False)):
-        if key is not None:
-            sign = "<" if later == order.descending else ">"
-            marks = ", ".join(f"{{{n}}}::{kind}" for n, (_, kind) in enumerate(order.keys))
-            bounded.add(f"({', '.join(expressions)}) {sign} ({marks})", *key)
-    down = "DESC" if order.descending != paging.backward else "ASC"
-    tail = f"ORDER BY {', '.join(f'{expression} {down}' for expression in expressions)} LIMIT {paging.limit + 1}"
     keyed = [name for name, _ in order.keys]
-    fetched = await reader.fetch(view.select([*names, *keyed], bounded.sql, tail), *bounded.args)
+    sql, args = _page_statement(view, where, order, [*names, *keyed], paging, branches)
+    fetched = await reader.fetch(sql, *args)
     more, records = len(fetched) > paging.limit, list(view.decode(kept, fetched[: paging.limit]))
     if paging.backward:
         records.reverse()
@@ -271,6 +306,39 @@ async def _page_rows(
         return records, info
     at = want.columns.index("cursor")
     return [(*record[:at], cursors.of(record), *record[at:width]) for record in records], info
+
+
+def _page_statement(
+    view: View, where: Conditions, order: Order, names: Sequence[str], paging: PageArgs, branches: Branches | None
+) -> tuple[str, list[Any]]:
+    limit = paging.limit + 1
+    keys = [view.columns[name] for name, _ in order.keys]
+    ordered = _ordered(keys, order, paging)
+    if branches is None:
+        bounded = _bounded(where, keys, order, paging)
+        return view.select(names, bounded.sql, f"{ordered} LIMIT {limit}"), bounded.args
+    bounded = _bounded(branches.where, branches.keys, order, paging)
+    alias = view.source.split()[-1]
+    within = branches.rows(alias, bounded.sql, _ordered(branches.keys, order, paging), limit)
+    merged = replace(view, source=within).select(names, "true", f"{ordered} LIMIT {limit}")
+    if branches.repeats:
+        merged = merged.replace("SELECT ", f"SELECT DISTINCT ON ({', '.join(keys)}) ", 1)
+    return merged, bounded.args
+
+
+def _bounded(where: Conditions, keys: Sequence[str], order: Order, paging: PageArgs) -> Conditions:
+    bounded = where.copy()
+    for key, later in ((paging.after, True), (paging.before, False)):
+        if key is not None:
+            sign = "<" if later == order.descending else ">"
+            marks = ", ".join(f"{{{n}}}::{kind}" for n, (_, kind) in enumerate(order.keys))
+            bounded.add(f"({', '.join(keys)}) {sign} ({marks})", *key)
+    return bounded
+
+
+def _ordered(keys: Sequence[str], order: Order, paging: PageArgs) -> str:
+    down = "DESC" if order.descending != paging.backward else "ASC"
+    return f"ORDER BY {', '.join(f'{key} {down}' for key in keys)}"
 
 
 @dataclass(frozen=True, slots=True)

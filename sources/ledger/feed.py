@@ -17,8 +17,9 @@ import structlog
 
 from sources.database.pool import Database
 from sources.errors import HistoryLost, InvalidCursor
+from sources.ledger.filters import entry_conditions
 from sources.ledger.model import LedgerRef
-from sources.ledger.queries import ENTRY, entry_conditions
+from sources.ledger.queries import ENTRY
 from sources.reading import Reader, Row, Want
 
 log = structlog.get_logger(__name__)

@@ -11,9 +11,8 @@ from typing import Any
 
 import orjson
 
-from sources.errors import InvalidArgument, TooMuch
-from sources.ledger.model import LedgerRef
-from sources.money import EXPONENTS, ceil_minor
+from sources.errors import TooMuch
+from sources.ledger.filters import entry_page, line_page, present
 from sources.reading import Conditions, Key, Order, Reader, Results, Row, View, Want, page
 
 Args = Mapping[str, Any]
@@ -222,88 +221,31 @@ async def accounts(reader: Reader, _keys: Sequence[Key], want: Want, args: Args)
     filter_ = args.get("filter") or {}
     where = Conditions()
     where.add("a.ledger_id = {0}", ref.ledger_id)
-    _present(where, filter_, "codes", "a.code = ANY({0})")
-    _present(where, filter_, "codePrefix", "starts_with(a.code, {0})")
-    _present(where, filter_, "active", "a.active = {0}")
+    present(where, filter_, "codes", "a.code = ANY({0})")
+    present(where, filter_, "codePrefix", "starts_with(a.code, {0})")
+    present(where, filter_, "active", "a.active = {0}")
     if filter_.get("types") is not None:
         where.add("a.type = ANY({0})", [kind.value for kind in filter_["types"]])
     return {(): want.row(await page(reader, ACCOUNT, where, ACCOUNTS_BY_CODE, want, args))}
 
 
+_ALL_ENTRIES = "SELECT h.last_sequence FROM ledger.head h WHERE h.ledger_id = $1"
+"""How many entries a ledger has: sequences are dense, and counting them would read them all."""
+
+
 async def entries(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
     ref = await reader.ledger(args["ledger"])
-    where = entry_conditions(ref, args.get("filter") or {})
     order = ENTRY_ORDERS[args["orderBy"].value]
-    return {(): want.row(await page(reader, ENTRY, where, order, want, args))}
-
-
-def entry_conditions(ref: LedgerRef, filter_: Mapping[str, Any]) -> Conditions:
-    """Entries that an EntryFilter or a PostingFilter lets through."""
-    where = Conditions()
-    where.add("e.ledger_id = {0}", ref.ledger_id)
-    _dates(where, filter_, "e.effective_date")
-    for name, sign in (("postedFrom", ">="), ("postedTo", "<=")):
-        if filter_.get(name) is not None:
-            where.add(f"e.posted_at {sign} {{0}}::timestamptz", filter_[name].isoformat())
-    lines = "SELECT 1 FROM ledger.line n WHERE n.ledger_id = e.ledger_id AND n.sequence = e.sequence"
-    if filter_.get("accountCodes") is not None:
-        chosen = "SELECT a.account_id FROM ledger.account a WHERE a.ledger_id = {0} AND a.code = ANY({1})"
-        where.add(f"EXISTS ({lines} AND n.account_id IN ({chosen}))", ref.ledger_id, filter_["accountCodes"])
-    _present(where, filter_, "sources", "e.origin = ANY({0}) AND e.origin <> ''")
-    _present(where, filter_, "journals", "e.journal = ANY({0})")
-    _present(where, filter_, "reference", "e.reference = {0}")
-    _present(where, filter_, "idempotencyKey", "e.idempotency_key = {0}")
-    if filter_.get("dimension") is not None:
-        where.add(f"EXISTS ({lines} AND n.dimensions @> {{0}}::text::jsonb)", _dimension(filter_["dimension"]))
-    if filter_.get("minTotal") is not None:
-        minor = ceil_minor(filter_["minTotal"], EXPONENTS[ref.functional_currency])
-        where.add("e.total >= {0}", max(-(2**63), min(minor, 2**63 - 1)))
-    return where
+    filter_ = {name: value for name, value in (args.get("filter") or {}).items() if value is not None}
+    where, branches = entry_page(ref, filter_, order)
+    total = None if filter_ else _ALL_ENTRIES
+    return {(): want.row(await page(reader, ENTRY, where, order, want, args, branches, total))}
 
 
 async def journal_lines(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
     ref = await reader.ledger(args["ledger"])
-    filter_ = args.get("filter") or {}
-    where = Conditions()
-    where.add("n.ledger_id = {0}", ref.ledger_id)
-    chosen = (
-        "n.account_id IN (SELECT a.account_id FROM ledger.account a WHERE a.ledger_id = {0} AND a.{column} = ANY({1}))"
-    )
-    if filter_.get("accountCodes") is not None:
-        where.add(chosen.replace("{column}", "code"), ref.ledger_id, filter_["accountCodes"])
-    if filter_.get("accountTypes") is not None:
-        types = [kind.value for kind in filter_["accountTypes"]]
-        where.add(chosen.replace("{column}", "type"), ref.ledger_id, types)
-    _dates(where, filter_, "n.effective_date")
-    _present(where, filter_, "currency", "n.currency = {0}")
-    if filter_.get("dimension") is not None:
-        where.add("n.dimensions @> {0}::text::jsonb", _dimension(filter_["dimension"]))
-    _present(
-        where,
-        filter_,
-        "sources",
-        "EXISTS (SELECT 1 FROM ledger.entry e WHERE e.ledger_id = n.ledger_id AND e.sequence = n.sequence "
-        "AND e.origin = ANY({0}) AND e.origin <> '')",
-    )
-    return {(): want.row(await page(reader, LINE, where, LINES_BY_DATE, want, args))}
-
-
-def _present(where: Conditions, filter_: Mapping[str, Any], name: str, sql: str) -> None:
-    if filter_.get(name) is not None:
-        where.add(sql, filter_[name])
-
-
-def _dates(where: Conditions, filter_: Mapping[str, Any], expression: str) -> None:
-    for name, sign in (("effectiveFrom", ">="), ("effectiveTo", "<=")):
-        if filter_.get(name) is not None:
-            where.add(f"{expression} {sign} {{0}}::date", filter_[name].isoformat())
-
-
-def _dimension(filter_: Mapping[str, Any]) -> str:
-    name, value = filter_["name"], filter_["value"]
-    if "\0" in name + value:
-        raise InvalidArgument("a dimension holds a NUL character, which no stored text has")
-    return orjson.dumps({name: value}).decode()
+    where, branches = line_page(ref, args.get("filter") or {})
+    return {(): want.row(await page(reader, LINE, where, LINES_BY_DATE, want, args, branches))}
 
 
 async def ledger_node(reader: Reader, keys: Sequence[Key], want: Want, args: Args) -> Results:

@@ -122,8 +122,11 @@ entry = Table(
     _required("canonical_version", SmallInteger),
     PrimaryKeyConstraint("ledger_id", "sequence", name="entry_pkey"),
     UniqueConstraint("ledger_id", "origin", "idempotency_key", name="entry_key_key"),
-    UniqueConstraint("ledger_id", "reverses", name="entry_reverses_key"),
+    Index("entry_reverses_key", "ledger_id", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")),
     Index("entry_by_date", "ledger_id", "effective_date", "sequence"),
+    Index("entry_by_journal", "ledger_id", "journal", "sequence", postgresql_where=text("journal <> ''")),
+    Index("entry_by_source", "ledger_id", "origin", "sequence", postgresql_where=text("origin <> ''")),
+    Index("entry_by_reference", "ledger_id", "reference", "sequence", postgresql_where=text("reference IS NOT NULL")),
     schema=_SCHEMA,
 )
 
