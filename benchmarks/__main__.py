@@ -15,18 +15,16 @@ import click
 import orjson
 
 from benchmarks.books import LEDGER, seed
-from benchmarks.contest import SCOPES, Contest, contest
+from benchmarks.contest import Contest, contest, token
+from benchmarks.execution import documents, measure, measure_http
 from benchmarks.posting import Bodies, PostingContest, scenarios
 from benchmarks.processes import baseline, gateway, generator, serving
-from benchmarks.reading import documents, measure, measure_http
 from benchmarks.report import Results, page
 from benchmarks.surroundings import fingerprint, look
-from gateway.authentication import issue_token
 from gateway.config import Settings
 from gateway.logs import configure
 from gateway.openbooks import Books, books
 from gateway.running import Stopped, run_until_stopped
-from gateway.tokens import signing_secret, token_rules
 from sources.database.embedded import OWNER_ROLE, EmbeddedPostgres
 from sources.ledger.model import LedgerRef
 
@@ -90,13 +88,12 @@ async def _measure(size: Size, directory: Path) -> Results:
         surroundings = await look(_owner(settings), directory, load_before)
         executors = contest(opened, settings)
         posting = PostingContest(Bodies(ledger, size.accounts), size.rounds, size.seconds, _tell)
-        token = issue_token(
-            signing_secret(settings), subject=LEDGER, scopes=SCOPES, ledgers=[LEDGER], ttl=3600,
-            rules=token_rules(settings),
-        )  # fmt: skip
         chosen = documents(size.accounts, size.entries)
         readings = await measure(executors, chosen, size.rounds, size.seconds, _tell)
-        async with generator(token) as load, serving(gateway(settings.data_dir), directory / "ours.log") as ours:
+        async with (
+            generator(token(settings)) as load,
+            serving(gateway(settings.data_dir), directory / "ours.log") as ours,
+        ):
             async with serving(
                 gateway(settings.data_dir, _keeping_nothing(directory)), directory / "plain.log"
             ) as plain:

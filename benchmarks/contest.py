@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from benchmarks.books import LEDGER
+from gateway.authentication import issue_token
 from gateway.config import Settings
 from gateway.engine import Engine
 from gateway.limits import Limits
@@ -17,6 +18,7 @@ from gateway.openbooks import Books
 from gateway.reference import Reference
 from gateway.requests import GraphQLRequest
 from gateway.schema import build, core
+from gateway.tokens import signing_secret, token_rules
 from resolvers.context import Services
 from sources.caller import Caller
 from sources.ledger.feed import Feed
@@ -24,6 +26,12 @@ from sources.mirror.refresh import Refresher
 
 SCOPES = frozenset({"ledger:read", "ledger:post"})
 CALLER = Caller(LEDGER, SCOPES, frozenset({LEDGER}), math.inf)
+
+
+def token(settings: Settings) -> str:
+    """What the load generator shows to a gateway over these settings' data directory: a token for an hour."""
+    rules = token_rules(settings)
+    return issue_token(signing_secret(settings), subject=LEDGER, scopes=SCOPES, ledgers=[LEDGER], ttl=3600, rules=rules)
 
 
 @dataclass(frozen=True, slots=True)

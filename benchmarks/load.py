@@ -76,9 +76,7 @@ class Client:
         self.asked += 1
         begun = time.perf_counter()
         self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        body = await self._reader.readexactly(int(length[1])) if length else b""
+        head, body = await answer_of(self._reader)
         self.ended = time.perf_counter()
         self.times.append(self.ended - begun)
         right = body == self._expected if self._expected else body.count(self._job.marker.encode()) == self._job.times
@@ -95,7 +93,7 @@ class Client:
 
 async def run(job: Job) -> Result:
     """Does a job: some clients ask once to warm up, then all ask until the time is over."""
-    requests = [_request(job, body) for body in job.bodies]
+    requests = [request_of(job.port, job.token, body) for body in job.bodies]
     clients = [Client(job, number, requests) for number in range(job.clients)]
     try:
         await asyncio.gather(*(client.connect() for client in clients))
@@ -113,17 +111,24 @@ async def run(job: Job) -> Result:
     return Result(len(times), asked, took, percentile(times, 0.5), percentile(times, 0.99))
 
 
-def _request(job: Job, body: str) -> bytes:
+def request_of(port: int, token: str, body: str) -> bytes:
     content = body.encode()
     head = (
         "POST /graphql HTTP/1.1\r\n"
-        f"Host: 127.0.0.1:{job.port}\r\n"
-        f"Authorization: Bearer {job.token}\r\n"
+        f"Host: 127.0.0.1:{port}\r\n"
+        f"Authorization: Bearer {token}\r\n"
         "Content-Type: application/json\r\n"
         "Accept: application/graphql-response+json\r\n"
         f"Content-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
+
+
+async def answer_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Head and body of the next answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    return head, await reader.readexactly(int(length[1])) if length else b""
 
 
 def main() -> None:

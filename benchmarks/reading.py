@@ -1,191 +1,162 @@
-"""Reading: the same documents by the planned execution and by graphql-core field by field, then through HTTP."""
+"""Reading: four questions through HTTP, asked of `ledgergraph serve` in three settings and of PostGraphile over the same database."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import orjson
 
-from benchmarks.books import LEDGER, PAST_DAY, codes
-from benchmarks.contest import Contest
+from benchmarks.books import LEDGER, copied, grown
+from benchmarks.chapter import Bench
+from benchmarks.contest import token
 from benchmarks.load import Result
-from benchmarks.measuring import Samples, rate, take_turns
-from benchmarks.processes import Generator
-from resolvers.context import Context
+from benchmarks.measuring import Samples, take_turns
+from benchmarks.peers import Peer, installed
+from benchmarks.processes import Generator, gateway, generator, serving
+from benchmarks.questions import Question
+from gateway.config import Settings
+from gateway.tokens import signing_secret
+from sources.database.cluster import SUPERUSER
+from sources.database.embedded import DATABASE, EmbeddedPostgres
+from sources.database.sockets import PORT, socket_directory
 
 CLIENTS = 16
+POSTGRAPHILE = "PostGraphile"
+OURS: Mapping[str, str] = {
+    "executed": "[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n",
+    "entries kept": "[limits]\nanswer_cache_bytes = 0\n",
+    "answers kept": "",
+}
+"""By contestant, the settings file of its gateway."""
+GUARDED = "PostGraphile, guarded"
+PEERS = (POSTGRAPHILE, GUARDED)
+_WARMING = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """`least`: how many times `mark` stands in the answer at least, so that an empty one is noticed."""
+class Stage:
+    """The servers that are asked, by contestant, on one database; `ledger_id` is what PostGraphile knows the ledger by;
+    `warming`: how many seconds each is asked before its turns, for compilers and caches (Node's takes seconds)."""
 
-    title: str
-    query: str
-    variables: Mapping[str, Any]
-    mark: str
-    least: int
-
-    def body(self) -> str:
-        return orjson.dumps({"query": self.query, "variables": self.variables}).decode()
+    ports: Mapping[str, int]
+    load: Generator
+    ledger_id: int
+    warming: float
 
 
-def documents(accounts: int, entries: int) -> list[Document]:
-    return [
-        Document(
-            "50 newest entries with lines and accounts",
-            """query ($ledger: String!, $first: Int) {
-              entries(ledger: $ledger, first: $first, orderBy: SEQUENCE_DESC) {
-                nodes { id sequence effectiveDate postedAt description reference total
-                        lines { lineNumber debit credit currency description
-                                account { id code name type } } }
-                pageInfo { hasNextPage endCursor } } }""",
-            {"ledger": LEDGER, "first": 50},
-            '"lineNumber":1,',
-            min(50, entries),
-        ),
-        Document(
-            "one account with balances",
-            """query ($ledger: String!, $code: String!, $asOf: Date) {
-              account(ledger: $ledger, code: $code) {
-                id code name type normalSide active
-                balances(asOf: $asOf) { currency debit credit net functionalNet }
-                functionalBalance(asOf: $asOf) } }""",
-            {"ledger": LEDGER, "code": codes(accounts)[accounts // 2], "asOf": PAST_DAY.isoformat()},
-            '"currency":',
-            1,
-        ),
-        Document(
-            f"trial balance of {accounts} accounts at a past date",
-            """query ($ledger: String!, $to: Date) {
-              trialBalance(ledger: $ledger, to: $to) {
-                sequence totalDebit totalCredit
-                rows { account { id code name type } opening debit credit closing } } }""",
-            {"ledger": LEDGER, "to": PAST_DAY.isoformat()},
-            '"closing":',
-            accounts * 9 // 10,
-        ),
-        Document(
-            "1,000 entries, flat",
-            """query ($ledger: String!, $first: Int) {
-              entries(ledger: $ledger, first: $first, orderBy: SEQUENCE_DESC) {
-                nodes { id sequence effectiveDate postedAt postedBy journal description reference total } } }""",
-            {"ledger": LEDGER, "first": 1_000},
-            '"sequence":',
-            min(1_000, entries),
-        ),
-    ]
+@asynccontextmanager
+async def stage(bench: Bench, entries: int) -> AsyncIterator[Stage]:
+    """All contestants over a copy of the grown ledger, that PostGraphile's functions are added to. Raises Unavailable."""
+    peer = await installed(bench, "postgraphile")
+    settings = Settings(data_dir=await copied(await grown(bench, entries), bench.directory / "reading"))
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir))
+        ledger_id = await _prepare(server, peer)
+        ports = {}
+        for name, limits in OURS.items():
+            file = bench.directory / f"{name}.toml"
+            file.write_text(limits)
+            command = gateway(settings.data_dir, file)
+            ports[name] = await stack.enter_async_context(serving(command, file.with_suffix(".log")))
+        for name, secret in ((POSTGRAPHILE, None), (GUARDED, signing_secret(settings))):
+            log = bench.directory / f"{name}.log"
+            ports[name] = await stack.enter_async_context(postgraphile(peer, settings.data_dir, log, secret))
+        load = await stack.enter_async_context(generator(token(settings)))
+        yield Stage(ports, load, ledger_id, bench.seconds if bench.quick else max(_WARMING, bench.seconds))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One document's results: its answer, and by contestant (planned, kept, other) statements and answers a second."""
-
-    document: Document
-    answer: bytes
-    statements: dict[str, int]
-    rates: dict[str, Samples]
-
-
-async def equal_answer(contest: Contest, document: Document) -> bytes:
-    """The answer, the same bytes by every contestant. Raises RuntimeError when it is not, or misses what it should hold."""
-    planned = await contest.planned(document.query, document.variables)
-    for other in (contest.field_by_field, contest.kept, contest.kept, contest.kept):
-        answer = await other(document.query, document.variables)
-        if planned != answer:
-            raise RuntimeError(f"{document.title}: the answers differ:\n{planned[:2_000]!r}\n{answer[:2_000]!r}")
-    if b'"errors"' in planned or planned.count(document.mark.encode()) < document.least:
-        raise RuntimeError(f"{document.title}: not the answer that is to be measured: {planned[:2_000]!r}")
-    return planned
-
-
-async def measure(
-    contest: Contest, chosen: Sequence[Document], rounds: int, seconds: float, tell: Callable[[str], None]
-) -> list[Reading]:
-    """In this process, one answer after the other."""
-    found = []
-    for document in chosen:
-        tell(f"in one process: {document.title}")
-        answer = await equal_answer(contest, document)
-        works = {
-            name: partial(execute, document.query, document.variables)
-            for name, execute in (
-                ("planned", contest.planned),
-                ("kept", contest.kept),
-                ("other", contest.field_by_field),
-            )
-        }
-        statements = {name: await statements_of(work) for name, work in works.items()}
-        rates = await take_turns({name: partial(rate, work, seconds) for name, work in works.items()}, rounds)
-        found.append(Reading(document, answer, statements, rates))
-    return found
-
-
-async def statements_of(work: Callable[[], Awaitable[object]]) -> int:
-    """How many statements an answer takes. Raises RuntimeError when a later answer takes fewer: it was not executed."""
-    counts = []
-    for _ in range(3):
-        with _counted() as count:
-            await work()
-            counts.append(count())
-    if len(set(counts)) > 1:
-        raise RuntimeError(f"the same answer took {counts} statements: something keeps answers that should not")
-    return counts[0]
-
-
-@contextmanager
-def _counted() -> Iterator[Callable[[], int]]:
-    """Counts the statements of all operations."""
-    original, count = Context.fetch, 0
-
-    async def fetch(self: Context, sql: str, *args: Any) -> Sequence[Any]:
-        nonlocal count
-        count += 1
-        return await original(self, sql, *args)
-
-    Context.fetch = fetch  # type: ignore[method-assign]
+async def _prepare(server: EmbeddedPostgres, peer: Peer) -> int:
+    connection = await asyncpg.connect(server.dsn(user=SUPERUSER))
     try:
-        yield lambda: count
+        await connection.execute((peer.home / "api.sql").read_text())
+        return int(await connection.fetchval("SELECT ledger_id FROM ledger.ledger WHERE code = $1", LEDGER))
     finally:
-        Context.fetch = original  # type: ignore[method-assign]
+        await connection.close()
+
+
+def postgraphile(
+    peer: Peer, data_dir: Path, log: Path, secret: bytes | None = None, *, explain: bool = False
+) -> AbstractAsyncContextManager[int]:
+    """As `serving`. With the `secret` of tokens it is guarded: tokens are verified, and their ledgers are settings of each
+    request's transaction, for row-level security. `explain`: its answers tell their statements."""
+    where = [
+        str(socket_directory(data_dir.resolve())),
+        str(PORT),
+        DATABASE,
+        "bench_guarded" if secret else "bench_peer",
+    ]
+    environment = {"NODE_ENV": "production", "GRAPHILE_ENV": "production"}
+    if secret:
+        environment["TOKEN_SECRET"] = b64encode(secret).decode()
+    if explain:
+        environment["EXPLAIN"] = "1"
+    return serving([str(peer.node), str(peer.home / "server.mjs"), *where], log, environment=environment)
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """One document through HTTP, by gateway: answers a second, and the last round's times."""
+class Answers:
+    """One question's results by contestant: its answer's bytes, answers a second, the last round's times."""
 
-    document: Document
-    rates: dict[str, Samples]
-    last: dict[str, Result]
-
-
-async def measure_http(
-    load: Generator,
-    ports: Mapping[str, int],
-    readings: Sequence[Reading],
-    rounds: int,
-    seconds: float,
-    tell: Callable[[str], None],
-) -> list[Served]:
-    """CLIENTS at a time at each gateway's port; every answer has to be the one that every contestant gave."""
-    found = []
-    for reading in readings:
-        tell(f"through HTTP: {reading.document.title}")
-        last: dict[str, Result] = {}
-        turns = {
-            name: partial(_turn, load, port, reading, seconds, partial(last.__setitem__, name))
-            for name, port in ports.items()
-        }
-        found.append(Served(reading.document, await take_turns(turns, rounds), last))
-    return found
+    question: Question
+    sizes: Mapping[str, int]
+    rates: Mapping[str, Samples]
+    last: Mapping[str, Result]
 
 
-async def _turn(load: Generator, port: int, reading: Reading, seconds: float, note: Callable[[Result], None]) -> float:
-    bodies, expected = [reading.document.body()], reading.answer.decode()
-    result = await load.run(port, clients=CLIENTS, seconds=seconds, bodies=bodies, expected=expected)
-    note(result)
-    return result.answers / result.seconds
+async def ask_all(stage: Stage, question: Question, rounds: int, seconds: float) -> Answers:
+    """First whether all give the same answer (RuntimeError when not), then the turns."""
+    contestants = [name for name in stage.ports if question.entries or name != "entries kept"]
+    bodies = {name: _body(stage, question, name) for name in contestants}
+    answers = {name: await stage.load.ask(stage.ports[name], body) for name, body in bodies.items()}
+    _compare(question, answers)
+    last: dict[str, Result] = {}
+
+    async def turn(name: str, seconds: float = seconds) -> float:
+        expected = answers[name].decode()
+        last[name] = await stage.load.run(
+            stage.ports[name], clients=CLIENTS, seconds=seconds, bodies=[bodies[name]], expected=expected
+        )
+        return last[name].answers / last[name].seconds
+
+    for name in contestants:
+        await turn(name, stage.warming)
+    rates = await take_turns({name: partial(turn, name) for name in contestants}, rounds)
+    return Answers(question, {name: len(answer) for name, answer in answers.items()}, rates, last)
+
+
+def _body(stage: Stage, question: Question, name: str) -> str:
+    if name not in PEERS:
+        return orjson.dumps({"query": question.query, "variables": question.variables}).decode()
+    variables = {**question.peer_variables, "ledger": str(stage.ledger_id)}
+    return orjson.dumps({"query": question.peer_query, "variables": variables}).decode()
+
+
+def _compare(question: Question, answers: Mapping[str, bytes]) -> None:
+    said = {name: _facts(question, name, answer) for name, answer in answers.items()}
+    first, *others = said
+    if len(said[first]) < question.least:
+        raise RuntimeError(f"{question.title}: not the answer that is to be measured: {said[first]}")
+    for other in others:
+        if said[other] != said[first]:
+            raise RuntimeError(
+                f"{question.title}: {first} and {other} answer differently: {_difference(said[first], said[other])}"
+            )
+
+
+def _facts(question: Question, name: str, answer: bytes) -> list[Any]:
+    found = orjson.loads(answer)
+    if "errors" in found:
+        raise RuntimeError(f"{question.title}: {name} answers {answer[:2_000]!r}")
+    return (question.peer_facts if name in PEERS else question.facts)(found["data"])
+
+
+def _difference(one: list[Any], other: list[Any]) -> str:
+    pairs = [(mine, its) for mine, its in zip(one, other, strict=False) if mine != its]
+    return f"{len(one)} and {len(other)} rows, first {pairs[:1]}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from benchmarks.books import HOT_ACCOUNTS, PAST_DAY
+from benchmarks.execution import CLIENTS, Reading, Served
 from benchmarks.posting import Posting, describe
-from benchmarks.reading import CLIENTS, Reading, Served
 from benchmarks.surroundings import Surroundings
 from benchmarks.tables import rate, ratio, table, times
 

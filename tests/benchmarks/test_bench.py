@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.contest import Contest, contest_over
 from benchmarks.load import Job, WrongAnswer, run
-from benchmarks.reading import documents, equal_answer, statements_of
+from benchmarks.execution import documents, equal_answer, statements_of
 from gateway.limits import Limits
 from tests.gateway.processes import ROOT, environment
 from tests.graph import entry, open_graph

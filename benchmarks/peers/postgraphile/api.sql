@@ -1,12 +1,14 @@
 -- What PostGraphile is given beside the ledger's own tables, by the benchmark in its copy of the database: a role that reads
--- past row-level security, and the two sums as functions over the same month and day rows. The balances' functions are as
--- fast as they get: one statement each, bounds made once, and the trial balance inlined into PostGraphile's statement.
+-- past row-level security, one that does not, and two sums as functions over the same month and day rows. The functions are
+-- one statement each, and the trial balance's is inlined into PostGraphile's.
 
 CREATE ROLE bench_peer LOGIN BYPASSRLS;
+CREATE ROLE bench_guarded LOGIN IN ROLE ledgergraph_app;
 CREATE SCHEMA peer;
-GRANT USAGE ON SCHEMA ledger, peer TO bench_peer;
-GRANT SELECT ON ledger.ledger, ledger.account, ledger.entry, ledger.line, ledger.balance_day, ledger.balance_month
-    TO bench_peer;
+CREATE VIEW peer.ledger_ids AS SELECT code, ledger_id FROM ledger.ledger;
+GRANT USAGE ON SCHEMA ledger, peer TO bench_peer, bench_guarded;
+GRANT SELECT ON ledger.account, ledger.entry, ledger.line, ledger.balance_day, ledger.balance_month TO bench_peer;
+GRANT SELECT ON peer.ledger_ids TO bench_guarded;
 
 CREATE FUNCTION peer.account_balance(account ledger.account, as_of date) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
