@@ -11,7 +11,8 @@ from typing import Any, Protocol
 @dataclass(frozen=True, slots=True)
 class Bench:
     """`directory`: of this run, removed after it; `cache`: what later runs use again (peers' packages, grown ledgers);
-    `seconds`: how long a contestant's turn lasts; `quick`: show that it works, with few entries and clients."""
+    `seconds`: how long a contestant's turn lasts; `quick`: show that it works, with few entries and clients; `full`: what
+    takes long too."""
 
     directory: Path
     cache: Path
@@ -19,6 +20,7 @@ class Bench:
     seconds: float
     quick: bool
     tell: Callable[[str], None]
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
