@@ -1,127 +1,284 @@
-"""Random valid documents over a schema, for hypothesis."""
+"""Random valid documents over a schema, with their variables: what differential tests run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from graphql import (
     GraphQLArgument,
     GraphQLField,
     GraphQLSchema,
+    Undefined,
     get_named_type,
     get_nullable_type,
     is_abstract_type,
     is_composite_type,
     is_enum_type,
     is_input_object_type,
+    is_interface_type,
     is_list_type,
-    is_object_type,
+    is_non_null_type,
     is_required_argument,
     is_required_input_field,
 )
 from hypothesis import strategies as st
 
 Pools = Mapping[str, Sequence[Any]]
-"""Values to draw from, by argument or input field name, or by "Type.field(argument)"."""
+"""Values to draw from, by argument or input field name, by "Type.field(argument)", or by "Input.field"."""
 
 
+WAYS = ("nodes", "edges", "node")
+"""Fields of connections that lead to what is listed, without which most documents would say little."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with several operations names the one to run."""
+
+    text: str
+    variables: dict[str, Any]
+    operation_name: str | None
+
+
+@dataclass(frozen=True)
 class Documents:
-    """Draws documents: `text, variables = draw(Documents(schema, pools).strategy())`."""
+    """Which documents: of one operation type, over some or all of its root fields, never selecting the fields in `leave`
+    ("Type.field"). `inputs`: how often an optional input field is stated."""
 
-    def __init__(
-        self, schema: GraphQLSchema, pools: Pools, *, depth: int = 5, roots: Sequence[str] | None = None
-    ) -> None:
-        self._schema = schema
-        self._pools = pools
-        self._depth = depth
-        self._roots = roots
+    schema: GraphQLSchema
+    pools: Pools
+    operation: str = "query"
+    depth: int = 5
+    roots: frozenset[str] | None = None
+    leave: frozenset[str] = frozenset()
+    inputs: float = 0.2
 
-    def strategy(self) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
-        return st.composite(self._document)()
+    def strategy(self) -> st.SearchStrategy[Document]:
+        return st.integers(0, 2**48).map(self.document)
 
-    def _document(self, draw: Any) -> tuple[str, dict[str, Any]]:
-        self._aliases = 0
-        self._variables: dict[str, tuple[str, Any]] = {}
-        assert self._schema.query_type is not None
-        fields = {
-            name: field
-            for name, field in self._schema.query_type.fields.items()
-            if self._roots is None or name in self._roots
-        }
-        names = draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=3))
-        body = " ".join(self._field(draw, "Query", name, fields[name], self._depth) for name in names)
-        declared = ", ".join(f"${name}: {kind}" for name, (kind, _) in self._variables.items())
-        text = f"query{declared and f'({declared})'} {{ {body} }}"
-        return text, {name: value for name, (_, value) in self._variables.items()}
+    def document(self, seed: int) -> Document:
+        """The same for the same seed."""
+        return _Writer(self, Random(seed)).document()
 
-    def _field(self, draw: Any, parent: str, name: str, field: GraphQLField, depth: int) -> str:
+
+@dataclass
+class _Writer:
+    """One document in the making. `left`: how many more fields it may have."""
+
+    of: Documents
+    random: Random
+    left: int = 40
+    aliases: int = 0
+    declared: dict[str, str] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    fragments: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def document(self) -> Document:
+        kind: Any = {"query": self.of.schema.query_type, "mutation": self.of.schema.mutation_type}[self.of.operation]
+        fields = {name: each for name, each in kind.fields.items() if self.of.roots is None or name in self.of.roots}
+        names = self.random.choices(sorted(fields), k=self.random.choice((1, 1, 2, 3)))
+        parts = [self.field(kind, name, fields[name], self.of.depth) for name in names]
+        if self.of.operation == "query" and self.maybe(0.1):
+            parts.insert(self.random.randrange(len(parts) + 1), self.introspection())
+        body = " ".join(self.grouped(kind, parts))
+        declared = f"({', '.join(self.declared.values())})" if self.declared else ""
+        name = "It" if self.maybe(0.3) else ""
+        texts = [f"{self.of.operation} {name}{declared} {{ {body} }}"]
+        texts += [f"fragment {each} on {on} {text}" for each, (on, text) in self.fragments.items()]
+        several = bool(name) and self.maybe(0.3)
+        texts += ["query Another { __typename }"] if several else []
+        self.random.shuffle(texts)
+        if self.maybe(0.05):
+            self.given["nobodyAskedFor"] = 1
+        return Document(" ".join(texts), self.given, name if several or (name and self.maybe(0.5)) else None)
+
+    def maybe(self, chance: float) -> bool:
+        return self.random.random() < chance
+
+    # ------------------------------------------------------------ selections
+
+    def field(self, parent: Any, name: str, definition: GraphQLField, depth: int, mixed: bool = False) -> str:
+        """`mixed`: other types' fields may stand beside it, with another type under the same name."""
+        self.left -= 1
         arguments = [
-            f"{argument}: {self._argument(draw, parent, name, argument, definition)}"
-            for argument, definition in field.args.items()
-            if is_required_argument(definition) or draw(st.booleans())
+            f"{argument}: {self.argument(f'{parent.name}.{name}', argument, given)}"
+            for argument, given in definition.args.items()
+            if is_required_argument(given) or self.maybe(0.25)
         ]
         alias = ""
-        if field.args or draw(st.integers(0, 4)) == 0:
-            self._aliases += 1
-            alias = f"a{self._aliases}: "
-        switch = draw(st.sampled_from([""] * 9 + [" @include(if: true)", " @skip(if: true)", self._switch]))
-        switch = switch() if callable(switch) else switch
-        given = f"({', '.join(arguments)})" if arguments else ""
-        text = f"{alias}{name}{given}{switch}"
-        named = get_named_type(field.type)
-        return f"{text} {self._selection(draw, named, depth - 1)}" if is_composite_type(named) else text
+        if definition.args or (mixed and self.maybe(0.7)) or self.maybe(0.1):
+            self.aliases += 1
+            alias = f"a{self.aliases}: "
+        head = f"{alias}{name}" + (f"({', '.join(arguments)})" if arguments else "")
+        named = get_named_type(definition.type)
+        if not is_composite_type(named):
+            return head + self.switches()
+        texts = [f"{head}{self.switches()} {self.selection(named, depth - 1)}"]
+        if self.maybe(0.08):  # the same field once more: their selections are merged
+            texts.append(f"{head}{self.switches()} {self.selection(named, depth - 1)}")
+        return " ".join(texts)
 
-    def _switch(self) -> str:
-        self._variables["switch"] = ("Boolean!", True)
-        return " @include(if: $switch)"
-
-    def _selection(self, draw: Any, kind: Any, depth: int) -> str:
-        parts = ["__typename"] if draw(st.integers(0, 3)) == 0 else []
+    def selection(self, kind: Any, depth: int, mixed: bool = False) -> str:
+        parts = ["__typename"] if self.maybe(0.2) else []
         if is_abstract_type(kind):
-            members = sorted(self._schema.get_possible_types(kind), key=lambda member: member.name)
-            for member in draw(st.lists(st.sampled_from(members), max_size=3)) if members else ():
-                parts.append(f"... on {member.name} {self._selection(draw, member, depth)}")
-        if not hasattr(kind, "fields"):
-            return f"{{ {' '.join(parts or ['__typename'])} }}"
+            parts += self.members(kind, depth)
+        if hasattr(kind, "fields"):
+            parts += self.fields(kind, depth, mixed or is_abstract_type(kind))
+        self.random.shuffle(parts)
+        return f"{{ {' '.join(self.grouped(kind, parts) or ['__typename'])} }}"
+
+    def fields(self, kind: Any, depth: int, mixed: bool) -> list[str]:
         open_ = [
             name
-            for name, field in kind.fields.items()
-            if not is_composite_type(get_named_type(field.type)) or depth > 0
+            for name, each in kind.fields.items()
+            if f"{kind.name}.{name}" not in self.of.leave
+            and (not is_composite_type(get_named_type(each.type)) or (depth > 0 and self.left > 0))
         ]
-        chosen = draw(st.lists(st.sampled_from(sorted(open_)), max_size=4)) if open_ else []
-        parts += [self._field(draw, kind.name, name, kind.fields[name], depth) for name in chosen]
-        if is_object_type(kind) and parts and draw(st.integers(0, 9)) == 0:
-            parts = [f"... on {kind.name} {{ {' '.join(parts)} }}"]
-        return f"{{ {' '.join(parts or ['__typename'])} }}"
+        chosen = self.random.choices(sorted(open_), k=self.random.randrange(1, 6)) if open_ else []
+        chosen += [name for name in open_ if self.left > 0 and name in WAYS and self.maybe(0.7)]
+        return [self.field(kind, name, kind.fields[name], depth, mixed) for name in chosen]
 
-    def _argument(self, draw: Any, parent: str, field: str, name: str, definition: GraphQLArgument) -> str:
-        value = self._value(draw, f"{parent}.{field}({name})", name, definition.type)
-        if draw(st.integers(0, 3)) == 0:
-            variable = f"v{len(self._variables)}"
-            self._variables[variable] = (str(definition.type), value)
-            return f"${variable}"
-        return literal(value, definition.type)
+    def members(self, kind: Any, depth: int) -> list[str]:
+        """Fragments on types that may stand in an abstract one's place, other interfaces among them."""
+        possible = {member.name for member in self.of.schema.get_possible_types(kind)}
+        others = [
+            each
+            for each in self.of.schema.type_map.values()
+            if each.name in possible
+            or (is_interface_type(each) and possible & {one.name for one in self.of.schema.get_possible_types(each)})
+        ]
+        chosen = self.random.choices(sorted(others, key=lambda each: each.name), k=self.random.randrange(4))
+        return [self.fragment(each.name, self.selection(each, depth, mixed=True)) for each in chosen]
 
-    def _value(self, draw: Any, place: str, name: str, kind: Any) -> Any:
+    def grouped(self, kind: Any, parts: list[str]) -> list[str]:
+        """The parts, some of them moved into fragments, and perhaps a fragment that was written for another place."""
+        if parts and self.maybe(0.2):
+            at = self.random.randrange(len(parts))
+            inner = f"{{ {' '.join(parts[at:])} }}"
+            on = kind.name if self.maybe(0.7) else None
+            parts = [*parts[:at], self.fragment(on, inner)]
+        known = [name for name, (on, _) in self.fragments.items() if on == kind.name]
+        if known and self.maybe(0.3):
+            parts = [*parts, f"...{self.random.choice(known)}{self.switches()}"]
+        return parts
+
+    def fragment(self, on: str | None, text: str) -> str:
+        if on is not None and self.maybe(0.4):
+            name = f"F{len(self.fragments)}"
+            self.fragments[name] = (on, text)
+            return f"...{name}{self.switches()}"
+        return f"...{f' on {on}' if on else ''}{self.switches()} {text}"
+
+    def switches(self) -> str:
+        if not self.maybe(0.1):
+            return ""
+        chosen = self.random.choice((("include",), ("skip",), ("skip", "include"), ("include", "skip")))
+        return "".join(f" @{each}(if: {self.switch(each == 'include')})" for each in chosen)
+
+    def switch(self, kept: bool) -> str:
+        """Mostly so that the field is kept."""
+        on = kept if self.maybe(0.7) else not kept
+        if self.maybe(0.4):
+            return json.dumps(on)
+        earlier = [name for name in self.declared if name.startswith("b")]
+        if earlier and self.maybe(0.5):
+            return f"${self.random.choice(earlier)}"
+        if self.maybe(0.7):
+            name = self.declare("b", "Boolean!", "")
+            self.given[name] = on
+        else:
+            name = self.declare("b", self.random.choice(("Boolean", "Boolean!")), json.dumps(on))
+            if self.maybe(0.3):
+                self.given[name] = not on
+        return f"${name}"
+
+    def introspection(self) -> str:
+        if self.maybe(0.3):
+            return self.random.choice(("__schema { queryType { name } types { name } }", "__typename"))
+        name = self.random.choice(("Query", "JournalEntry", "EntryOrder", "Node", "PostEntryInput", "Nothing"))
+        shown = json.dumps(name)
+        if self.maybe(0.4):
+            defaulted = self.maybe(0.5)
+            variable = self.declare("n", "String" if defaulted else "String!", shown if defaulted else "")
+            if not defaulted or self.maybe(0.5):
+                self.given[variable] = None if defaulted and self.maybe(0.5) else name
+            shown = f"${variable}"
+        fields = "fields { name type { kind ofType { name } } args { name defaultValue } }"
+        return f"i: __type(name: {shown}) {{ kind name {fields} enumValues {{ name }} }}"
+
+    # ------------------------------------------------------------ arguments
+
+    def argument(self, place: str, name: str, definition: GraphQLArgument) -> str:
+        defaulted = definition.default_value is not Undefined
+        return self.value(f"{place}({name})", name, definition.type, defaulted=defaulted)
+
+    def value(self, place: str, name: str, kind: Any, *, defaulted: bool = False) -> str:
+        """A literal, a variable, or a literal with variables in it."""
+        if self.maybe(0.25):
+            return self.variable(place, name, kind, defaulted)
         bare = get_nullable_type(kind)
-        if bare is kind and draw(st.integers(0, 9)) == 0:
+        if bare is kind and self.maybe(0.08):
+            return "null"
+        if is_list_type(bare):
+            if self.maybe(0.1):  # one value stands for a list of one
+                return literal(self.plain(place, name, bare.of_type), bare.of_type)
+            items = [self.value(place, name, bare.of_type) for _ in range(self.random.choice((0, 1, 1, 2, 2, 3)))]
+            return f"[{', '.join(items)}]"
+        if is_input_object_type(bare):
+            stated = [
+                f"{each}: {self.value(f'{bare.name}.{each}', each, given.type, defaulted=given.default_value is not Undefined)}"
+                for each, given in bare.fields.items()
+                if is_required_input_field(given) or self.maybe(self.of.inputs)
+            ]
+            return f"{{{', '.join(stated)}}}"
+        return literal(self.scalar(place, name, bare), bare)
+
+    def variable(self, place: str, name: str, kind: Any, defaulted: bool) -> str:
+        """Given, given as null, absent with or without a default; where null is not allowed it may still arrive."""
+        bare = get_nullable_type(kind)
+        required = is_non_null_type(kind)
+        value = self.plain(place, name, bare)
+        value_or_null = literal(self.plain(place, name, bare), bare)
+        default = value_or_null if value_or_null != "null" and self.maybe(0.3) else ""
+        nullable = (not required or bool(default) or defaulted) and self.maybe(0.8)
+        declared = self.declare("v", f"{bare}{'' if nullable else '!'}", default)
+        chance = self.random.random()
+        if chance < 0.1 and nullable:
+            self.given[declared] = None
+        elif chance > 0.35 or (not nullable and not default):
+            self.given[declared] = value
+        return f"${declared}"
+
+    def declare(self, prefix: str, kind: str, default: str) -> str:
+        name = f"{prefix}{len(self.declared)}"
+        self.declared[name] = f"${name}: {kind}{f' = {default}' if default else ''}"
+        return name
+
+    def plain(self, place: str, name: str, kind: Any) -> Any:
+        """A value as JSON has it."""
+        bare = get_nullable_type(kind)
+        if bare is kind and self.maybe(0.05):
             return None
         if is_list_type(bare):
-            items = st.integers(0, 3)
-            return [self._value(draw, place, name, bare.of_type) for _ in range(draw(items))]
+            return [self.plain(place, name, bare.of_type) for _ in range(self.random.randrange(4))]
         if is_input_object_type(bare):
             return {
-                field: self._value(draw, field, field, definition.type)
-                for field, definition in bare.fields.items()
-                if is_required_input_field(definition) or draw(st.integers(0, 2)) == 0
+                each: self.plain(f"{bare.name}.{each}", each, given.type)
+                for each, given in bare.fields.items()
+                if is_required_input_field(given) or self.maybe(self.of.inputs)
             }
-        if is_enum_type(bare):
-            return draw(st.sampled_from(sorted(bare.values)))
-        if bare.name == "Boolean":
-            return draw(st.booleans())
-        return draw(st.sampled_from(self._pools.get(place) or self._pools[name]))
+        return self.scalar(place, name, bare)
+
+    def scalar(self, place: str, name: str, kind: Any) -> Any:
+        if is_enum_type(kind):
+            return self.random.choice(sorted(kind.values))
+        if kind.name == "Boolean":
+            return self.maybe(0.5)
+        return self.random.choice(self.of.pools.get(place) or self.of.pools[name])
 
 
 def literal(value: Any, kind: Any) -> str:
@@ -134,4 +291,4 @@ def literal(value: Any, kind: Any) -> str:
     if is_input_object_type(bare):
         fields = [f"{name}: {literal(item, bare.fields[name].type)}" for name, item in value.items()]
         return f"{{{', '.join(fields)}}}"
-    return value if is_enum_type(bare) else json.dumps(value)
+    return str(value) if is_enum_type(bare) else json.dumps(value)

@@ -1,0 +1,228 @@
+"""Books and documents of every shape in one database: three ledgers, and sources that answer, that stopped answering and that
+never answered. Reading them twice gives the same, so that two executions can be compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import date
+from typing import Any
+
+import asyncpg
+
+from gateway.limits import Limits
+from sources.documents import (
+    BankAccount,
+    BankTransactionStatus,
+    InvoiceDirection,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceStatus,
+    Party,
+    TaxAmount,
+)
+from sources.ledger.queries import ACCOUNTS_BY_CODE, ENTRY_ORDERS, LINES_BY_DATE
+from sources.mirror.settings import SourceSettings
+from sources.reading import encode_cursor
+from tests.graph import Graph, caller, entry, open_graph
+from tests.sources.mirror.kit import Kit, Script
+
+LIMITS = Limits(cost=10**12, aliases=1_000, fields=50_000, tokens=50_000, selections_per_name=1_000)
+"""Documents are not refused for their size."""
+
+ODD = '\u2028 " \\ / <\u00e9\u0301\u200f\U0001f701>\t\n'
+IBAN = "DE02120300000000202051"
+DATES = ["2025-12-31", "2026-01-01", "2026-01-31", "2026-02-01", "2026-03-15", "2026-12-31"]
+IDS = [
+    "ledger:us", "ledger:eu", "ledger:no", "ledger:us:", "account:us:1000", "account:us:9999", "account:jp:", "entry:us:1",
+    "entry:us:2", "entry:eu:1", "entry:us:999", "entry:us:01", "entry:us:9223372036854775807", "line:us:1:1", "line:us:1:9",
+    "line:us:6:2", "line:us:1", "invoice:us:stripe:in:1\"", "invoice:us:stripe:in_2", "invoice:us:stripe:gone",
+    "invoice:jp:dead:x", "invoice:us:nobody:x", "payroll-run:eu:payroll:run-1", "payroll-run:eu:payroll:run-3",
+    "payroll-run:us:payroll:run-1", f"bank-account:eu:bank:{IBAN}", "bank-account:us:bank:us:1%", "bank-account:eu:bank:x",
+    f"bank-transaction:eu:bank:{IBAN}:t1", "bank-transaction:us:bank:us%3A1%25:u1", f"bank-transaction:us:bank:{IBAN}:t1",
+    "nothing", "", ":", "ledger", "entry:us:", "entry:\u00e9:1", "ENTRY:us:1",
+]  # fmt: skip
+CURSORS = [
+    encode_cursor(ENTRY_ORDERS["SEQUENCE_ASC"], [2]),
+    encode_cursor(ENTRY_ORDERS["EFFECTIVE_DATE_DESC"], ["2026-03-15", 6]),
+    encode_cursor(ACCOUNTS_BY_CODE, ["2000"]),
+    encode_cursor(LINES_BY_DATE, ["2026-03-15", 6, 1]),
+]
+POOLS: dict[str, list[Any]] = {
+    "id": IDS,
+    "ids": IDS,
+    "ledger": [*["us"] * 8, "eu", "jp", "no"],
+    "Query.ledger(code)": ["us", "us", "us", "eu", "no", ""],
+    "code": ["1000", "1100", "1200", "4000", "5000", "9999", "1000 "],
+    "codes": ["1000", "1100", "1200", "5000", "x"],
+    "codePrefix": ["1", "1", "40", "", "z"],
+    "sequence": [1, 1, 2, 3, 4, 6, 6, 8, 0, -1, 999, 2**53],
+    "first": [1, 2, 3, 3, 5, 20, 50, 50, 1000, 0, 1001, -1],
+    "last": [1, 2, 3, 3, 5, 20, 50, 50, 0, -1],
+    "after": [*CURSORS, *CURSORS, "garbage", ""],
+    "before": [*CURSORS, *CURSORS, "garbage"],
+    "asOf": DATES,
+    "from": DATES[:5],
+    "to": DATES[3:],
+    "effectiveFrom": DATES[:5],
+    "effectiveTo": DATES[3:],
+    "postedFrom": ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00+01:00"],
+    "postedTo": ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00+01:00"],
+    "accountCodes": ["1000", "4000", "5000", "x"],
+    "sources": ["stripe", "dead", "x"],
+    "InvoiceFilter.sources": ["stripe", "stripe", "stripe", "dead", "x"],
+    "Query.payrollRuns(sources)": ["payroll", "payroll", "payroll", "bank"],
+    "Query.bankAccounts(sources)": ["bank", "bank", "bank", "stripe"],
+    "Query.cashPositions(sources)": ["bank", "bank", "bank", "stripe"],
+    "EntryFilter.sources": ["stripe", "", "x"],
+    "LineFilter.sources": ["stripe", "", "x"],
+    "journals": ["SALES", "x"],
+    "reference": ["R1", "x"],
+    "idempotencyKey": ["k1", "x"],
+    "name": ["team", "x"],
+    "value": ["a", "x"],
+    "minTotal": ["0", "10.005", 1000000, "9" * 40, "-3"],
+    "currency": ["USD", "EUR", "JPY", "x"],
+    "maxAge": [*[3600] * 5, 10**9, 0, -1],
+    "ledgers": [*["us", "eu"] * 4, "no"],
+    "issuedFrom": DATES[:4],
+    "issuedTo": DATES[3:],
+    "paidFrom": DATES[:4],
+    "paidTo": DATES[3:],
+}
+CALLERS = [
+    caller(ledgers=["us", "eu"]),
+    caller(ledgers=["us", "eu", "no"]),
+    caller(ledgers=["eu", "us"]),
+    caller(),
+    caller(ledgers=["us"]),
+    caller(ledgers=["eu", "no"]),
+    caller(ledgers=["jp"]),
+    caller(ledgers=[]),
+]
+
+
+@contextlib.asynccontextmanager
+async def open_world(database_url: str, owner_url: str, limits: Limits = LIMITS) -> AsyncIterator[Graph]:
+    """The graph of everything below, each source read as far as it ever will be."""
+    async with open_graph(database_url, limits, sources=sources()) as graph:
+        await keep_books(graph)
+        await read_sources(graph)
+        await link_documents(owner_url)
+        yield graph
+
+
+# ---------------------------------------------------------------- books
+
+
+async def keep_books(graph: Graph) -> None:
+    """Foreign currency, revaluation, reversal, dimensions, odd texts, a parent and a closed account, a locked period."""
+    for code, currency in (("us", "USD"), ("eu", "EUR"), ("jp", "JPY")):
+        await graph.found(code, currency)
+    sales = [entry(f"k{n}", f"{n}.{n}0", effectiveDate=DATES[n % len(DATES)]) for n in range(1, 6)]
+    foreign = entry("fx", journal="SALES", reference="R1", documentDate="2026-03-01", lines=[
+        {"account": "1000", "debit": "10", "currency": "EUR", "functionalAmount": "11.50"},
+        {"account": "4000", "credit": "11.50", "description": ODD, "taxCode": "V19", "dimensions": [
+            {"name": "team", "value": "a"}, {"name": "b", "value": "é"}]},
+    ])  # fmt: skip
+    reval = entry("rv", lines=[
+        {"account": "1000", "debit": "0", "currency": "EUR", "functionalAmount": "0.50"},
+        {"account": "4000", "credit": "0.50"},
+    ])  # fmt: skip
+    posted = await graph.post(
+        *sales, foreign, reval, *[entry(f"eu{n}", "7", ledger="eu") for n in range(3)], entry("jp1", "7", ledger="jp")
+    )
+    assert {result["__typename"] for result in posted} == {"EntryPosted"}, posted
+    answer = await graph.data(
+        """mutation {
+          reverseEntry(input: {ledger: "us", sequence: 2, idempotencyKey: "r", effectiveDate: "2026-12-31"}) { __typename }
+          a: updateAccount(input: {ledger: "us", code: "1100", parent: "1000", active: false}) { __typename }
+          b: createAccounts(input: {ledger: "us", accounts: [{code: "1200", name: "Till", type: ASSET, currency: "EUR"}]}) { __typename }
+          c: updateAccount(input: {ledger: "us", code: "5000", parent: "3000"}) { __typename }
+          lockPeriods(input: {ledger: "us", through: "2025-12-31"}) { __typename } }"""
+    )
+    assert answer["c"]["__typename"] == "AccountsSaved", answer
+
+
+# ---------------------------------------------------------------- sources
+
+
+def sources() -> Sequence[tuple[SourceSettings, Script]]:
+    """stripe feeds us, payroll eu, the bank eu but for one account; dead feeds jp and was never read."""
+    stripe, payroll, bank, dead = (Script(lists_everything=True) for _ in range(4))
+    stripe.pages, payroll.pages, bank.pages = Kit.pages(invoices()), Kit.pages(runs()), Kit.pages(statements())
+    payroll.slips = {"run-1": (Kit.slip(department="R&D", gross=120_00), Kit.slip("slip-2", employee_name=ODD))}
+    dead.failure = Kit.Unavailable("nobody is there.")
+    return (
+        (Kit.stripe(ledger="us", max_age=10**8), stripe),
+        (Kit.payroll(ledger="eu", max_age=10**8), payroll),
+        (Kit.bank(ledger="eu", accounts={"us:1%": "us"}, max_age=10**8), bank),
+        (Kit.stripe(name="dead", ledger="jp"), dead),
+    )
+
+
+def invoices() -> list[Any]:
+    return [
+        Kit.invoice('in:1"', number=ODD, party=Party(name=ODD, external_id="cus_1", tax_id="DE1"), due_date=date(2026, 4, 1),
+                    taxes=(TaxAmount(amount=190, code="VAT", rate="19.5", taxable=1000), TaxAmount(amount=0)),
+                    lines=(InvoiceLine(amount=1000, description=ODD, quantity="1.50", tax=7, tax_code="V", service_from=date(2026, 1, 1),
+                                       service_to=date(2026, 1, 31)), InvoiceLine(amount=0))),
+        Kit.invoice("in_2", issue_date=None, kind=InvoiceKind.CREDIT_NOTE, taxes=(), subtotal=-1000, total=-810),
+        Kit.invoice("in_3", issue_date=date(2026, 2, 1), direction=InvoiceDirection.PAYABLE, currency="BHD"),
+        Kit.invoice("in_4", issue_date=date(2026, 2, 1), status=InvoiceStatus.PAID, currency="JPY", rounding=1, prepaid=5, total=1191),
+    ]  # fmt: skip
+
+
+def runs() -> list[Any]:
+    full = {"gross": 120_00, "employee_taxes": 15_00, "deductions": 5_00, "reimbursements": 0, "employer_taxes": 9_00,
+            "employer_contributions": 1_00}  # fmt: skip
+    return [
+        Kit.run("run-1", **full),
+        Kit.run("run-2", pay_date=date(2026, 2, 28), source_status=ODD),
+        Kit.run("run-3", pay_date=date(2026, 1, 31), total_cost=140_00),
+    ]
+
+
+def statements() -> list[Any]:
+    american = BankAccount(external_id="us:1%", currency="USD", name=ODD)
+    pending = {"status": BankTransactionStatus.PENDING}
+    return [
+        Kit.statement("s1", Kit.moved("t1", 10_00, date(2026, 3, 1), description=ODD, counterparty="Globex", reference="R"),
+                      Kit.moved("t2", -3_00, date(2026, 3, 2), value_date=date(2026, 3, 3)),
+                      from_date=date(2026, 3, 1), to_date=date(2026, 3, 31), opening=100_00, closing=107_00,
+                      closing_available=90_00, warnings=(ODD,)),
+        Kit.statement("s2", Kit.moved("t3", 1_00, None, **pending), to_date=date(2026, 4, 1)),
+        Kit.statement("u", Kit.moved("u1", 5_00, date(2026, 3, 5), currency="USD"), account=american, to_date=date(2026, 3, 31)),
+    ]  # fmt: skip
+
+
+async def read_sources(graph: Graph) -> None:
+    """Reads what can be read, payslips of some runs among it; afterwards no source answers any more."""
+    read = """{ invoices(filter: {ledgers: ["us", "eu"]}) { totalCount } bankAccounts { totalCount }
+      payrollRuns(ledgers: ["us", "eu"], first: 2) { nodes { payslips { net } } } }"""
+    async with asyncio.timeout(30):
+        while "errors" in (answer := await graph.run(read)):
+            assert {error["extensions"]["code"] for error in answer["errors"]} == {"SOURCE_SYNCING"}, answer
+    for pulls in graph.services.refresher._sources.values():
+        pulls.connector.failure = Kit.Unavailable("it went away.")  # type: ignore[attr-defined]
+    await graph.run(
+        "{ invoices(maxAge: 0) { totalCount } bankAccounts(maxAge: 0) { totalCount } payrollRuns(maxAge: 0) { totalCount } }"
+    )
+
+
+async def link_documents(owner_url: str) -> None:
+    """Entries that came from documents, as the mapping of sources will state it."""
+    owner = await asyncpg.connect(owner_url)
+    await owner.execute("SET ledgergraph.ledgers = '*'")
+    await owner.execute(
+        """INSERT INTO mirror.document_entry (ledger_id, source, kind, account, external_id, sequence)
+           SELECT ledger_id, stated.source, stated.kind, stated.account, stated.external_id, stated.sequence
+           FROM (VALUES ('us', 'stripe', 'invoice', '', 'in:1"', 1), ('us', 'stripe', 'invoice', '', 'in_2', 1),
+                        ('us', 'stripe', 'invoice', '', 'gone', 2), ('eu', 'payroll', 'payroll_run', '', 'run-1', 1),
+                        ('us', 'bank', 'bank_transaction', 'us:1%', 'u1', 1))
+                AS stated (ledger, source, kind, account, external_id, sequence)
+           JOIN ledger.ledger ON ledger.code = stated.ledger"""
+    )
+    await owner.close()
