@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from graphql import (
     ExecutionResult,
+    GraphQLError,
     GraphQLField,
     GraphQLObjectType,
     GraphQLSchema,
@@ -34,6 +35,7 @@ from gateway.planning.writing import WORDS, leaf, namespace
 from resolvers.context import Context, Services
 from resolvers.fields import Inline, Leaf, Link, Nested
 from sources.caller import Caller
+from sources.errors import InvalidArgument
 from sources.reading import Failure, Tagged, Want
 
 
@@ -98,7 +100,7 @@ class Reference:
                 result = await result
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
-            answer["errors"] = [describe(error, "") for error in result.errors]
+            answer["errors"] = [describe(_told(error), "") for error in result.errors]
         return answer
 
     def _equip(self, field: GraphQLField) -> None:
@@ -177,6 +179,13 @@ class Reference:
             return
         for concrete in self._schema.get_possible_types(named):
             self._fill(space.of_type(concrete.name), concrete)
+
+
+def _told(error: GraphQLError) -> GraphQLError:
+    """An error of graphql-core's own at a field can only be about its arguments: values of variables that do not fit there."""
+    if error.path is None or not (error.original_error is None or isinstance(error.original_error, GraphQLError)):
+        return error
+    return GraphQLError(error.message, error.nodes, path=error.path, original_error=InvalidArgument(error.message))
 
 
 def _wrapped(field: GraphQLField, named: Any, value: Any, want: Want) -> Any:

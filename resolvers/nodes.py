@@ -105,7 +105,7 @@ async def _load(context: Context, ids: Sequence[str], want: Want) -> list[Any]:
         for key in keys:
             for place in places[typename, key]:
                 row = rows.get(key)
-                answers[place] = None if row is None else Tagged(typename, row)
+                answers[place] = row if row is None or isinstance(row, Failure) else Tagged(typename, row)
     return answers
 
 
