@@ -218,7 +218,7 @@ class Engine:
         if plan.constant is not None:
             return plan.constant
         if plan.introspects:
-            return self._introspect(plan, operation)
+            return self._introspect(execution, plan, operation)
         if plan.stability <= Stability.POSTED and self._answers.on and operation.planned.runs > 1:
             return await self._kept_or_run(execution, plan, operation)
         return await execution.root_field(plan)
@@ -242,7 +242,7 @@ class Engine:
                 self._answers.keep(key, version, text)
         return text
 
-    def _introspect(self, plan: FieldPlan, operation: BoundOperation) -> str:
+    def _introspect(self, execution: Execution, plan: FieldPlan, operation: BoundOperation) -> str:
         definition = operation.operation.definition
         alone = OperationDefinitionNode(
             operation=OperationType.QUERY,
@@ -252,6 +252,8 @@ class Engine:
             selection_set=SelectionSetNode(selections=tuple(plan.nodes)),
         )
         asked = DocumentNode(definitions=(alone, *operation.operation.fragments.values()))
+        for error in result.errors or ():
+            execution.errors.append(_argument_error(error, operation.request.request_id))
         result = execute_sync(self._schema, asked, variable_values=dict(operation.request.variables))
         return _dumps((result.data or {}).get(plan.name))
 
@@ -291,6 +293,12 @@ def _bind(plan: FieldPlan, variables: Any) -> Any:
 
 
 def _bad_input(error: GraphQLError, request_id: str) -> ErrorObject:
+def _argument_error(error: GraphQLError, request_id: str) -> ErrorObject:
+    """Of an introspection field: nothing else can be wrong there than values of variables that do not fit its arguments."""
+    found = describe(error, request_id)
+    return error_object("INVALID_ARGUMENT", found["message"], request_id, found.get("path"), found.get("locations"))
+
+
     found = describe(error, request_id)
     return error_object("BAD_USER_INPUT", found["message"], request_id, None, found.get("locations"))
 
