@@ -12,7 +12,7 @@ from typing import Any, Protocol
 class Bench:
     """`directory`: of this run, removed after it; `cache`: what later runs use again (peers' packages, grown ledgers);
     `seconds`: how long a contestant's turn lasts; `quick`: show that it works, with few entries and clients; `full`: what
-    takes long too."""
+    takes long too; `entries`: the size of the ledger that most chapters read."""
 
     directory: Path
     cache: Path
@@ -21,6 +21,7 @@ class Bench:
     quick: bool
     tell: Callable[[str], None]
     full: bool = False
+    entries: int = 200_000
 
 
 @dataclass(frozen=True, slots=True)
