@@ -13,7 +13,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.authentication import Authenticator
-from gateway.http import SECURITY_HEADERS, GraphQLEndpoint
+from gateway.exchange import SECURITY_HEADERS
+from gateway.http import GraphQLEndpoint
 from gateway.limits import Limits
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.operations import Operations
@@ -129,12 +130,13 @@ def create_app(
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
     init_seconds: float | None = None,
+    compressing: bool = True,
 ) -> App:
     """The application over an engine. `cors_origins`: origins whose pages may call it, "*" for any; none by default.
-    `init_seconds`: how long a new socket may take to say who it is, 10 by default."""
+    `init_seconds`: how long a new socket may take to say who it is, 10 by default. `compressing`: for clients that ask."""
     metrics = metrics or Metrics()
     operations, streams = Operations(engine, metrics), EventStreams()
-    http: ASGIApp = GraphQLEndpoint(operations, authenticator, limits, metrics, streams)
+    http: ASGIApp = GraphQLEndpoint(operations, authenticator, limits, metrics, streams, compressing=compressing)
     origins = list(cors_origins)
     if origins:
         http = CORSMiddleware(

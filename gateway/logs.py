@@ -5,12 +5,14 @@ Tokens and other secrets never reach a log: values under telling names and anyth
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import re
-import secrets
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import orjson
@@ -28,9 +30,18 @@ _SECRET_TEXT = re.compile(
 _QUIET = {"uvicorn.error": logging.WARNING, "uvicorn.access": logging.CRITICAL, "asyncio": logging.WARNING}
 
 
+_ID_BYTES = 8
+_DRAWN = 512
+
+_drawn: list[bytes] = []
+
+
 def new_request_id() -> str:
-    """16 hexadecimal digits, unguessable."""
-    return secrets.token_hex(8)
+    """16 hexadecimal digits, unguessable; the system is asked for many at a time."""
+    if not _drawn:
+        block = os.urandom(_ID_BYTES * _DRAWN)
+        _drawn.extend(block[start : start + _ID_BYTES] for start in range(0, len(block), _ID_BYTES))
+    return _drawn.pop().hex()
 
 
 def request_id_from(header: bytes | None) -> str:
@@ -40,6 +51,42 @@ def request_id_from(header: bytes | None) -> str:
         if _ACCEPTABLE_ID.fullmatch(text):
             return text
     return new_request_id()
+
+
+class RequestLines:
+    """The line of each answered request. As JSON it goes straight to the stream: by way of structlog's steps it would cost
+    as much as reading and answering the request. Lines of one turn of the event loop are written together."""
+
+    def __init__(self) -> None:
+        self._stream: TextIO | None = None
+        self._shown = True
+        self._waiting: list[str] = []
+
+    def use(self, stream: TextIO | None, *, shown: bool) -> None:
+        """None: by way of structlog, for a terminal."""
+        self._stream, self._shown = stream, shown
+
+    def tell(self, request_id: str, **told: Any) -> None:
+        """Nothing but `subject` may hold a client's text."""
+        if self._stream is None:
+            structlog.get_logger("gateway.http").info("request", **told)
+        elif self._shown:
+            if told["subject"] is not None:
+                told["subject"] = _SECRET_TEXT.sub("[secret]", told["subject"])
+            told |= {"event": "request", "request_id": request_id, "level": "info", "timestamp": _now()}
+            if not self._waiting:
+                asyncio.get_running_loop().call_soon(self._write)
+            self._waiting.append(_to_json(told))
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if self._stream is not None:
+            self._stream.write("\n".join(waiting) + "\n")
+            self._stream.flush()
+
+
+request_lines = RequestLines()
+"""This process's; `configure` says where they go."""
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
@@ -63,6 +110,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(terminal)],
         )
     )
+    request_lines.use(None if terminal else stream, shown=number <= logging.INFO)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.INFO))
@@ -92,6 +140,10 @@ def _to_json(event: Any, default: Callable[[Any], Any] | None = None, **_: Any) 
         return orjson.dumps(event, default=repr).decode()
     except orjson.JSONEncodeError:  # lone surrogates or integers beyond 64 bits in what a client sent
         return orjson.dumps({key: ascii(value) for key, value in event.items()}).decode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _add_request_id(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -22,7 +22,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "ledgergraph_requests",
-            "Operations by transport, kind, outcome (ok, refused, failed) and error code.",
+            "Operations by transport, kind, outcome (ok, refused, failed, abandoned) and error code.",
             ["transport", "kind", "outcome", "code"],
             registry=self.registry,
         )
@@ -33,6 +33,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # Finding a labelled one costs more than counting.
+        self._counters: dict[tuple[str, str, str, str], Counter] = {}
+        self._histograms: dict[tuple[str, str], Histogram] = {}
         self.sockets = Gauge("ledgergraph_open_sockets", "Open WebSocket connections.", registry=self.registry)
         self.subscriptions = Gauge(
             "ledgergraph_active_subscriptions", "Running subscriptions.", ["transport"], registry=self.registry
@@ -52,12 +55,20 @@ class Metrics:
 
     def count(self, transport: str, kind: str, outcome: str, code: str = "") -> None:
         """One operation. transport: http, sse, websocket; kind: query, mutation, subscription, unknown;
-        outcome: ok, refused, failed; code: of `gateway.errors.CODES`, or empty."""
-        self._requests.labels(transport, kind, outcome, code).inc()
+        outcome: ok, refused, failed, abandoned (a query whose client went away); code: of `gateway.errors.CODES`, or empty."""
+        counter = self._counters.get((transport, kind, outcome, code))
+        if counter is None:
+            counter = self._counters[transport, kind, outcome, code] = self._requests.labels(
+                transport, kind, outcome, code
+            )
+        counter.inc()
 
     def observe(self, transport: str, kind: str, seconds: float) -> None:
         """How long one query or mutation took."""
-        self._seconds.labels(transport, kind).observe(seconds)
+        histogram = self._histograms.get((transport, kind))
+        if histogram is None:
+            histogram = self._histograms[transport, kind] = self._seconds.labels(transport, kind)
+        histogram.observe(seconds)
 
     def register(self, collector: Collector) -> None:
         """Have another part's collector scraped with these."""

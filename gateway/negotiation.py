@@ -1,4 +1,4 @@
-"""What form an answer takes (RFC 9110, 12.5.1) and whether a body's form can be read (GraphQL over HTTP, 4 and 5)."""
+"""What form an answer takes (RFC 9110, 12.5.1 and 12.5.3) and whether a body's form can be read (GraphQL over HTTP, 4 and 5)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ GRAPHQL_JSON = "application/graphql-response+json"
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 HTML = "text/html"
+
+_USUAL = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,22 @@ def negotiate(accept: str | None) -> Accepted:
     return Accepted(chosen, events=events > 0, prefers_events=events > best, html=html)
 
 
+@lru_cache(maxsize=256)
+def takes_gzip(accept_encoding: str | None) -> bool:
+    """Whether a client prefers gzip to an answer as it is (RFC 9110, 12.5.3). Between equals gzip wins; what is not named has
+    the weight of `*`, and without that, an answer as it is comes last and gzip is not taken."""
+    if not accept_encoding:
+        return False
+    weights = _ranges(accept_encoding)
+    rest = weights.get("*", 0.0)
+    gzip = weights.get("gzip", weights.get("x-gzip", rest))  # the same thing (RFC 9110, 8.4.1.3)
+    return gzip > 0 and gzip >= weights.get("identity", rest)
+
+
 def readable_body(headers: Mapping[bytes, bytes]) -> str | None:
     """None when a body is JSON in UTF-8 and not encoded; else a sentence that says what is wrong."""
+    if headers.get(b"content-type") in _USUAL and b"content-encoding" not in headers:
+        return None
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"", b"identity"):
         return "Content-Encoding is not supported: send the body as it is"

@@ -20,6 +20,7 @@ import asyncpg
 import pytest
 import structlog
 
+from gateway.logs import request_lines
 from sources.database.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres
 from sources.database.migrate import upgrade
 
@@ -61,6 +62,7 @@ def logs_as_before() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     structlog.reset_defaults()
+    request_lines.use(None, shown=True)
     root.handlers[:] = handlers
     root.setLevel(level)
 
