@@ -37,13 +37,12 @@ def parse_minor(text: str, exponent: int) -> int:
     or is not exactly representable (trailing zeros beyond the exponent are)."""
     if not DECIMAL.fullmatch(text):
         raise ValueError("must be a decimal of the form -?digits[.digits]")
-    sign = -1 if text[0] == "-" else 1
-    whole, _, fraction = text.lstrip("-").partition(".")
-    kept, rest = fraction[:exponent], fraction[exponent:]
-    if rest.strip("0"):
+    whole, _, fraction = text.partition(".")
+    if len(fraction) == exponent:
+        return int(whole + fraction)
+    if fraction[exponent:].strip("0"):
         raise ValueError(f"has more than {exponent} decimals")
-    scale: int = 10**exponent
-    return sign * (int(whole) * scale + int(kept.ljust(exponent, "0") or "0"))
+    return int(whole + fraction[:exponent].ljust(exponent, "0"))
 
 
 def format_minor(minor: int, exponent: int) -> str:

@@ -18,6 +18,7 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     GraphQLScalarType,
+    GraphQLString,
     Undefined,
     is_required_input_field,
 )
@@ -59,34 +60,25 @@ class Variables:
 @lru_cache(maxsize=1_000)
 def coercer(kind: GraphQLInputType) -> Coerce:
     """A function from a JSON value to what arguments of this type take; raises Refused, or what the scalar raises."""
-    if isinstance(kind, GraphQLNonNull):
-        return _required(_given(kind.of_type))
-    inner = _given(kind)
-    return lambda value: None if value is None else inner(value)
+    required = isinstance(kind, GraphQLNonNull)
+    inner = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
+    if isinstance(inner, GraphQLList):
+        return _list(coercer(inner.of_type), required)
+    if isinstance(inner, GraphQLInputObjectType):
+        return _input_object(inner, required)
+    assert isinstance(inner, (GraphQLScalarType, GraphQLEnumType))
+    return _text(inner, required) if inner is GraphQLString else _leaf(inner.coerce_input_value, required)
 
 
-def _required(inner: Coerce) -> Coerce:
+def _text(kind: GraphQLScalarType, required: bool) -> Coerce:
+    other = _leaf(kind.coerce_input_value, required)
+    return lambda value: value if value.__class__ is str else other(value)
+
+
+def _leaf(parse: Coerce, required: bool) -> Coerce:
     def coerce(value: Any) -> Any:
         if value is None:
-            raise Refused
-        return inner(value)
-
-    return coerce
-
-
-def _given(kind: Any) -> Coerce:
-    """For values that are not null."""
-    if isinstance(kind, GraphQLList):
-        item = coercer(kind.of_type)
-        return lambda value: [item(each) for each in value] if isinstance(value, list) else [item(value)]
-    if isinstance(kind, GraphQLInputObjectType):
-        return _input_object(kind)
-    assert isinstance(kind, (GraphQLScalarType, GraphQLEnumType))
-    return _defined(kind.coerce_input_value)
-
-
-def _defined(parse: Coerce) -> Coerce:
-    def coerce(value: Any) -> Any:
+            return _null(required)
         parsed = parse(value)
         if parsed is Undefined:
             raise Refused
@@ -95,21 +87,39 @@ def _defined(parse: Coerce) -> Coerce:
     return coerce
 
 
-def _input_object(kind: GraphQLInputObjectType) -> Coerce:
-    coercers = {name: coercer(field.type) for name, field in kind.fields.items()}
+def _list(item: Coerce, required: bool) -> Coerce:
+    def coerce(value: Any) -> Any:
+        if isinstance(value, list):
+            return [item(each) for each in value]
+        return _null(required) if value is None else [item(value)]
+
+    return coerce
+
+
+def _input_object(kind: GraphQLInputObjectType, required: bool) -> Coerce:
+    coercers = [(name, coercer(field.type)) for name, field in kind.fields.items()]
     needed = {name for name, field in kind.fields.items() if is_required_input_field(field)}
     defaults = {
         name: field.default_value for name, field in kind.fields.items() if field.default_value is not Undefined
     }
 
     def coerce(value: Any) -> Any:
-        if not isinstance(value, dict) or not needed <= value.keys() <= coercers.keys():
+        if value is None:
+            return _null(required)
+        if not isinstance(value, dict) or not needed <= value.keys():
             raise Refused
-        given = {**defaults, **value} if defaults else value
-        return {
-            name: defaults[name] if name not in value else coerce_field(value[name])
-            for name, coerce_field in coercers.items()
-            if name in given
-        }
+        given = {name: coerce_field(value[name]) for name, coerce_field in coercers if name in value}
+        if len(given) < len(value):
+            raise Refused
+        if defaults:
+            given = {
+                name: given.get(name, defaults.get(name)) for name, _ in coercers if name in given or name in defaults
+            }
+        return given
 
     return coerce
+
+
+def _null(required: bool) -> None:
+    if required:
+        raise Refused

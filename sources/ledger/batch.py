@@ -87,7 +87,7 @@ class _Lines:
     tax_codes: list[str | None] = field(default_factory=list)
     dimensions: list[str | None] = field(default_factory=list)
 
-    def columns(self) -> list[Sequence[Any]]:
+    def columns(self) -> list[Sequence[Any] | None]:
         return [
             [code for code, _ in self.accounts],
             [currency for _, currency in self.accounts],
@@ -97,9 +97,9 @@ class _Lines:
             self.currencies,
             self.amounts,
             self.functional_amounts,
-            self.descriptions,
-            self.tax_codes,
-            self.dimensions,
+            _present(self.descriptions),
+            _present(self.tax_codes),
+            _present(self.dimensions),
         ]
 
     def add(self, position: int, item: Item) -> None:
@@ -152,8 +152,10 @@ def _arguments(ledger: LedgerRef, groups: Sequence[Sequence[Item]], items: Seque
     for position, item in enumerate(items, 1):
         lines.add(position, item)
     drafts = [item.draft for item in items]
-    entries = [draft if isinstance(draft, EntryDraft) else None for draft in drafts]
-    good = [item.checked is not None for item in items]
+    entries = [
+        draft if isinstance(draft, EntryDraft) and item.checked else None
+        for draft, item in zip(drafts, items, strict=True)
+    ]
     return [
         str(ledger.ledger_id),
         ledger.ledger_id,
@@ -164,16 +166,21 @@ def _arguments(ledger: LedgerRef, groups: Sequence[Sequence[Item]], items: Seque
         [item.checked is None for item in items],
         [number if len(group) > 1 else 0 for number, group in enumerate(groups, 1) for _ in group],
         [draft.effective_date for draft in drafts],
-        [entry.document_date if entry else None for entry in entries],
+        _present([entry.document_date if entry else None for entry in entries]),
         [draft.posted_by for draft in drafts],
-        [entry.journal if entry and fine else None for entry, fine in zip(entries, good, strict=True)],
+        _present([entry.journal if entry else None for entry in entries]),
         [item.checked.description if item.checked else None for item in items],
-        [entry.reference if entry and fine else None for entry, fine in zip(entries, good, strict=True)],
-        [item.reverses for item in items],
+        _present([entry.reference if entry else None for entry in entries]),
+        _present([item.reverses for item in items]),
         [len(item.checked.lines) if item.checked else 0 for item in items],
         [item.checked.total if item.checked else 0 for item in items],
         *lines.columns(),
     ]
+
+
+def _present(column: list[Any]) -> list[Any] | None:
+    """The column, or None where it holds nothing: most batches leave most optional columns out."""
+    return column if column.count(None) < len(column) else None
 
 
 def _outcome(ledger: LedgerRef, item: Item, row: Any) -> Outcome:

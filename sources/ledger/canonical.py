@@ -46,7 +46,9 @@ def entry_body(
         "description": description,
         "lines": [_line(line) for line in lines],
     }
-    _add_present(body, document_date=document_date, journal=journal, reference=reference)
+    for name, value in (("document_date", document_date), ("journal", journal), ("reference", reference)):
+        if value is not None:
+            body[name] = value
     return _encode(body)
 
 
@@ -80,16 +82,17 @@ def entry_hash(
 def _line(line: CanonicalLine) -> dict[str, Any]:
     stated: dict[str, Any] = {
         "account": line.account,
-        "currency": line.currency,
         "amount": line.amount,
+        "currency": line.currency,
         "functional_amount": line.functional_amount,
     }
-    _add_present(stated, description=line.description, tax_code=line.tax_code, dimensions=line.dimensions or None)
+    if line.description is not None:
+        stated["description"] = line.description
+    if line.tax_code is not None:
+        stated["tax_code"] = line.tax_code
+    if line.dimensions:
+        stated["dimensions"] = line.dimensions
     return stated
-
-
-def _add_present(target: dict[str, Any], **values: Any) -> None:
-    target.update((name, value) for name, value in values.items() if value is not None)
 
 
 def _encode(body: dict[str, Any]) -> bytes:

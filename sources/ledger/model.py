@@ -56,9 +56,10 @@ class LedgerRef:
     functional_currency: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LineDraft:
-    """One line as stated. Amounts are decimal strings in `currency` (None: the functional currency), not yet checked."""
+    """One line as stated. Amounts are decimal strings in `currency` (None: the functional currency), not yet checked.
+    Nobody changes a draft; freezing it would double what making one costs, and a batch makes thousands."""
 
     account: str
     debit: str | None = None
@@ -70,7 +71,7 @@ class LineDraft:
     dimensions: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EntryDraft:
     """An entry as stated, not yet checked. `origin` is "" for clients, or the name of the source it came from."""
 

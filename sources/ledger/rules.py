@@ -142,30 +142,33 @@ def account_rule(line: LineDraft, path: tuple[str, ...]) -> Iterable[Reason]:
 
 
 def line_texts_rule(line: LineDraft, path: tuple[str, ...]) -> Iterable[Reason]:
+    faults: list[Reason] = []
     if line.description is not None:
-        yield from text_faults(line.description, (*path, "description"), MAX_DESCRIPTION)
+        faults += text_faults(line.description, (*path, "description"), MAX_DESCRIPTION)
     if line.tax_code is not None:
-        yield from text_faults(line.tax_code, (*path, "taxCode"), MAX_CODE)
+        faults += text_faults(line.tax_code, (*path, "taxCode"), MAX_CODE)
+    return faults
 
 
 def dimensions_rule(line: LineDraft, path: tuple[str, ...]) -> Iterable[Reason]:
     if not line.dimensions:
-        return
+        return ()
     here = (*path, "dimensions")
     if len(line.dimensions) > MAX_DIMENSIONS:
         message = f"a line takes at most {MAX_DIMENSIONS} dimensions; this one has {len(line.dimensions)}"
-        yield Reason(RejectionCode.INVALID_DIMENSION, message, here)
-        return
+        return [Reason(RejectionCode.INVALID_DIMENSION, message, here)]
+    faults: list[Reason] = []
     seen: set[str] = set()
     for index, (name, value) in enumerate(line.dimensions):
         if not _DIMENSION_NAME.fullmatch(name):
             message = "a dimension's name begins with a-z and goes on with a-z, 0-9 and _, at most 63 characters"
-            yield Reason(RejectionCode.INVALID_DIMENSION, message, (*here, str(index), "name"))
+            faults.append(Reason(RejectionCode.INVALID_DIMENSION, message, (*here, str(index), "name")))
         elif name in seen:
             message = f"the dimension {name} is there twice; state it once"
-            yield Reason(RejectionCode.INVALID_DIMENSION, message, (*here, str(index), "name"))
+            faults.append(Reason(RejectionCode.INVALID_DIMENSION, message, (*here, str(index), "name")))
         seen.add(name)
-        yield from text_faults(value, (*here, str(index), "value"), MAX_CODE)
+        faults += text_faults(value, (*here, str(index), "value"), MAX_CODE)
+    return faults
 
 
 LINE_RULES: tuple[Callable[[LineDraft, tuple[str, ...]], Iterable[Reason]], ...] = (
@@ -173,6 +176,19 @@ LINE_RULES: tuple[Callable[[LineDraft, tuple[str, ...]], Iterable[Reason]], ...]
     line_texts_rule,
     dimensions_rule,
 )
+
+
+def is_plain(line: LineDraft) -> bool:
+    """Whether the line's texts are so simple that no rule of a line has anything to say of them, as most are."""
+    account = line.account
+    if line.description is not None or line.tax_code is not None or not account.isprintable():
+        return False
+    if not account.strip() or len(account) > MAX_CODE or len(line.dimensions) > 1:
+        return False
+    for name, value in line.dimensions:
+        if len(value) > MAX_CODE or not value.isprintable() or not _DIMENSION_NAME.fullmatch(name):
+            return False
+    return True
 
 
 def resolve_line(draft: EntryDraft, index: int, line: LineDraft, reasons: list[Reason]) -> CanonicalLine | None:
@@ -187,15 +203,17 @@ def resolve_line(draft: EntryDraft, index: int, line: LineDraft, reasons: list[R
     if (line.debit is None) == (line.credit is None):
         reasons.append(Reason(RejectionCode.INVALID_LINE, "a line takes exactly one of debit and credit", path))
         return None
-    field, stated = ("credit", line.credit) if line.debit is None else ("debit", line.debit)
-    amount = None if exponent is None or stated is None else _minor(stated, currency, (*path, field), reasons)
-    functional_amount = _functional(line, currency, functional, amount, path, reasons)
+    field, sign, stated = ("credit", -1, line.credit) if line.debit is None else ("debit", 1, line.debit)
+    amount = None if exponent is None or stated is None else _minor(stated, currency, path, field, reasons)
+    if line.functional_amount is None and currency == functional:
+        functional_amount = amount
+    else:
+        functional_amount = _functional(line, currency, functional, amount, path, reasons)
     if amount is None or functional_amount is None:
         return None
     if amount == 0 and functional_amount == 0:
         message = "the amount and the functional amount are both zero; leave the line out"
         reasons.append(Reason(RejectionCode.INVALID_AMOUNT, message, (*path, field)))
-    sign = 1 if field == "debit" else -1
     return CanonicalLine(
         account=line.account,
         currency=currency,
@@ -210,37 +228,38 @@ def resolve_line(draft: EntryDraft, index: int, line: LineDraft, reasons: list[R
 def _functional(
     line: LineDraft, currency: str, functional: str, amount: int | None, path: tuple[str, ...], reasons: list[Reason]
 ) -> int | None:
-    here = (*path, "functionalAmount")
+    field = "functionalAmount"
     if line.functional_amount is None:
-        if currency == functional or currency not in EXPONENTS:
+        if currency not in EXPONENTS:
             return amount
         message = f"the line is not in {functional}: state its amount in {functional} too"
-        reasons.append(Reason(RejectionCode.FUNCTIONAL_AMOUNT_REQUIRED, message, here))
+        reasons.append(Reason(RejectionCode.FUNCTIONAL_AMOUNT_REQUIRED, message, (*path, field)))
         return None
-    value = _minor(line.functional_amount, functional, here, reasons)
+    value = _minor(line.functional_amount, functional, path, field, reasons)
     if currency == functional and None not in (amount, value) and value != amount:
         message = f"the line is in {functional}, so its functional amount is the same amount; leave it out"
-        reasons.append(Reason(RejectionCode.INVALID_AMOUNT, message, here))
+        reasons.append(Reason(RejectionCode.INVALID_AMOUNT, message, (*path, field)))
     return value
 
 
-def _minor(text: str, currency: str, path: tuple[str, ...], reasons: list[Reason]) -> int | None:
+def _minor(text: str, currency: str, path: tuple[str, ...], field: str, reasons: list[Reason]) -> int | None:
     """Minor units of a stated amount; None when it is refused."""
+    exponent = EXPONENTS[currency]
     try:
-        value = parse_minor(text, EXPONENTS[currency])
+        value = parse_minor(text, exponent)
     except ValueError as fault:
-        message = f"{path[-1]} {fault}; {currency} has {EXPONENTS[currency]} decimals"
-        reasons.append(Reason(RejectionCode.INVALID_AMOUNT, message, path))
+        message = f"{field} {fault}; {currency} has {exponent} decimals"
+        reasons.append(Reason(RejectionCode.INVALID_AMOUNT, message, (*path, field)))
         return None
+    if 0 <= value <= MAX_MINOR:
+        return value
     if value < 0:
-        message = f"{path[-1]} is negative; post the amount on the other side"
-        reasons.append(Reason(RejectionCode.INVALID_AMOUNT, message, path))
-        return None
-    if value > MAX_MINOR:
-        message = f"{path[-1]} is larger than {format_minor(MAX_MINOR, EXPONENTS[currency])} {currency}; split it"
-        reasons.append(Reason(RejectionCode.AMOUNT_OUT_OF_RANGE, message, path))
-        return None
-    return value
+        message = f"{field} is negative; post the amount on the other side"
+        reasons.append(Reason(RejectionCode.INVALID_AMOUNT, message, (*path, field)))
+    else:
+        message = f"{field} is larger than {format_minor(MAX_MINOR, exponent)} {currency}; split it"
+        reasons.append(Reason(RejectionCode.AMOUNT_OUT_OF_RANGE, message, (*path, field)))
+    return None
 
 
 # ---------------------------------------------------------------- rules over all lines
@@ -276,9 +295,10 @@ def _unbalanced(what: str, net: int, currency: str) -> Reason:
 def _check_lines(draft: EntryDraft, reasons: list[Reason]) -> list[CanonicalLine]:
     resolved = []
     for index, line in enumerate(draft.lines):
-        path = ("lines", str(index))
-        for rule in LINE_RULES:
-            reasons.extend(rule(line, path))
+        if not is_plain(line):
+            path = ("lines", str(index))
+            for rule in LINE_RULES:
+                reasons.extend(rule(line, path))
         if (found := resolve_line(draft, index, line, reasons)) is not None:
             resolved.append(found)
     if resolved and len(resolved) == len(draft.lines):

@@ -23,6 +23,8 @@ def is_sendable(text: str) -> bool:
 
 def text_faults(text: str, path: tuple[str, ...], limit: int, *, required: bool = False) -> list[Reason]:
     """What is wrong with one text: its length, its characters, or that it is blank."""
+    if len(text) <= limit and text.isprintable() and not (required and not text.strip()):
+        return []
     faults = []
     if len(text) > limit:
         faults.append(f"has {len(text):,} characters; shorten it to {limit:,}")

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sources.ledger.model import Draft, LedgerRef, LineDraft, Reason
-from sources.ledger.rules import MAX_LINES, check
+from sources.ledger.rules import LINE_RULES, MAX_LINES, check, is_plain
 from sources.money import EXPONENTS, MAX_MINOR, format_minor
 from tests.sources.ledger.books import credit, debit, entry, reversal
 
@@ -20,6 +20,17 @@ YEN = LedgerRef(2, "acme-jp", "JPY")
 CURRENCIES = st.sampled_from(sorted(EXPONENTS))
 MINOR = st.integers(0, MAX_MINOR)
 PAIR = (debit("1000", "1"), credit("4000", "1"))
+
+
+TEXTS = st.text(max_size=3) | st.sampled_from(["team", "1000", "a" * 64, "a" * 255, "a" * 256, " ", "\t"])
+LINES = st.builds(
+    LineDraft,
+    account=TEXTS,
+    debit=st.just("1"),
+    description=st.none() | TEXTS,
+    tax_code=st.none() | TEXTS,
+    dimensions=st.lists(st.tuples(TEXTS, TEXTS), max_size=3).map(tuple),
+)
 
 
 def refused(draft: Draft) -> list[tuple[str, tuple[str, ...]]]:
@@ -64,6 +75,18 @@ def test_what_is_not_exactly_representable_is_refused(currency: str, digits: int
 )
 def test_malformed_amounts_are_refused(text: str) -> None:
     assert lines(debit("1000", text), credit("4000", "1")) == [("INVALID_AMOUNT", ("lines", "0", "debit"))]
+
+
+@given(LINES)
+def test_no_rule_has_anything_to_say_of_a_plain_line(line: LineDraft) -> None:
+    """The rules are not asked about such lines, so they must not want to be."""
+    if is_plain(line):
+        assert [list(rule(line, ("lines", "0"))) for rule in LINE_RULES] == [[], [], []]
+
+
+@pytest.mark.parametrize("line", [debit("1000", "1"), debit("1000", "1", dimensions=(("team", "ops"),))])
+def test_lines_as_most_are_plain(line: LineDraft) -> None:
+    assert is_plain(line)
 
 
 def test_a_line_states_one_side_that_is_not_negative() -> None:
