@@ -70,7 +70,7 @@ async def test_inner_functions_are_not_for_the_application_role(app: Connection)
         "ledger.lock_head(1)",
         "ledger.find_accounts(1, '{}', '{}')",
         "ledger.reversal_faults(1, '{}', '{}')",
-        "ledger.fold_balances(1, '{1}')",
+        "ledger.fold_balances(1, 0, 1)",
         "ledger.genesis_hash('x')",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
