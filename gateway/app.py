@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.authentication import Authenticator
 from gateway.exchange import SECURITY_HEADERS
+from gateway.frames import FrameProtocol
 from gateway.http import GraphQLEndpoint
 from gateway.limits import Limits
 from gateway.metrics import CONTENT_TYPE, Metrics
@@ -135,7 +136,7 @@ def create_app(
     """The application over an engine. `cors_origins`: origins whose pages may call it, "*" for any; none by default.
     `init_seconds`: how long a new socket may take to say who it is, 10 by default. `compressing`: for clients that ask."""
     metrics = metrics or Metrics()
-    operations, streams = Operations(engine, metrics), EventStreams()
+    operations, streams = Operations(engine, metrics, limits), EventStreams()
     http: ASGIApp = GraphQLEndpoint(operations, authenticator, limits, metrics, streams, compressing=compressing)
     origins = list(cors_origins)
     if origins:
@@ -160,8 +161,8 @@ def protocol_settings(limits: Limits) -> dict[str, Any]:
     worker's time and gives little on a fast network."""
     return {
         "http": "httptools",
-        "ws": "websockets-sansio",
-        "ws_max_size": 16 * limits.body_bytes,
+        "ws": FrameProtocol,
+        "ws_max_size": limits.body_bytes,
         "ws_ping_interval": 20.0,
         "ws_ping_timeout": limits.stall_seconds + 30.0,
         "ws_per_message_deflate": False,

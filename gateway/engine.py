@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -35,7 +34,7 @@ from gateway.planning.cost import cost
 from gateway.planning.inputs import Variables
 from gateway.planning.plan import FieldPlan, Plan
 from gateway.planning.writing import WORDS
-from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused
+from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused, Sink, deliver
 from gateway.streaming import Streams, Subscription, error_result
 from resolvers.context import Context, Services
 from resolvers.fields import Link, Stability
@@ -252,13 +251,13 @@ class Engine:
             selection_set=SelectionSetNode(selections=tuple(plan.nodes)),
         )
         asked = DocumentNode(definitions=(alone, *operation.operation.fragments.values()))
+        result = execute_sync(self._schema, asked, variable_values=dict(operation.request.variables))
         for error in result.errors or ():
             execution.errors.append(_argument_error(error, operation.request.request_id))
-        result = execute_sync(self._schema, asked, variable_values=dict(operation.request.variables))
         return _dumps((result.data or {}).get(plan.name))
 
-    async def stream(self, operation: BoundOperation) -> AsyncGenerator[bytes, None]:
-        """A complete execution result for each event; an error is a last result {"errors": […]}."""
+    async def stream(self, operation: BoundOperation, sink: Sink) -> None:
+        """Gives a complete execution result for each event; an error is a last result {"errors": […]}."""
         request_id = operation.request.request_id
         if not operation.plan.root.fields:
             return
@@ -266,13 +265,10 @@ class Engine:
         args = operation.bound.get(plan)
         if isinstance(args, GraphQLError):
             raise RequestRefused([_bad_input(args, request_id)])
-        subscription = Subscription(plan, operation.bound, operation.caller, request_id)
         try:
-            async with aclosing(self.streams.events(subscription)) as bodies:
-                async for body in bodies:
-                    yield body
+            await self.streams.run(Subscription(plan, operation.bound, operation.caller, request_id), sink)
         except (LedgergraphError, asyncpg.PostgresError) as error:
-            yield error_result(error, request_id)
+            await deliver(sink, error_result(error, request_id))
 
 
 def _digest(operation: BoundOperation, plan: FieldPlan) -> bytes:
@@ -293,14 +289,14 @@ def _bind(plan: FieldPlan, variables: Any) -> Any:
 
 
 def _bad_input(error: GraphQLError, request_id: str) -> ErrorObject:
+    found = describe(error, request_id)
+    return error_object("BAD_USER_INPUT", found["message"], request_id, None, found.get("locations"))
+
+
 def _argument_error(error: GraphQLError, request_id: str) -> ErrorObject:
     """Of an introspection field: nothing else can be wrong there than values of variables that do not fit its arguments."""
     found = describe(error, request_id)
     return error_object("INVALID_ARGUMENT", found["message"], request_id, found.get("path"), found.get("locations"))
-
-
-    found = describe(error, request_id)
-    return error_object("BAD_USER_INPUT", found["message"], request_id, None, found.get("locations"))
 
 
 def _status(error: GraphQLError) -> int:

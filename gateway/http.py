@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import structlog
@@ -33,8 +33,8 @@ from gateway.metrics import Metrics
 from gateway.negotiation import EVENT_STREAM, JSON, negotiate, readable_body, takes_gzip
 from gateway.operations import Operations, code_in, errors_result, refusal_of
 from gateway.parsing import check_no_nul, parse_json, query_parameters, request_from, request_from_query_string
-from gateway.requests import GraphQLRequest, RequestRefused
-from gateway.sse import EventStreams, Terms
+from gateway.requests import GraphQLRequest, RequestRefused, Sink, deliver
+from gateway.sse import EventStreams, Source, Terms
 from gateway.watching import STALLED, Watch, stop_listening
 from sources.caller import Caller
 
@@ -133,7 +133,7 @@ class GraphQLEndpoint:
             await self._execute(exchange, request, caller)
         except RequestRefused as exc:
             if exchange.accepted.json is None and exc.http_status not in (405, 406):
-                await self._stream(exchange, _refused_result(exc), caller)
+                await self._stream(exchange, partial(_refuse_all, exc), caller)
                 return
             if exchange.media == JSON and exc.http_status == 400:
                 exc.http_status = 200  # 6.4.1: with this media type, a well-formed request is answered with 200
@@ -170,9 +170,10 @@ class GraphQLEndpoint:
             if not exchange.accepted.events:
                 message = "a subscription is answered as text/event-stream, or over WebSocket (graphql-transport-ws)"
                 raise refusal("NOT_ACCEPTABLE", message, request.request_id)
-            await self._stream(exchange, self._operations.stream(operation, request.request_id, "sse"), caller)
+            source = partial(self._operations.stream, operation, request.request_id, "sse", caller)
+            await self._stream(exchange, source, caller)
         elif wants_events:
-            await self._stream(exchange, self._run_once(operation, request.request_id), caller)
+            await self._stream(exchange, partial(self._run_once, operation, request.request_id), caller)
         else:
             await exchange.respond_json(200, await self._run(exchange, operation, request.request_id))
 
@@ -186,10 +187,10 @@ class GraphQLEndpoint:
             exchange.phase = "answering"
             stop_listening(exchange)
 
-    async def _run_once(self, operation: Any, request_id: str) -> AsyncGenerator[bytes, None]:
-        yield await self._operations.run(operation, request_id, "sse")
+    async def _run_once(self, operation: Any, request_id: str, sink: Sink) -> None:
+        await deliver(sink, await self._operations.run(operation, request_id, "sse"))
 
-    async def _stream(self, exchange: Exchange, results: AsyncGenerator[bytes, None], caller: Caller) -> None:
+    async def _stream(self, exchange: Exchange, source: Source, caller: Caller) -> None:
         exchange.status = 200
         headers = [
             (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
@@ -199,7 +200,7 @@ class GraphQLEndpoint:
             *SECURITY_HEADERS,
         ]
         terms = Terms(exchange.request_id, caller.expires_at, self._limits, self._metrics)
-        await self._streams.serve(exchange.receive, exchange.send, headers, results, terms)
+        await self._streams.serve(exchange.receive, exchange.send, headers, source, terms)
 
     async def _refuse(self, exchange: Exchange, refused: RequestRefused) -> None:
         if not exchange.counted:
@@ -207,8 +208,8 @@ class GraphQLEndpoint:
         await exchange.respond_json(refused.http_status, errors_result(refused.errors), _headers_of(refused, exchange))
 
 
-async def _refused_result(refused: RequestRefused) -> AsyncGenerator[bytes, None]:
-    yield errors_result(refused.errors)
+async def _refuse_all(refused: RequestRefused, sink: Sink) -> None:
+    raise refused
 
 
 def _headers_of(refused: RequestRefused, exchange: Exchange) -> Headers:

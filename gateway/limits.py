@@ -19,7 +19,9 @@ class Limits:
     fields: int = 2_000
     page_size: int = 1_000
     cost: int = 2_000_000
+    sockets: int = 20_000
     operations_per_socket: int = 100
+    subscriptions_per_caller: int = 1_000
     socket_queue: int = 1_000
     stall_seconds: float = 30.0
     plan_cache: int = 1_000

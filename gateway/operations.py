@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from collections import Counter
 from typing import Any
 
 import orjson
 import structlog
 
-from gateway.errors import describe, http_status
+from gateway.errors import describe, error_object, http_status
+from gateway.limits import Limits
 from gateway.metrics import Metrics
-from gateway.requests import Engine, ErrorObject, GraphQLRequest, RequestRefused
+from gateway.requests import Engine, ErrorObject, GraphQLRequest, RequestRefused, Sink, deliver
 from sources.caller import Caller
 
 log = structlog.get_logger(__name__)
@@ -22,9 +22,11 @@ log = structlog.get_logger(__name__)
 class Operations:
     """One per process. `transport` is http, sse or websocket."""
 
-    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, metrics: Metrics, limits: Limits) -> None:
         self._engine = engine
         self._metrics = metrics
+        self._most_subscriptions = limits.subscriptions_per_caller
+        self._subscriptions: Counter[str] = Counter()
         self._unattended: set[asyncio.Task[bytes]] = set()
 
     def prepare(self, request: GraphQLRequest, caller: Caller, transport: str) -> Any:
@@ -46,22 +48,36 @@ class Operations:
         self._metrics.count(transport, operation.kind, "ok")
         return answer
 
-    async def stream(self, operation: Any, request_id: str, transport: str) -> AsyncGenerator[bytes, None]:
-        """A subscription's results. What fails before the first is RequestRefused, later a last result of errors alone."""
-        begun = False
-        with self._metrics.subscriptions.labels(transport).track_inprogress():
-            try:
-                async with _closed_at_the_end(self._engine.stream(operation)) as results:
-                    async for result in results:
-                        begun = True
-                        yield result
-            except Exception as exc:
-                refused = self._refused(exc, request_id, transport, "subscription")
-                if not begun:
-                    raise refused from exc
-                yield errors_result(refused.errors)
-            else:
-                self._metrics.count(transport, "subscription", "ok")
+    async def stream(self, operation: Any, request_id: str, transport: str, caller: Caller, sink: Sink) -> None:
+        """Gives a subscription's results to the sink until it ends. What it is refused with is RequestRefused; what fails later
+        is a last result of errors alone."""
+        try:
+            self._count_in(caller, request_id)
+            with self._metrics.subscriptions.labels(transport).track_inprogress():
+                try:
+                    await self._engine.stream(operation, sink)
+                finally:
+                    self._count_out(caller)
+        except Exception as exc:
+            refused = self._refused(exc, request_id, transport, "subscription")
+            if exc is refused:
+                raise
+            await deliver(sink, errors_result(refused.errors))
+        else:
+            self._metrics.count(transport, "subscription", "ok")
+
+    def _count_in(self, caller: Caller, request_id: str) -> None:
+        if self._subscriptions[caller.subject] >= self._most_subscriptions:
+            message = (
+                f"at most {self._most_subscriptions} subscriptions of one caller run in this process: end some first"
+            )
+            raise RequestRefused([error_object("LIMIT_EXCEEDED", message, request_id)])
+        self._subscriptions[caller.subject] += 1
+
+    def _count_out(self, caller: Caller) -> None:
+        self._subscriptions[caller.subject] -= 1
+        if not self._subscriptions[caller.subject]:
+            del self._subscriptions[caller.subject]
 
     async def finish(self, seconds: float) -> None:
         """Wait for mutations whose clients have gone, at most so long."""
@@ -105,12 +121,3 @@ def errors_result(errors: list[ErrorObject]) -> bytes:
 def code_in(errors: list[ErrorObject]) -> str:
     """The code of the first error, for counting."""
     return str(errors[0].get("extensions", {}).get("code", "")) if errors else ""
-
-
-@asynccontextmanager
-async def _closed_at_the_end(results: Any) -> AsyncGenerator[Any, None]:
-    if hasattr(results, "aclose"):
-        async with aclosing(results):
-            yield results
-    else:
-        yield results

@@ -5,7 +5,7 @@ The endpoints (HTTP, WebSocket, server-sent events) know nothing of GraphQL beyo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -45,6 +45,37 @@ class Operation(Protocol):
     def kind(self) -> OperationKind: ...
 
 
+class Results:
+    """Complete JSON execution results of one subscription, in order, that go to its readers together. `made`: what a
+    transport made of them, by a key of its own, so that it is made once for all readers."""
+
+    __slots__ = ("bodies", "length", "made")
+
+    def __init__(self, bodies: Sequence[bytes]) -> None:
+        self.bodies = bodies
+        self.length = sum(map(len, bodies))
+        self.made: dict[Any, Any] = {}
+
+
+class Sink(Protocol):
+    """Where a subscription's results go: one operation of one reader."""
+
+    def offer(self, results: Results) -> bool:
+        """Takes all of them, or none and is False when the reader is behind. Never raises."""
+        ...
+
+    async def room(self) -> None:
+        """Returns once results are taken again."""
+        ...
+
+
+async def deliver(sink: Sink, *bodies: bytes) -> None:
+    """Gives results to a sink, and waits for as long as it takes none."""
+    results = Results(bodies)
+    while not sink.offer(results):
+        await sink.room()
+
+
 class Engine(Protocol):
     """Plans and executes operations."""
 
@@ -57,7 +88,7 @@ class Engine(Protocol):
         or Overloaded when nothing could be answered."""
         ...
 
-    def stream(self, operation: Any) -> AsyncIterator[bytes]:
-        """One subscription -> a complete JSON execution result for each event. Raises RequestRefused before the first
-        event; an error later is a last result {"errors": […]}, after which the iterator ends."""
+    async def stream(self, operation: Any, sink: Sink) -> None:
+        """Gives one subscription's results to the sink until it ends. Raises RequestRefused before the first; an error later
+        is a last result {"errors": […]}."""
         ...

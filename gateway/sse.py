@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from starlette.types import Receive, Send
@@ -20,7 +20,7 @@ from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.operations import errors_result
 from gateway.outbox import Outbox
-from gateway.requests import RequestRefused
+from gateway.requests import RequestRefused, Results, Sink, deliver
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,9 @@ KEEP_ALIVE_SECONDS = 12.0
 
 LAST_WORDS_SECONDS = 60.0
 """How long a stalled reader may take to come back for the reason why its stream ended; nothing but the connection is held."""
+
+Source = Callable[[Sink], Awaitable[None]]
+"""Gives results to a sink until there are no more. What it raises before the first is RequestRefused."""
 
 COMPLETE = b"event: complete\ndata:\n\n"
 _COMMENT = b":\n\n"
@@ -51,6 +54,15 @@ def next_event(result: bytes) -> bytes:
     return b"event: next\ndata: " + result + b"\n\n"
 
 
+def next_events(results: Results) -> bytes:
+    """An event for each result, made once for all readers."""
+    made = results.made.get("sse")
+    if made is None:
+        made = results.made["sse"] = b"".join([next_event(body) for body in results.bodies])
+    events: bytes = made
+    return events
+
+
 class EventStreams:
     """The open streams of one process, so that a shutdown can end them: they would not end by themselves."""
 
@@ -62,11 +74,11 @@ class EventStreams:
         receive: Receive,
         send: Send,
         headers: list[tuple[bytes, bytes]],
-        results: AsyncGenerator[bytes, None],
+        source: Source,
         terms: Terms,
     ) -> None:
         """Answer with the results as events, until they end, the token expires, or the reader leaves or stalls."""
-        stream = EventStream(receive, send, results, terms)
+        stream = EventStream(receive, send, source, terms)
         self._open.add(stream)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -80,17 +92,56 @@ class EventStreams:
             stream.stop()
 
 
-class EventStream:
-    """One response. Three tasks: the pump takes results, the writer sends, and one waits for the client to leave."""
+class ChunkWire:
+    """A wire over a response's body: one part at a time is on its way. `sent`: none is; `wrote_at`: since when."""
 
-    def __init__(self, receive: Receive, send: Send, results: AsyncGenerator[bytes, None], terms: Terms) -> None:
-        self._receive, self._send, self._results, self._terms = receive, send, results, terms
-        self._outbox: Outbox[bytes] = Outbox(self._write, terms.limits.socket_queue)
+    def __init__(self, send: Send) -> None:
+        self.takes_more = True
+        self.resumed: Callable[[], None] | None = None
+        self.wrote_at = time.monotonic()
+        self._send = send
+        self._part = b""
+        self._given, self.sent = asyncio.Event(), asyncio.Event()
+        self.sent.set()
+
+    def write(self, data: bytes) -> None:
+        self.takes_more, self._part = False, data
+        self.sent.clear()
+        self._given.set()
+
+    async def run(self) -> None:
+        """Send what is given, for ever; OSError when the reader has gone."""
+        while True:
+            await self._given.wait()
+            self._given.clear()
+            await self._send({"type": "http.response.body", "body": self._part, "more_body": True})
+            self.wrote_at, self.takes_more = time.monotonic(), True
+            self.sent.set()
+            if self.resumed is not None:
+                self.resumed()
+
+
+class EventStream:
+    """One response, and the sink of its results. Three tasks: the pump takes results, the wire sends, and one waits for the
+    client to leave."""
+
+    def __init__(self, receive: Receive, send: Send, source: Source, terms: Terms) -> None:
+        self._receive, self._send, self._source, self._terms = receive, send, source, terms
+        self._wire = ChunkWire(send)
+        self._outbox = Outbox(self._wire, terms.limits.socket_queue, terms.limits.stall_seconds, self._stall)
+        self._wire.resumed = self._outbox.flush
         self._pump: asyncio.Task[None] | None = None
+        self._stalled = self._ended = False
+
+    def offer(self, results: Results) -> bool:
+        return self._ended or self._outbox.offer("", partial(next_events, results), len(results.bodies), results.length)
+
+    async def room(self) -> None:
+        await self._outbox.room()
 
     async def serve(self) -> None:
         self._pump = asyncio.create_task(self._take_results())
-        writer = asyncio.create_task(self._outbox.run())
+        writer = asyncio.create_task(self._wire.run())
         gone = asyncio.create_task(self._wait_until_gone())
         try:
             await self._watch(self._pump, writer, gone)
@@ -104,10 +155,19 @@ class EventStream:
         if self._pump is not None:
             self._pump.cancel()
 
+    def _stall(self) -> None:
+        self._stalled = True
+        self.stop()
+
     async def _watch(self, pump: asyncio.Task[None], writer: asyncio.Task[None], gone: asyncio.Task[None]) -> None:
         while True:
             await asyncio.wait({pump, writer, gone}, timeout=self._pause(), return_when=asyncio.FIRST_COMPLETED)
             if gone.done() or writer.done():
+                return
+            if self._stalled:
+                self._outbox.clear()
+                self._terms.metrics.stalled_readers.labels("sse").inc()
+                await self._end_with("SLOW_CONSUMER", "the reader stalled: resume with the last cursor", gone)
                 return
             if pump.done():
                 if not pump.cancelled() and pump.exception() is not None:
@@ -118,33 +178,21 @@ class EventStream:
                 pump.cancel()
                 await self._end_with("TOKEN_EXPIRED", "the token has expired: connect again with a new one", gone)
                 return
-            if self._outbox.stalled(self._terms.limits.stall_seconds):
-                pump.cancel()
-                self._outbox.clear()
-                self._terms.metrics.stalled_readers.labels("sse").inc()
-                await self._end_with("SLOW_CONSUMER", "the reader stalled: resume with the last cursor", gone)
-                return
-            if self._outbox.idle and time.monotonic() - self._outbox.wrote_at >= KEEP_ALIVE_SECONDS:
+            if self._wire.takes_more and time.monotonic() - self._wire.wrote_at >= KEEP_ALIVE_SECONDS:
                 self._outbox.force("", _COMMENT)
 
     def _pause(self) -> float:
-        return max(
-            0.01,
-            min(KEEP_ALIVE_SECONDS / 4, self._terms.limits.stall_seconds / 10, self._terms.expires_at - time.time()),
-        )
+        return max(0.01, min(KEEP_ALIVE_SECONDS / 4, self._terms.expires_at - time.time()))
 
     async def _take_results(self) -> None:
         try:
-            # Closed when the pump ends, not when the reader has taken its last words: a subscription costs more than a socket.
-            async with aclosing(self._results) as results:
-                async for result in results:
-                    await self._outbox.put("", next_event(result))
+            await self._source(self)
         except RequestRefused as exc:
-            await self._outbox.put("", next_event(errors_result(exc.errors)))
+            await deliver(self, errors_result(exc.errors))
         await self._outbox.put("", COMPLETE)
-        await self._outbox.drain()
 
     async def _end_with(self, code: str, message: str, gone: asyncio.Task[None]) -> None:
+        self._ended = True
         last = errors_result([error_object(code, message, self._terms.request_id)])
         self._outbox.force("", next_event(last) + COMPLETE)
         await self._finish(gone)
@@ -157,10 +205,8 @@ class EventStream:
 
     async def _say_goodbye(self) -> None:
         await self._outbox.drain()
+        await self._wire.sent.wait()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _write(self, event: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": event, "more_body": True})
 
     async def _wait_until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from functools import partial
 from typing import Any
 
+import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from gateway.authentication import Authenticator, bearer
 from gateway.closing import LAST_WORDS_SECONDS, Closing
 from gateway.errors import error_object
+from gateway.frames import EXTENSION, FrameProtocol
 from gateway.limits import Limits
 from gateway.logs import REQUEST_ID, request_id_from
 from gateway.messages import ACK, PONG, id_of, message_of, next_of, parse_message
@@ -22,7 +24,7 @@ from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.outbox import Outbox
 from gateway.parsing import check_no_nul, request_from
-from gateway.requests import ErrorObject, GraphQLRequest, RequestRefused
+from gateway.requests import ErrorObject, GraphQLRequest, RequestRefused, Results, deliver
 from sources.caller import Caller
 from sources.errors import LedgergraphError, NotAuthenticated
 
@@ -30,11 +32,14 @@ log = structlog.get_logger(__name__)
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
+_CLOCK_SECONDS = 60.0
+"""A token's end is looked for at least so often: the clock may be set."""
 _EXPIRY_FLUSH_SECONDS = 0.5
+_EXPIRED = "token expired"
 
 
 class WebSocketEndpoint:
-    """The ASGI application behind /graphql for scope type websocket."""
+    """The ASGI application behind /graphql for scope type websocket; uvicorn serves it with `gateway.frames`."""
 
     def __init__(
         self,
@@ -49,8 +54,7 @@ class WebSocketEndpoint:
         self._open: set[Socket] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        request_id = request_id_from(headers.get(b"x-request-id"))
+        request_id = request_id_from(next((value for name, value in scope["headers"] if name == b"x-request-id"), None))
         REQUEST_ID.set(request_id)
         await receive()  # websocket.connect
         offered = PROTOCOL in scope.get("subprotocols", [])
@@ -59,58 +63,104 @@ class WebSocketEndpoint:
             await send({**accept, "subprotocol": PROTOCOL} if offered else accept)
         except OSError:
             return  # the client left during the handshake
-        socket = Socket(self, receive, send, request_id)
+        socket = Socket(self, receive, send, scope["extensions"][EXTENSION], request_id)
+        full = len(self._open) >= self.limits.sockets
         self._open.add(socket)
         with self.metrics.sockets.track_inprogress():
             try:
-                await socket.serve(None if offered else Closing(4406))
+                await socket.serve(Closing(4406) if not offered else _full(self.limits) if full else None)
             finally:
                 self._open.discard(socket)
 
     def stop(self) -> None:
         """Close every socket for a restart; clients reconnect elsewhere and resume."""
         for socket in list(self._open):
-            socket.stop()
+            socket.end(Closing(1012))
+
+
+def _full(limits: Limits) -> Closing:
+    return Closing(1013, f"try again later: this process holds {limits.sockets} sockets")
+
+
+class Operation:
+    """One operation of a socket, and the sink of its results."""
+
+    __slots__ = ("_id", "_key", "_outbox", "given_up", "task")
+
+    def __init__(self, id_: str, outbox: Outbox) -> None:
+        self._key, self._id, self._outbox = id_, orjson.dumps(id_), outbox
+        self.given_up = False
+        self.task: asyncio.Task[None] | None = None
+
+    def offer(self, results: Results) -> bool:
+        make = partial(next_of, results, self._id)
+        return self.given_up or self._outbox.offer(self._key, make, len(results.bodies), results.length)
+
+    async def room(self) -> None:
+        await self._outbox.room()
+
+    def give_up(self) -> None:
+        self.given_up = True
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Socket:
-    """One connection. Its tasks: a reader of messages, a writer of the outbox, a watch over time, and one for each operation."""
+    """One connection. Its task reads messages; each operation has one more. What is sent goes through the outbox."""
 
-    def __init__(self, endpoint: WebSocketEndpoint, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(
+        self, endpoint: WebSocketEndpoint, receive: Receive, send: Send, wire: FrameProtocol, request_id: str
+    ) -> None:
         self._endpoint, self._limits = endpoint, endpoint.limits
-        self._receive, self._send, self._request_id = receive, send, request_id
-        self._outbox: Outbox[str] = Outbox(self._write, endpoint.limits.socket_queue)
+        self._receive, self._send, self._wire, self._request_id = receive, send, wire, request_id
+        self._outbox = Outbox(wire, self._limits.socket_queue, self._limits.stall_seconds, self._stalled)
         self._caller: Caller | None = None
-        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._operations: dict[str, Operation] = {}
         self._started = 0
-        self._restarting = False
-        self._changed = asyncio.Event()  # wakes the watch before its time
+        self._closing: Closing | None = None
+        self._reading: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        wire.resumed = self._outbox.flush
 
     async def serve(self, refused: Closing | None = None) -> None:
         closing = refused
         if closing is None:
-            tasks = [asyncio.create_task(step) for step in (self._read(), self._watch(), self._outbox.run())]
             try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                closing = _outcome(done)
+                closing = await self._read_until_closing()
+                if closing is not None and closing.reason == _EXPIRED:
+                    await self._tell_expiry()
             finally:
-                every = [*tasks, *self._operations.values()]
+                self._set_timer(None)
+                tasks = [operation.task for operation in self._operations.values() if operation.task is not None]
+                for operation in self._operations.values():
+                    operation.give_up()
                 self._operations.clear()
-                for task in every:
-                    task.cancel()
-                await asyncio.gather(*every, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
         if closing is not None:
             await self._close(closing)
 
-    def stop(self) -> None:
-        self._restarting = True
-        self._changed.set()
+    def end(self, closing: Closing) -> None:
+        """Closes the socket from outside of its task."""
+        if self._reading is not None and self._closing is None:
+            self._closing = closing
+            self._reading.reschedule(asyncio.get_running_loop().time())
 
-    async def _write(self, message: str) -> None:
+    async def _read_until_closing(self) -> Closing | None:
+        """Why the socket ends: None when the client has left."""
+        self._set_timer(self._endpoint.init_seconds, self.end, Closing(4408))
         try:
-            await self._send({"type": "websocket.send", "text": message})
-        except RuntimeError as exc:  # the server's own protocol layer has closed the socket
-            raise ConnectionError("the socket is closed") from exc
+            async with asyncio.timeout(None) as self._reading:
+                await self._read()
+        except Closing as closing:
+            return closing
+        except OSError:  # TimeoutError is one: the socket was ended
+            return self._closing
+        except Exception as exc:
+            log.error("a socket failed", exc_info=exc)
+            return Closing(1012)
+        finally:
+            self._reading = None
+        return None
 
     async def _close(self, closing: Closing) -> None:
         log.info("socket closed", code=closing.code, reason=closing.reason)
@@ -130,46 +180,33 @@ class Socket:
 
     # What watches over time
 
-    async def _watch(self) -> None:
-        deadline = time.monotonic() + self._endpoint.init_seconds
-        while True:
-            await self._pause(deadline)
-            if self._restarting:
-                raise Closing(1012)
-            if self._caller is None:
-                if time.monotonic() >= deadline:
-                    raise Closing(4408)
-            elif time.time() >= self._caller.expires_at:
-                await self._expire()
-            if self._outbox.stalled(self._limits.stall_seconds):
-                self._endpoint.metrics.stalled_readers.labels("websocket").inc()
-                raise Closing(4508)
+    def _set_timer(self, seconds: float | None, *act: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = None if seconds is None else loop.call_later(seconds, *act)
 
-    async def _pause(self, deadline: float) -> None:
-        left = self._limits.stall_seconds / 10
-        if self._caller is None:
-            left = min(left, deadline - time.monotonic())
+    def _watch_token(self, caller: Caller) -> None:
+        left = caller.expires_at - time.time()
+        if left <= 0:
+            self.end(Closing(4403, _EXPIRED))
         else:
-            left = min(left, self._caller.expires_at - time.time())
-        try:
-            async with asyncio.timeout(max(0.005, left)):
-                await self._changed.wait()
-        except TimeoutError:
-            return
-        self._changed.clear()
+            self._set_timer(min(left, _CLOCK_SECONDS), self._watch_token, caller)
 
-    async def _expire(self) -> None:
-        for id_, task in self._operations.items():
-            task.cancel()
-            message = "the token has expired: connect again with a new one and resume with the last cursor"
-            self._outbox.force(
-                id_, message_of("error", id_, [error_object("TOKEN_EXPIRED", message, self._request_id)])
-            )
+    def _stalled(self) -> None:
+        self._endpoint.metrics.stalled_readers.labels("websocket").inc()
+        self.end(Closing(4508))
+
+    async def _tell_expiry(self) -> None:
+        message = "the token has expired: connect again with a new one and resume with the last cursor"
+        for id_, operation in self._operations.items():
+            operation.give_up()
+            error = error_object("TOKEN_EXPIRED", message, self._request_id)
+            self._outbox.force(id_, message_of("error", id_, [error]))
         try:
             await asyncio.wait_for(self._outbox.drain(), _EXPIRY_FLUSH_SECONDS)
         except TimeoutError:
             log.info("the reader did not take its last messages in time")
-        raise Closing(4403, "token expired")
 
     # What the client says
 
@@ -181,7 +218,7 @@ class Socket:
             text = message.get("text")
             if text is None:
                 raise Closing(4400, "binary frames are not part of the protocol")
-            message = parse_message(text, self._limits.body_bytes)
+            message = parse_message(text)
             await self._handle(message, may_hold_nul="\\u0000" in text)
 
     async def _handle(self, message: dict[str, Any], may_hold_nul: bool) -> None:
@@ -213,7 +250,8 @@ class Socket:
             raise Closing(4403, f"Forbidden: {exc}") from None
         except LedgergraphError as exc:
             raise Closing(1013, f"try again later: {exc}") from None
-        self._changed.set()
+        self._wire.trust()
+        self._watch_token(self._caller)
         await self._outbox.put("", ACK)
 
     async def _subscribe(self, id_: str, payload: Any, may_hold_nul: bool) -> None:
@@ -237,55 +275,41 @@ class Socket:
             reason = f"at most {self._limits.operations_per_socket} operations run on one socket"
             await self._fail(id_, error_object("LIMIT_EXCEEDED", reason, request_id))
             return
-        self._operations[id_] = asyncio.create_task(self._operate(id_, request, self._caller))
+        operation = self._operations[id_] = Operation(id_, self._outbox)
+        operation.task = asyncio.create_task(self._operate(id_, operation, request, self._caller))
 
     def _complete(self, id_: str) -> None:
-        task = self._operations.pop(id_, None)
-        if task is not None:
-            task.cancel()
+        operation = self._operations.pop(id_, None)
+        if operation is not None:
+            operation.give_up()
             self._outbox.discard(id_)
 
     # What the server answers
 
-    async def _operate(self, id_: str, request: GraphQLRequest, caller: Caller) -> None:
+    async def _operate(self, id_: str, operation: Operation, request: GraphQLRequest, caller: Caller) -> None:
         REQUEST_ID.set(request.request_id)
         try:
-            await self._answer(id_, request, caller)
+            await self._answer(operation, request, caller)
         except RequestRefused as exc:
-            await self._end(id_, message_of("error", id_, exc.errors))
+            await self._finish(id_, message_of("error", id_, exc.errors))
         else:
-            await self._end(id_, message_of("complete", id_))
+            await self._finish(id_, message_of("complete", id_))
 
-    async def _answer(self, id_: str, request: GraphQLRequest, caller: Caller) -> None:
+    async def _answer(self, sink: Operation, request: GraphQLRequest, caller: Caller) -> None:
         operations = self._endpoint.operations
         operation = operations.prepare(request, caller, "websocket")
-        if operation.kind != "subscription":
-            answer = await operations.run(operation, request.request_id, "websocket")
-            await self._outbox.put(id_, next_of(id_, answer))
-            return
-        async with aclosing(operations.stream(operation, request.request_id, "websocket")) as results:
-            async for result in results:
-                await self._outbox.put(id_, next_of(id_, result))
+        if operation.kind == "subscription":
+            await operations.stream(operation, request.request_id, "websocket", caller, sink)
+        else:
+            await deliver(sink, await operations.run(operation, request.request_id, "websocket"))
 
-    async def _end(self, id_: str, message: str) -> None:
+    async def _finish(self, id_: str, message: bytes) -> None:
         # Free before the client can know, so that it may use the id again at once.
         self._operations.pop(id_, None)
         await self._outbox.put(id_, message)
 
     async def _fail(self, id_: str, error: ErrorObject) -> None:
         await self._outbox.put(id_, message_of("error", id_, [error]))
-
-
-def _outcome(done: set[asyncio.Task[None]]) -> Closing | None:
-    """Why a socket ends: a Closing that one of its tasks raised, or None when the client has left."""
-    for task in done:
-        exc = task.exception()
-        if isinstance(exc, Closing):
-            return exc
-        if exc is not None and not isinstance(exc, OSError):
-            log.error("a socket failed", exc_info=exc)
-            return Closing(1012)
-    return None
 
 
 async def _attempt(send: Send, message: dict[str, Any]) -> None:

@@ -33,24 +33,25 @@ class Services:
 
 
 class Context:
-    """A `sources.reading.Reader` with services beside it. The snapshot opens at the first statement, after refreshes."""
+    """A `sources.reading.Reader` with services beside it. The snapshot opens at the first statement, after refreshes, unless
+    one is lent that is already open and sees the caller's ledgers alone."""
 
-    def __init__(self, services: Services, caller: Caller) -> None:
+    def __init__(self, services: Services, caller: Caller, snapshot: Connection | None = None) -> None:
         self.services = services
         self.caller = caller
         self.page_size = services.page_size
         self.freshness: dict[str, Freshness] = {}
         self.asking = Asking(caller)
-        self._snapshot: Connection | None = None
+        self.snapshot = snapshot
         self._versions: dict[int, Key | None] = {}
         self._stack = AsyncExitStack()
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
-        if self._snapshot is None:
+        if self.snapshot is None:
             visible = None if self.caller.ledgers is None else [ref.ledger_id for ref in await self.ledgers(None)]
-            self._snapshot = await self._stack.enter_async_context(self.services.database.snapshot(visible))
+            self.snapshot = await self._stack.enter_async_context(self.services.database.snapshot(visible))
         async with translated():
-            rows: Sequence[Any] = await self._snapshot.fetch(sql, *args)
+            rows: Sequence[Any] = await self.snapshot.fetch(sql, *args)
         return rows
 
     async def ledger(self, code: str) -> LedgerRef:
@@ -79,7 +80,7 @@ class Context:
 
     async def end_snapshot(self) -> None:
         """Releases the connection; a later statement opens a new snapshot (mutations: one for each field)."""
-        self._snapshot = None
+        self.snapshot = None
         self._versions.clear()
         await self._stack.aclose()
 

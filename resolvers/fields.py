@@ -101,10 +101,10 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A subscription's events. `start` checks the arguments and gives (ledger, position to begin behind); `read` gives
-    (rows of events behind a position, each with its own position; the position that they reach to)."""
+    the rows of the events behind a position, up to and with another one, each with its own position."""
 
     start: Callable[[Any, Args], Awaitable[tuple[Any, Any]]]
-    read: Callable[[Any, Any, Any, int, Want, Args], Awaitable[tuple[list[tuple[Row, Any]], Any]]]
+    read: Callable[[Any, Any, Any, Any, Want, Args], Awaitable[list[tuple[Row, Any]]]]
     scope: Scopes | None = None
     stability: Stability | None = None
 

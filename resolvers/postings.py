@@ -41,9 +41,9 @@ async def start(context: Context, args: Mapping[str, Any]) -> tuple[LedgerRef, P
 
 
 async def read(
-    context: Context, ledger: LedgerRef, position: Position, limit: int, want: Want, args: Mapping[str, Any]
-) -> tuple[list[tuple[Row, Position]], Position]:
-    return await feed.read_postings(context, ledger, position, limit, want, args.get("filter") or {})
+    context: Context, ledger: LedgerRef, position: Position, reached: Position, want: Want, args: Mapping[str, Any]
+) -> list[tuple[Row, Position]]:
+    return await feed.read_postings(context, ledger, position, reached, want, args.get("filter") or {})
 
 
 @strawberry.type

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,7 @@ from gateway.authentication import SCOPES
 from gateway.engine import Engine
 from gateway.limits import Limits
 from gateway.reference import Reference
-from gateway.requests import GraphQLRequest, RequestRefused
+from gateway.requests import GraphQLRequest, RequestRefused, Results
 from gateway.schema import build, core
 from resolvers.context import Services
 from sources.caller import Caller
@@ -71,8 +72,10 @@ class Graph:
     def stream(
         self, query: str, variables: Mapping[str, Any] | None = None, by: Caller | None = None
     ) -> AsyncIterator[bytes]:
-        operation = self.engine.prepare(GraphQLRequest(query, None, variables or {}, "test"), by or self.anyone)
-        return self.engine.stream(operation)
+        return events(self.engine, self.prepare(query, variables, by))
+
+    def prepare(self, query: str, variables: Mapping[str, Any] | None = None, by: Caller | None = None) -> Any:
+        return self.engine.prepare(GraphQLRequest(query, None, variables or {}, "test"), by or self.anyone)
 
     async def found(self, code: str = "us", currency: str = "USD") -> None:
         """A ledger with a small chart."""
@@ -99,6 +102,51 @@ class Graph:
             {"entries": list(entries)},
         )
         return answer["postEntries"]["results"]  # type: ignore[no-any-return]
+
+
+class Queue:
+    """A sink whose results are taken from its end, one by one. `size`: how many wait at most, about."""
+
+    def __init__(self, size: int = 1_000) -> None:
+        self.size = size
+        self.bodies: asyncio.Queue[bytes] = asyncio.Queue()
+        self._taken = asyncio.Event()
+
+    def offer(self, results: Results) -> bool:
+        if self.bodies.qsize() >= self.size:
+            return False
+        for body in results.bodies:
+            self.bodies.put_nowait(body)
+        return True
+
+    async def room(self) -> None:
+        while self.bodies.qsize() >= self.size:
+            self._taken.clear()
+            await self._taken.wait()
+
+    async def take(self) -> bytes:
+        body = await self.bodies.get()
+        self._taken.set()
+        return body
+
+
+async def events(engine: Engine, operation: Any, sink: Queue | None = None) -> AsyncGenerator[bytes, None]:
+    """A subscription's results, as an iterator."""
+    sink = sink or Queue()
+    running = asyncio.create_task(engine.stream(operation, sink))
+    try:
+        while not running.done() or not sink.bodies.empty():
+            taking = asyncio.create_task(sink.take())
+            try:
+                await asyncio.wait((running, taking), return_when=asyncio.FIRST_COMPLETED)
+                if taking.done():
+                    yield taking.result()
+            finally:
+                taking.cancel()
+        running.result()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def entry(key: str, amount: str = "10.00", **changes: Any) -> dict[str, Any]:

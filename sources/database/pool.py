@@ -18,6 +18,7 @@ from sources.errors import DatabaseUnavailable, Unavailable
 APP_ROLE = "ledgergraph_app"
 CONNECT_TIMEOUT = 10.0
 LOOKUPS = 2
+FOLLOWERS = 4
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -92,6 +93,7 @@ class Database:
         self._readers: asyncpg.Pool[Any] | None = None
         self._writers: asyncpg.Pool[Any] | None = None
         self._lookups: asyncpg.Pool[Any] | None = None
+        self._followers: asyncpg.Pool[Any] | None = None
 
     async def open(self) -> None:
         """Raises DatabaseUnavailable when the server cannot be reached."""
@@ -100,9 +102,10 @@ class Database:
             self._readers = await self._pool(readers, _text_codecs)
             self._writers = await self._pool(writers, None)
             self._lookups = await self._pool(LOOKUPS, _text_codecs)
+            self._followers = await self._pool(FOLLOWERS, _text_codecs)
 
     async def close(self) -> None:
-        for pool in (self._readers, self._writers, self._lookups):
+        for pool in (self._readers, self._writers, self._lookups, self._followers):
             if pool is not None:
                 await pool.close()
 
@@ -126,6 +129,13 @@ class Database:
         holders of one pool's connections that wait for another one of the same would wait for each other."""
         assert self._lookups is not None
         async with self._reading(self._lookups, None) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def following(self, ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
+        """As `snapshot`, for the feed and the streams: from a pool of its own, so that subscribers do not wait for readers."""
+        assert self._followers is not None
+        async with self._reading(self._followers, ledger_ids) as connection:
             yield connection
 
     @asynccontextmanager

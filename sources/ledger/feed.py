@@ -62,23 +62,24 @@ async def position_of(reader: Reader, ledger: LedgerRef, cursor: str | None) -> 
     return position
 
 
-async def read_postings(
-    reader: Reader, ledger: LedgerRef, position: Position, limit: int, want: Want, filter_: Mapping[str, Any]
-) -> tuple[list[tuple[Row, Position]], Position]:
-    """Entries behind the position that the filter lets through, of the next `limit` sequences, and the position that
-    they reach to; each with its own. Raises HistoryLost when the ledger's history no
-    longer holds the position."""
+async def reach(reader: Reader, ledger: LedgerRef, position: Position, limit: int) -> Position:
+    """Behind the next `limit` entries, or behind the newest. Raises HistoryLost when the ledger's history no longer holds the
+    position."""
     newest, digits, reached_digits = await _look(reader, ledger, position.sequence, limit)
     _check(ledger, position, newest, digits)
-    reached = min(position.sequence + limit, newest)
-    if reached == position.sequence:
-        return [], position
+    return Position(min(position.sequence + limit, newest), reached_digits)
+
+
+async def read_postings(
+    reader: Reader, ledger: LedgerRef, position: Position, reached: Position, want: Want, filter_: Mapping[str, Any]
+) -> list[tuple[Row, Position]]:
+    """Entries behind the position, up to and with the reached one, that the filter lets through; each with its own."""
     where = entry_conditions(ledger, filter_)
     where.add("e.sequence > {0}", position.sequence)
-    where.add("e.sequence <= {0}", reached)
+    where.add("e.sequence <= {0}", reached.sequence)
     sql = ENTRY.select([*want.columns, "sequence", "digits"], where.sql, "ORDER BY e.sequence")
     rows = await reader.fetch(sql, *where.args)
-    return [(row, Position(row[-2], row[-1])) for row in rows], Position(reached, reached_digits)
+    return [(row, Position(row[-2], row[-1])) for row in rows]
 
 
 async def _look(reader: Reader, ledger: LedgerRef, sequence: int, limit: int) -> tuple[int, str, str]:
@@ -157,7 +158,7 @@ class Feed:
 
     async def _look_at_heads(self) -> None:
         watched = list(self._waiting)
-        async with self._database.snapshot(watched) as connection:
+        async with self._database.following(watched) as connection:
             rows = await connection.fetch(
                 "SELECT ledger_id, last_sequence FROM ledger.head WHERE ledger_id = ANY($1)", watched
             )

@@ -28,7 +28,7 @@ from gateway.app import App, create_app, protocol_settings
 from gateway.authentication import SecretAuthenticator, issue_token
 from gateway.errors import describe
 from gateway.limits import Limits
-from gateway.requests import GraphQLRequest, OperationKind, RequestRefused
+from gateway.requests import GraphQLRequest, OperationKind, RequestRefused, Sink, deliver
 from sources.caller import Caller
 from sources.errors import DatabaseUnavailable, Forbidden, HistoryLost, NotFound
 
@@ -103,9 +103,10 @@ class ToyEngine:
         result = execute(SCHEMA, operation.document, self._root(operation), **_arguments(operation))
         return self._dump(await result if asyncio.iscoroutine(result) else result, operation)
 
-    async def stream(self, operation: ToyOperation) -> AsyncGenerator[bytes, None]:
+    async def stream(self, operation: ToyOperation, sink: Sink) -> None:
         if "lost" in operation.request.query:
-            raise HistoryLost("the cursor points at lost history: read from the beginning")
+            lost = HistoryLost("the cursor points at lost history: read from the beginning")
+            raise RequestRefused([describe(lost, operation.request.request_id)])
         self.streams += 1
         try:
             root = Feeds(self)
@@ -114,7 +115,7 @@ class ToyEngine:
             assert not isinstance(results, ExecutionResult), results
             async for result in results:
                 self.produced += 1
-                yield self._dump(result, operation)
+                await deliver(sink, self._dump(result, operation))
         finally:
             self.streams -= 1
             self.stream_ended.set()
