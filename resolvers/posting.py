@@ -200,8 +200,8 @@ async def post_entries(context: Context, _keys: Sequence[Key], want: Want, args:
     if atomic and len({item["ledger"] for item in given}) > 1:
         raise InvalidArgument("all entries of an atomic batch must name one ledger")
     outcomes = await _post(context, given, atomic=atomic) if given else []
-    inner = want.nested.get("results", Want())
-    return {(): want.row({"results": [_row(outcome, inner) for outcome in outcomes]})}
+    inner = want.nested.get("results")
+    return {(): want.row({"results": [_row(outcome, inner) for outcome in outcomes] if inner else []})}
 
 
 async def reverse_entry(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:

@@ -28,7 +28,9 @@ from graphql import (
 from hypothesis import strategies as st
 
 Pools = Mapping[str, Sequence[Any]]
-"""Values to draw from, by argument or input field name, by "Type.field(argument)", or by "Input.field"."""
+"""Values to draw from, by argument or input field name, by "Type.field(argument)", by "Input.field"; whole inputs by "Input"."""
+WHOLE = 0.7
+"""How often an input comes whole from its pool, where there is one."""
 
 
 WAYS = ("nodes", "edges", "node")
@@ -229,6 +231,8 @@ class _Writer:
             items = [self.value(place, name, bare.of_type) for _ in range(self.random.choice((0, 1, 1, 2, 2, 3)))]
             return f"[{', '.join(items)}]"
         if is_input_object_type(bare):
+            if self.of.pools.get(bare.name) and self.maybe(WHOLE):
+                return literal(self.random.choice(self.of.pools[bare.name]), bare)
             stated = [
                 f"{each}: {self.value(f'{bare.name}.{each}', each, given.type, defaulted=given.default_value is not Undefined)}"
                 for each, given in bare.fields.items()
@@ -266,6 +270,8 @@ class _Writer:
         if is_list_type(bare):
             return [self.plain(place, name, bare.of_type) for _ in range(self.random.randrange(4))]
         if is_input_object_type(bare):
+            if self.of.pools.get(bare.name) and self.maybe(WHOLE):
+                return self.random.choice(self.of.pools[bare.name])
             return {
                 each: self.plain(f"{bare.name}.{each}", each, given.type)
                 for each, given in bare.fields.items()
