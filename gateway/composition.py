@@ -56,6 +56,7 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             limits=settings.limits,
             readiness=_readiness(opened.database),
             cors_origins=settings.server.cors_origins,
+            compressing=settings.server.compression,
         )
         yield Gateway(app, opened, settings)
     finally:

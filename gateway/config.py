@@ -39,7 +39,8 @@ class JwtSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Where and how to listen. `port` 0: any free one. `shutdown_seconds`: how long open requests may take to end.
-    `pool_size`: database connections of one process. `forwarded_allow_ips`: proxies whose X-Forwarded-* are believed."""
+    `pool_size`: database connections of one process. `forwarded_allow_ips`: proxies whose X-Forwarded-* are believed.
+    `compression`: long answers are compressed for clients that ask."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
@@ -49,6 +50,7 @@ class ServerSettings:
     cors_origins: tuple[str, ...] = ()
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1",)
     log_level: str = "info"
+    compression: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,8 @@ def _server_value(name: str, value: Any, where: str, key: str, problems: Problem
         if type(value) is not int or not least <= value <= most:
             return problems.add(where, key, f"must be a whole number from {least} to {most}, not {value!r}")
         return value
+    if name == "compression":
+        return value if isinstance(value, bool) else problems.add(where, key, f"must be true or false, not {value!r}")
     if name in ("cors_origins", "forwarded_allow_ips"):
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
             return problems.add(where, key, 'must be a list of texts, as ["https://books.example"]')

@@ -99,6 +99,7 @@ class Engine:
     def prepare(self, request: GraphQLRequest, caller: Caller) -> BoundOperation:
         """Raises RequestRefused."""
         try:
+            document.check_variables(request.variables, self._limits)
             planned = self._read(request)
             variables = self._variables(planned, request)
             plan = self._plan(planned, variables.coerced, keeping=self._keeps(planned))
@@ -204,7 +205,7 @@ class Engine:
                     await context.end_snapshot()
         body = f'{{"data":{{{",".join(parts)}}}'
         if execution.errors:
-            body += f',"errors":{_dumps(execution.errors)}'
+            body += f',"errors":{_dumps(execution.told())}'
         if context.freshness:
             body += f',"extensions":{{"sources":{_dumps(_sources(context))}}}'
         answer = f"{body}}}".encode()

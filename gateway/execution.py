@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from graphql import GraphQLError
 
-from gateway.errors import describe
+from gateway.errors import describe, error_object
 from gateway.kept import KeptTexts
 from gateway.planning.plan import HOLE, FieldPlan, KeptPart, Selection
 from gateway.requests import ErrorObject
@@ -23,6 +23,9 @@ from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphErro
 from sources.reading import Failure, Key, Row, Tagged
 
 log = structlog.get_logger(__name__)
+
+MAX_ERRORS = 1_000
+"""That one answer lists: one for each row of a page."""
 
 Bound = Mapping[FieldPlan, Any]
 """For each field with arguments its coerced arguments, or the GraphQLError that they do not coerce with."""
@@ -47,6 +50,7 @@ class Execution:
     ) -> None:
         self.context = context
         self.errors: list[ErrorObject] = []
+        self._untold = 0
         self._bound = bound
         self._request_id = request_id
         self._answer_bytes = answer_bytes
@@ -74,7 +78,7 @@ class Execution:
         try:
             text = (await self._child(plan, [()]))[0]
         except TooMuch as error:
-            self.errors.append(describe(error, self._request_id, [plan.name], _locations(plan)))
+            self._tell(error, [plan.name], plan)
             return "null"
         return self._explained(plan) if self._failed else text
 
@@ -101,12 +105,12 @@ class Execution:
             return [(text, []) for text in texts]
         answers = []
         for row in rows:
-            self.errors = []
+            self.errors, self._untold = [], 0
             try:
                 text = self._walk(selection, row, [plan.name])
             except _Null as null:
                 raise null.error from None
-            answers.append((text, self.errors))
+            answers.append((text, self.told()))
         return answers
 
     # ------------------------------------------------------------ keeping
@@ -239,6 +243,19 @@ class Execution:
 
     # ------------------------------------------------------------ explaining
 
+    def told(self) -> list[ErrorObject]:
+        """The errors, at most MAX_ERRORS, and then how many there are beside them."""
+        if not self._untold:
+            return self.errors
+        message = f"{self._untold} more errors are not listed: ask for less"
+        return [*self.errors, error_object("LIMIT_EXCEEDED", message, self._request_id)]
+
+    def _tell(self, error: Exception, path: Sequence[str | int], plan: FieldPlan) -> None:
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(describe(error, self._request_id, path, _locations(plan)))
+        else:
+            self._untold += 1
+
     def _explained(self, plan: FieldPlan) -> str:
         try:
             return self._field(plan, (), [plan.name])
@@ -300,7 +317,7 @@ class Execution:
 
     def _value(self, plan: FieldPlan, value: Any, path: list[str | int]) -> str:
         if isinstance(value, Failure):
-            self.errors.append(describe(value.error, self._request_id, path, _locations(plan)))
+            self._tell(value.error, path, plan)
             raise _Null(value.error)
         if value is None:
             return "null"

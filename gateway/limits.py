@@ -16,9 +16,12 @@ class Limits:
     depth: int = 16
     aliases: int = 100
     selections_per_name: int = 100
+    overlaps: int = 1_000
     fields: int = 2_000
     page_size: int = 1_000
     cost: int = 2_000_000
+    variable_values: int = 100_000
+    list_items: int = 20_000
     sockets: int = 20_000
     operations_per_socket: int = 100
     subscriptions_per_caller: int = 1_000

@@ -63,13 +63,15 @@ def natural(text: str) -> int | None:
 
 
 def demand(args: Mapping[str, Any]) -> Scopes:
-    """The scopes that the types of these ids need."""
-    parsed = [parse_id(text) for text in _ids(args)]
+    """The scopes that the types of these ids need; none for more ids than `load_nodes` takes, which it refuses."""
+    ids = _ids(args)
+    parsed = [parse_id(text) for text in ids] if len(ids) <= MAX_IDS else []
     return tuple(sorted({scope for node in parsed if node for scope in node.kind.scopes}))
 
 
 async def prepare(context: Context, want: Want, args: Mapping[str, Any]) -> None:
-    for text in _ids(args)[:MAX_IDS]:
+    ids = _ids(args)
+    for text in ids if len(ids) <= MAX_IDS else ():
         node = parse_id(text)
         if node and node.kind.prepare:
             await node.kind.prepare(context, want.types[node.kind.typename], {"id": node})
@@ -80,8 +82,9 @@ async def load_node(context: Context, _keys: Sequence[Key], want: Want, args: Ma
 
 
 async def load_nodes(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
-    if len(args["ids"]) > context.page_size:
-        return {(): Failure(InvalidArgument(f"ids takes at most {context.page_size} ids"))}
+    most = min(context.page_size, MAX_IDS)
+    if len(args["ids"]) > most:
+        return {(): Failure(InvalidArgument(f"ids takes at most {most} ids"))}
     return {(): await _load(context, args["ids"], want)}
 
 

@@ -82,9 +82,7 @@ async def test_long_refusals_are_compressed_too(client: Any) -> None:
 
 async def test_streams_are_never_compressed(client: Any) -> None:
     """Each event has to arrive when it is sent."""
-    headers = client.headers(
-        accept="text/event-stream", accept_encoding="gzip, *", content_type="application/json"
-    )
+    headers = client.headers(accept="text/event-stream", accept_encoding="gzip, *", content_type="application/json")
     body = {"query": "subscription { flood(size: 5000) }"}
     async with client.session.post(client.graphql, headers=headers, json=body) as response:
         assert "Content-Encoding" not in response.headers

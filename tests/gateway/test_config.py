@@ -300,3 +300,13 @@ def test_caches_can_be_switched_off(tmp_path: Path) -> None:
     file.write_text("[limits]\nplan_cache = 0\n")
     with pytest.raises(ConfigurationError, match="plan_cache: must be a whole number from 1 on"):
         load({}, config=file)
+
+
+def test_compression_is_switched_off_by_false_alone(tmp_path: Path) -> None:
+    """What is neither true nor false is a mistake."""
+    file = tmp_path / "gateway.toml"
+    file.write_text("[server]\ncompression = false\n")
+    assert load({}, config=file).server.compression is False
+    file.write_text('[server]\ncompression = "no"\n')
+    with pytest.raises(ConfigurationError, match=r"\[server\] compression: must be true or false, not 'no'"):
+        load({}, config=file)
