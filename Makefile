@@ -15,7 +15,7 @@ help:
 	@echo "make demo      the sample company on http://127.0.0.1:8000 (DEMO=--fresh begins anew)"
 	@echo "make test      the whole test suite (TESTS=tests/gateway for a part, WORKERS=n processes)"
 	@echo "make check     lint, format, types, schema.graphql up to date, contract kept"
-	@echo "make bench     the benchmarks, into benchmarks/RESULTS.md (BENCH=--quick shows that they work)"
+	@echo "make bench     the benchmarks, into benchmarks/RESULTS.md (BENCH=--quick shows that they work, BENCH=\"--only posting\")"
 	@echo "make schema    writes schema.graphql anew from the code"
 	@echo "make format    formats the code"
 	@echo "make lock      writes requirements.txt anew from pyproject.toml"

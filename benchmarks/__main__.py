@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures all, prints the page and writes it to benchmarks/RESULTS.md."""
+"""`python -m benchmarks`: measures chapters, keeps what they found in benchmarks/results, and writes benchmarks/RESULTS.md."""
 
 from __future__ import annotations
 
@@ -7,146 +7,127 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-import asyncpg
 import click
-import orjson
 
-from benchmarks.books import LEDGER, seed
-from benchmarks.contest import Contest, contest, token
-from benchmarks.execution import documents, measure, measure_http
-from benchmarks.posting import Bodies, PostingContest, scenarios
-from benchmarks.processes import baseline, gateway, generator, serving
-from benchmarks.report import Results, page
-from benchmarks.surroundings import fingerprint, look
-from gateway.config import Settings
+from benchmarks import report
+from benchmarks.chapter import Bench, Unavailable
+from benchmarks.chapters import CHAPTERS, measure_of
+from benchmarks.kept import Kept, Run, keep
+from benchmarks.surroundings import ROOT, fingerprint, look
 from gateway.logs import configure
-from gateway.openbooks import Books, books
 from gateway.running import Stopped, run_until_stopped
-from sources.database.embedded import OWNER_ROLE, EmbeddedPostgres
-from sources.ledger.model import LedgerRef
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """`clients` and `batch`: of the mutations, and how many entries a postEntries takes."""
-
-    accounts: int
-    entries: int
-    rounds: int
-    seconds: float
-    clients: tuple[int, ...] = (16, 64)
-    batch: int = 100
+CACHE = ROOT / ".bench"
+QUICK_ENTRIES = 1_000
 
 
-QUICK = Size(accounts=200, entries=1_000, rounds=1, seconds=0.1, clients=(4, 8), batch=10)
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:
+    wanted = [name.strip() for name in value.split(",")] if value else list(CHAPTERS)
+    if unknown := [name for name in wanted if name not in CHAPTERS]:
+        raise click.BadParameter(f"there is no chapter {unknown[0]!r}: the chapters are {', '.join(CHAPTERS)}")
+    return [name for name in CHAPTERS if name in wanted]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--entries", default=20_000, show_default=True, type=click.IntRange(100), help="Seeded entries.")
-@click.option("--accounts", default=200, show_default=True, type=click.IntRange(10, 1_000), help="Accounts.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns of each contestant.")
-@click.option("--seconds", default=1.0, show_default=True, type=float, help="How long a turn lasts.")
 @click.option(
-    "--quick",
-    is_flag=True,
-    help="Few entries and clients, one short round: shows that it works. Writes no file by itself.",
+    "--only", "names", callback=_names, help="Chapters, with commas between; the others stay as they are kept."
 )
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
-def main(entries: int, accounts: int, rounds: int, seconds: float, quick: bool, output: Path | None) -> None:
-    """Measure reading and posting on an embedded PostgreSQL in a temporary folder.
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns of each contestant.")
+@click.option("--seconds", default=2.0, show_default=True, type=float, help="How long a turn lasts.")
+@click.option("--entries", default=200_000, show_default=True, type=click.IntRange(100), help="Entries of the ledger.")
+@click.option("--full", is_flag=True, help="What takes long too.")
+@click.option(
+    "--quick", is_flag=True, help="Few entries and clients, one short round, nothing installed: shows that it works."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for RESULTS.md, results and charts; default: benchmarks, and with --quick none.",
+)
+@click.option(
+    "--cache",
+    default=CACHE,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for peers and grown ledgers that later runs use again.",
+)
+def main(
+    names: list[str],
+    rounds: int,
+    seconds: float,
+    entries: int,
+    full: bool,
+    quick: bool,
+    output: Path | None,
+    cache: Path,
+) -> None:
+    """Measure the product beside its peers, in turns, after their answers were found equal.
 
-    Planned execution is measured beside graphql-core field by field, group commit beside a transaction for each mutation,
-    in turns, after their answers were found equal. The results are printed and written to benchmarks/RESULTS.md.
+    What a chapter finds is kept in benchmarks/results as soon as it is measured, and benchmarks/RESULTS.md is written from all
+    that is kept. A peer that cannot be had is skipped by name.
     """
     configure("warning")
-    size = QUICK if quick else Size(accounts, entries, rounds, seconds)
     directory = Path(tempfile.mkdtemp(prefix="ledgergraph-bench-"))
+    bench = Bench(directory, cache.resolve(), rounds, seconds, quick, _tell, full, entries)
+    if quick:
+        bench = replace(bench, rounds=1, seconds=0.1, entries=QUICK_ENTRIES)
+    folder = output or (directory / "page" if quick else Path(__file__).parent)
     try:
-        results = run_until_stopped(lambda: _measure(size, directory))
+        failed = [name for name in names if not _measured(name, bench, folder / report.RESULTS)]
+        click.echo(report.write(folder))
     except Stopped as stopped:
         raise click.exceptions.Exit(128 + stopped.number) from None
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    if not quick and fingerprint() != results.surroundings.code:
-        raise click.ClickException("the code changed meanwhile, so that processes ran different code: run it again")
-    text = page(results)
-    click.echo(text)
-    if output or not quick:
-        (output or RESULTS).write_text(text)
+    if failed:
+        raise click.ClickException(f"not measured: {', '.join(failed)} (above is why)")
 
 
-async def _measure(size: Size, directory: Path) -> Results:
-    settings, load_before = Settings(data_dir=directory / "data"), os.getloadavg()[0]
+def _measured(name: str, bench: Bench, results: Path) -> bool:
+    """Measures a chapter and keeps it; False when it failed, after telling why. What it had been before stays then."""
+    own = replace(bench, directory=bench.directory / name)
+    own.directory.mkdir()
     begun = time.perf_counter()
-    async with books(settings) as opened:
-        ledger = await _prepare(opened, settings, size)
-        surroundings = await look(_owner(settings), directory, load_before)
-        executors = contest(opened, settings)
-        posting = PostingContest(Bodies(ledger, size.accounts), size.rounds, size.seconds, _tell)
-        chosen = documents(size.accounts, size.entries)
-        readings = await measure(executors, chosen, size.rounds, size.seconds, _tell)
-        async with (
-            generator(token(settings)) as load,
-            serving(gateway(settings.data_dir), directory / "ours.log") as ours,
-        ):
-            async with serving(
-                gateway(settings.data_dir, _keeping_nothing(directory)), directory / "plain.log"
-            ) as plain:
-                ports = {"planned": plain, "kept": ours}
-                served = await measure_http(load, ports, readings, size.rounds, size.seconds, _tell)
-            async with serving(baseline(settings.data_dir), directory / "other.log") as other:
-                mutations = scenarios(size.clients, (1, size.batch))
-                posted = [await posting.http(scenario, load, ours, other) for scenario in mutations]
-        local = [await posting.local(scenario, executors) for scenario in scenarios(size.clients, (1,))]
-        await _check(executors, size.entries + posting.acknowledged)
-    _tell(f"done after {time.perf_counter() - begun:.0f} s")
-    return Results(
-        _command(), size.accounts, size.entries, size.rounds, size.seconds, os.getloadavg()[0], surroundings,
-        readings, served, local, posted, posting.acknowledged,
-    )  # fmt: skip
-
-
-def _keeping_nothing(directory: Path) -> Path:
-    """Settings of a gateway that executes every document."""
-    file = directory / "plain.toml"
-    file.write_text("[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n")
-    return file
-
-
-async def _prepare(opened: Books, settings: Settings, size: Size) -> LedgerRef:
-    with click.progressbar(length=size.entries, label="seeding", file=sys.stderr) as bar:
-        ledger = await seed(opened, size.accounts, size.entries, bar.update)
-    connection = await asyncpg.connect(_owner(settings))
     try:
-        await connection.execute("VACUUM (ANALYZE)")
+        kept = run_until_stopped(lambda: _measure(name, own))
+        if not bench.quick and fingerprint() != kept.run.surroundings.code:
+            raise RuntimeError("the code changed meanwhile, so that processes ran different code: run it again")
+        keep(kept, results)
+    except Stopped:
+        raise
+    except Exception:
+        _tell(f"{name} failed:\n{traceback.format_exc()}")
+        return False
     finally:
-        await connection.close()
-    return ledger
+        shutil.rmtree(own.directory, ignore_errors=True)
+    _tell(f"{name}: {kept.unavailable or f'done after {time.perf_counter() - begun:.0f} s'}")
+    return True
 
 
-def _owner(settings: Settings) -> str:
-    return EmbeddedPostgres(settings.data_dir).dsn(user=OWNER_ROLE)
-
-
-async def _check(executors: Contest, entries: int) -> None:
-    """Raises RuntimeError when the ledger holds another number of entries than were acknowledged, or does not balance."""
-    query = "query ($ledger: String!) { trialBalance(ledger: $ledger) { sequence totalDebit totalCredit } }"
-    found = orjson.loads(await executors.planned(query, {"ledger": LEDGER}))["data"]["trialBalance"]
-    if found["sequence"] != entries or found["totalDebit"] != found["totalCredit"]:
-        raise RuntimeError(f"{entries} entries were acknowledged, and the ledger says {found}")
+async def _measure(name: str, bench: Bench) -> Kept:
+    run = Run(
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command=" ".join(["python -m benchmarks", *sys.argv[1:]]) if sys.argv[1:] else "make bench",
+        rounds=bench.rounds,
+        seconds=bench.seconds,
+        entries=bench.entries,
+        load_before=os.getloadavg()[0],
+        load_after=0.0,
+        surroundings=await look(bench.directory),
+    )
+    try:
+        chapter = await measure_of(name)(bench)
+    except Unavailable as reason:
+        return Kept(name, run, unavailable=str(reason))
+    return Kept(name, replace(run, load_after=os.getloadavg()[0]), chapter.title, chapter.body, chapter.figures)
 
 
 def _tell(what: str) -> None:
     click.echo(what, err=True)
-
-
-def _command() -> str:
-    return " ".join(["python -m benchmarks", *sys.argv[1:]]) if sys.argv[1:] else "make bench"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""Reading: the same documents by the planned execution and by graphql-core field by field, then through HTTP."""
+"""Execution in one process: the same documents by the planned execution and by graphql-core, field by field."""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,119 +14,79 @@ from typing import Any
 
 import orjson
 
-from benchmarks.books import LEDGER, PAST_DAY, codes
-from benchmarks.contest import Contest
-from benchmarks.load import Result
+from benchmarks.books import HOT_ACCOUNTS, LEDGER, POSTING_DAY, SEED, as_input, codes, copied, entry, grown
+from benchmarks.chapter import Bench, Chapter
+from benchmarks.contest import Contest, contest
 from benchmarks.measuring import Samples, rate, take_turns
-from benchmarks.processes import Generator
+from benchmarks.questions import Question, questions
+from benchmarks.tables import rate as rated
+from benchmarks.tables import ratio, table
+from gateway.config import Settings
+from gateway.openbooks import books
 from resolvers.context import Context
+from sources.ledger.model import LedgerRef
 
-CLIENTS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """`least`: how many times `mark` stands in the answer at least, so that an empty one is noticed."""
-
-    title: str
-    query: str
-    variables: Mapping[str, Any]
-    mark: str
-    least: int
-
-    def body(self) -> str:
-        return orjson.dumps({"query": self.query, "variables": self.variables}).decode()
-
-
-def documents(accounts: int, entries: int) -> list[Document]:
-    return [
-        Document(
-            "50 newest entries with lines and accounts",
-            """query ($ledger: String!, $first: Int) {
-              entries(ledger: $ledger, first: $first, orderBy: SEQUENCE_DESC) {
-                nodes { id sequence effectiveDate postedAt description reference total
-                        lines { lineNumber debit credit currency description
-                                account { id code name type } } }
-                pageInfo { hasNextPage endCursor } } }""",
-            {"ledger": LEDGER, "first": 50},
-            '"lineNumber":1,',
-            min(50, entries),
-        ),
-        Document(
-            "one account with balances",
-            """query ($ledger: String!, $code: String!, $asOf: Date) {
-              account(ledger: $ledger, code: $code) {
-                id code name type normalSide active
-                balances(asOf: $asOf) { currency debit credit net functionalNet }
-                functionalBalance(asOf: $asOf) } }""",
-            {"ledger": LEDGER, "code": codes(accounts)[accounts // 2], "asOf": PAST_DAY.isoformat()},
-            '"currency":',
-            1,
-        ),
-        Document(
-            f"trial balance of {accounts} accounts at a past date",
-            """query ($ledger: String!, $to: Date) {
-              trialBalance(ledger: $ledger, to: $to) {
-                sequence totalDebit totalCredit
-                rows { account { id code name type } opening debit credit closing } } }""",
-            {"ledger": LEDGER, "to": PAST_DAY.isoformat()},
-            '"closing":',
-            accounts * 9 // 10,
-        ),
-        Document(
-            "1,000 entries, flat",
-            """query ($ledger: String!, $first: Int) {
-              entries(ledger: $ledger, first: $first, orderBy: SEQUENCE_DESC) {
-                nodes { id sequence effectiveDate postedAt postedBy journal description reference total } } }""",
-            {"ledger": LEDGER, "first": 1_000},
-            '"sequence":',
-            min(1_000, entries),
-        ),
-    ]
+ACCOUNTS = 200
+CLIENTS = (16, 64)
+POST = """mutation ($input: PostEntryInput!) {
+  postEntry(input: $input) { __typename ... on EntryPosted { replayed entry { sequence } } } }"""
+Execute = Callable[[str, Mapping[str, Any]], Awaitable[bytes]]
+_POSTED = b'"replayed":false'
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One document's results: its answer, and by contestant (planned, kept, other) statements and answers a second."""
+    """One question's results: its answer, and by contestant (planned, kept, other) statements and answers a second."""
 
-    document: Document
+    question: Question
     answer: bytes
-    statements: dict[str, int]
-    rates: dict[str, Samples]
+    statements: Mapping[str, int]
+    rates: Mapping[str, Samples]
 
 
-async def equal_answer(contest: Contest, document: Document) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Entries a second by contestant (planned, other), of so many `clients`, on two accounts (`hot`) or on all."""
+
+    clients: int
+    hot: bool
+    rates: Mapping[str, Samples]
+
+
+async def measure(bench: Bench) -> Chapter:
+    """Questions and mutations on a copy of the grown ledger."""
+    settings = Settings(data_dir=await copied(await grown(bench, bench.entries), bench.directory / "execution"))
+    async with books(settings) as opened:
+        executors = contest(opened, settings)
+        readings = [await _read(executors, question, bench) for question in questions(bench.entries)]
+        ledger = (await opened.directory.resolve([LEDGER]))[LEDGER]
+        keys = itertools.count()
+        cases = [(clients, hot) for clients in ((4,) if bench.quick else CLIENTS) for hot in (False, True)]
+        posted = [await _post(executors, ledger, clients, hot, keys, bench) for clients, hot in cases]
+    return Chapter("Execution in one process", _reading_text(readings) + _posting_text(posted))
+
+
+async def _read(contest: Contest, question: Question, bench: Bench) -> Reading:
+    bench.tell(f"in one process: {question.title}")
+    answer = await equal_answer(contest, question)
+    executes = {"planned": contest.planned, "kept": contest.kept, "other": contest.field_by_field}
+    works = {name: partial(execute, question.query, question.variables) for name, execute in executes.items()}
+    statements = {name: await statements_of(work) for name, work in works.items()}
+    rates = await take_turns({name: partial(rate, work, bench.seconds) for name, work in works.items()}, bench.rounds)
+    return Reading(question, answer, statements, rates)
+
+
+async def equal_answer(contest: Contest, question: Question) -> bytes:
     """The answer, the same bytes by every contestant. Raises RuntimeError when it is not, or misses what it should hold."""
-    planned = await contest.planned(document.query, document.variables)
+    planned = await contest.planned(question.query, question.variables)
     for other in (contest.field_by_field, contest.kept, contest.kept, contest.kept):
-        answer = await other(document.query, document.variables)
+        answer = await other(question.query, question.variables)
         if planned != answer:
-            raise RuntimeError(f"{document.title}: the answers differ:\n{planned[:2_000]!r}\n{answer[:2_000]!r}")
-    if b'"errors"' in planned or planned.count(document.mark.encode()) < document.least:
-        raise RuntimeError(f"{document.title}: not the answer that is to be measured: {planned[:2_000]!r}")
+            raise RuntimeError(f"{question.title}: the answers differ:\n{planned[:2_000]!r}\n{answer[:2_000]!r}")
+    said = orjson.loads(planned)
+    if "errors" in said or len(question.facts(said["data"])) < question.least:
+        raise RuntimeError(f"{question.title}: not the answer that is to be measured: {planned[:2_000]!r}")
     return planned
-
-
-async def measure(
-    contest: Contest, chosen: Sequence[Document], rounds: int, seconds: float, tell: Callable[[str], None]
-) -> list[Reading]:
-    """In this process, one answer after the other."""
-    found = []
-    for document in chosen:
-        tell(f"in one process: {document.title}")
-        answer = await equal_answer(contest, document)
-        works = {
-            name: partial(execute, document.query, document.variables)
-            for name, execute in (
-                ("planned", contest.planned),
-                ("kept", contest.kept),
-                ("other", contest.field_by_field),
-            )
-        }
-        statements = {name: await statements_of(work) for name, work in works.items()}
-        rates = await take_turns({name: partial(rate, work, seconds) for name, work in works.items()}, rounds)
-        found.append(Reading(document, answer, statements, rates))
-    return found
 
 
 async def statements_of(work: Callable[[], Awaitable[object]]) -> int:
@@ -154,38 +118,78 @@ def _counted() -> Iterator[Callable[[], int]]:
         Context.fetch = original  # type: ignore[method-assign]
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One document through HTTP, by gateway: answers a second, and the last round's times."""
+async def _post(
+    contest: Contest, ledger: LedgerRef, clients: int, hot: bool, keys: Iterator[int], bench: Bench
+) -> Posting:
+    bench.tell(f"in one process: postings of {clients} clients")
+    chance, accounts = random.Random(SEED + hot), codes(ACCOUNTS)[: HOT_ACCOUNTS if hot else None]
+    inputs = [as_input(entry(ledger, "", POSTING_DAY, chance, accounts)) for _ in range(512)]
 
-    document: Document
-    rates: dict[str, Samples]
-    last: dict[str, Result]
+    async def client(execute: Execute, until: float) -> int:
+        for count in itertools.count(1):
+            number = next(keys)
+            given = {**inputs[number % len(inputs)], "idempotencyKey": f"local-{number}"}
+            answer = await execute(POST, {"input": given})
+            if _POSTED not in answer:
+                raise RuntimeError(f"not posted: {answer!r}")
+            if time.perf_counter() >= until:
+                return count
+        raise AssertionError
 
+    async def turn(execute: Execute) -> float:
+        begun = time.perf_counter()
+        counts = await asyncio.gather(*(client(execute, begun + bench.seconds) for _ in range(clients)))
+        return sum(counts) / (time.perf_counter() - begun)
 
-async def measure_http(
-    load: Generator,
-    ports: Mapping[str, int],
-    readings: Sequence[Reading],
-    rounds: int,
-    seconds: float,
-    tell: Callable[[str], None],
-) -> list[Served]:
-    """CLIENTS at a time at each gateway's port; every answer has to be the one that every contestant gave."""
-    found = []
-    for reading in readings:
-        tell(f"through HTTP: {reading.document.title}")
-        last: dict[str, Result] = {}
-        turns = {
-            name: partial(_turn, load, port, reading, seconds, partial(last.__setitem__, name))
-            for name, port in ports.items()
-        }
-        found.append(Served(reading.document, await take_turns(turns, rounds), last))
-    return found
+    turns = {"planned": partial(turn, contest.planned), "other": partial(turn, contest.field_by_field)}
+    return Posting(clients, hot, await take_turns(turns, bench.rounds))
 
 
-async def _turn(load: Generator, port: int, reading: Reading, seconds: float, note: Callable[[Result], None]) -> float:
-    bodies, expected = [reading.document.body()], reading.answer.decode()
-    result = await load.run(port, clients=CLIENTS, seconds=seconds, bodies=bodies, expected=expected)
-    note(result)
-    return result.answers / result.seconds
+def _reading_text(readings: Sequence[Reading]) -> str:
+    rows = [
+        (
+            item.question.title,
+            rated(item.rates["planned"]),
+            rated(item.rates["other"]),
+            ratio(item.rates["planned"].over(item.rates["other"])),
+            rated(item.rates["kept"]),
+            " / ".join(str(item.statements[name]) for name in ("planned", "other", "kept")),
+            f"{len(item.answer):,}",
+        )
+        for item in readings
+    ]
+    header = (
+        "document",
+        "planned, answers/s",
+        "field by field, answers/s",
+        "ratio",
+        "kept, answers/s",
+        "statements",
+        "bytes",
+    )
+    return f"""Planned execution (`Engine.prepare` and `run`: the plan is kept, variables are bound) beside graphql-core, field by field
+(`gateway/reference.py`: parsed and executed each time, not validated, each field of each parent asks alone). Same
+process, same database, one answer after the other. Before the timing, all gave the same bytes. `planned` executes every
+time (`answer_cache_bytes` and `fragment_cache_bytes` 0); `kept` is the same document asked again while the ledger stays as
+it is, with the default settings. Statements: planned / field by field / kept.
+
+{table(header, rows)}
+The last document has no N+1: its ratio is what the executor itself costs.
+"""
+
+
+def _posting_text(posted: Sequence[Posting]) -> str:
+    rows = [
+        (
+            f"postEntry, {item.clients} clients, {'two hot' if item.hot else 'spread'} accounts",
+            rated(item.rates["planned"]),
+            rated(item.rates["other"]),
+            ratio(item.rates["planned"].over(item.rates["other"])),
+        )
+        for item in posted
+    ]
+    header = ("mutation", "planned, entries/s", "field by field, entries/s", "ratio")
+    return f"""
+Posting: clients are tasks, and both sides post by group commit.
+
+{table(header, rows)}"""

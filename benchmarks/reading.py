@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,28 +14,29 @@ import asyncpg
 import orjson
 
 from benchmarks.books import LEDGER, copied, grown
-from benchmarks.chapter import Bench
-from benchmarks.contest import token
+from benchmarks.chapter import Bench, Chapter
+from benchmarks.contest import contest, token
+from benchmarks.execution import statements_of
 from benchmarks.load import Result
 from benchmarks.measuring import Samples, take_turns
 from benchmarks.peers import Peer, installed
 from benchmarks.processes import Generator, gateway, generator, serving
-from benchmarks.questions import Question
+from benchmarks.questions import Question, questions
+from benchmarks.reading_text import ANSWERS_KEPT, ENTRIES_KEPT, EXECUTED, GUARDED, POSTGRAPHILE, numbers, text
 from gateway.config import Settings
+from gateway.openbooks import books
 from gateway.tokens import signing_secret
 from sources.database.cluster import SUPERUSER
 from sources.database.embedded import DATABASE, EmbeddedPostgres
 from sources.database.sockets import PORT, socket_directory
 
 CLIENTS = 16
-POSTGRAPHILE = "PostGraphile"
 OURS: Mapping[str, str] = {
-    "executed": "[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n",
-    "entries kept": "[limits]\nanswer_cache_bytes = 0\n",
-    "answers kept": "",
+    EXECUTED: "[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n",
+    ENTRIES_KEPT: "[limits]\nanswer_cache_bytes = 0\n",
+    ANSWERS_KEPT: "",
 }
 """By contestant, the settings file of its gateway."""
-GUARDED = "PostGraphile, guarded"
 PEERS = (POSTGRAPHILE, GUARDED)
 _WARMING = 4.0
 
@@ -47,6 +48,8 @@ class Stage:
 
     ports: Mapping[str, int]
     load: Generator
+    settings: Settings
+    peer: Peer
     ledger_id: int
     warming: float
 
@@ -69,7 +72,9 @@ async def stage(bench: Bench, entries: int) -> AsyncIterator[Stage]:
             log = bench.directory / f"{name}.log"
             ports[name] = await stack.enter_async_context(postgraphile(peer, settings.data_dir, log, secret))
         load = await stack.enter_async_context(generator(token(settings)))
-        yield Stage(ports, load, ledger_id, bench.seconds if bench.quick else max(_WARMING, bench.seconds))
+        yield Stage(
+            ports, load, settings, peer, ledger_id, bench.seconds if bench.quick else max(_WARMING, bench.seconds)
+        )
 
 
 async def _prepare(server: EmbeddedPostgres, peer: Peer) -> int:
@@ -100,6 +105,21 @@ def postgraphile(
     return serving([str(peer.node), str(peer.home / "server.mjs"), *where], log, environment=environment)
 
 
+async def measure(bench: Bench) -> Chapter:
+    """Raises Unavailable without PostGraphile."""
+    asked = questions(bench.entries)
+    async with stage(bench, bench.entries) as staged:
+        statements = await _statements(staged, bench, asked)
+        answers = []
+        for question in asked:
+            bench.tell(f"through HTTP: {question.title}")
+            answers.append(await ask_all(staged, question, bench.rounds, bench.seconds))
+        versions = {name: staged.peer.version(name) for name in ("postgraphile", "grafserv", "grafast", "pg")}
+    return Chapter(
+        "Reading through HTTP, beside PostGraphile", text(answers, statements, versions, CLIENTS), numbers(answers)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """One question's results by contestant: its answer's bytes, answers a second, the last round's times."""
@@ -112,7 +132,7 @@ class Answers:
 
 async def ask_all(stage: Stage, question: Question, rounds: int, seconds: float) -> Answers:
     """First whether all give the same answer (RuntimeError when not), then the turns."""
-    contestants = [name for name in stage.ports if question.entries or name != "entries kept"]
+    contestants = [name for name in stage.ports if question.entries or name != ENTRIES_KEPT]
     bodies = {name: _body(stage, question, name) for name in contestants}
     answers = {name: await stage.load.ask(stage.ports[name], body) for name, body in bodies.items()}
     _compare(question, answers)
@@ -129,6 +149,23 @@ async def ask_all(stage: Stage, question: Question, rounds: int, seconds: float)
         await turn(name, stage.warming)
     rates = await take_turns({name: partial(turn, name) for name in contestants}, rounds)
     return Answers(question, {name: len(answer) for name, answer in answers.items()}, rates, last)
+
+
+async def _statements(stage: Stage, bench: Bench, asked: Sequence[Question]) -> dict[str, dict[str, int]]:
+    """By question: how many statements an answer takes, executed by us and by PostGraphile (which explains them)."""
+    async with AsyncExitStack() as stack:
+        log = bench.directory / "explained.log"
+        port = await stack.enter_async_context(postgraphile(stage.peer, stage.settings.data_dir, log, explain=True))
+        opened = await stack.enter_async_context(books(stage.settings))
+        ours = contest(opened, stage.settings).planned
+        found = {}
+        for question in asked:
+            answer = orjson.loads(await stage.load.ask(port, _body(stage, question, POSTGRAPHILE)))
+            found[question.name] = {
+                EXECUTED: await statements_of(partial(ours, question.query, question.variables)),
+                POSTGRAPHILE: len(answer["extensions"]["explain"]["operations"]),
+            }
+    return found
 
 
 def _body(stage: Stage, question: Question, name: str) -> str:

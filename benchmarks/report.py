@@ -1,158 +1,121 @@
-"""The results as a Markdown page."""
+"""The page: a summary of what is to be reached, charts, and the chapters that are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from benchmarks.books import HOT_ACCOUNTS, PAST_DAY
-from benchmarks.execution import CLIENTS, Reading, Served
-from benchmarks.posting import Posting, describe
-from benchmarks.surroundings import Surroundings
-from benchmarks.tables import rate, ratio, table, times
+from benchmarks import chart
+from benchmarks.chapters import CHAPTERS
+from benchmarks.figures import Claim
+from benchmarks.kept import Kept, kept_in
+from benchmarks.tables import number, table
 
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    command: str
-    accounts: int
-    entries: int
-    rounds: int
-    seconds: float
-    load_after: float
-    surroundings: Surroundings
-    readings: Sequence[Reading]
-    served: Sequence[Served]
-    local: Sequence[Posting]
-    posted: Sequence[Posting]
-    acknowledged: int
+PAGE = "RESULTS.md"
+RESULTS = "results"
+CHARTS = "charts"
 
 
-def page(results: Results) -> str:
-    parts = [_introduction(results), _reading(results), _http(results), _posting(results), _local(results)]
-    return "\n".join([*parts, _surroundings(results)])
+def write(folder: Path) -> str:
+    """The page of what is kept in `folder`/results, written beside it with its charts."""
+    kept = kept_in(folder / RESULTS)
+    charts = folder / CHARTS
+    charts.mkdir(parents=True, exist_ok=True)
+    for old in charts.glob("*.svg"):
+        old.unlink()
+    for name, image in _charts(kept):
+        (charts / f"{name}.svg").write_text(image)
+    text = page(kept)
+    (folder / PAGE).write_text(text)
+    return text
 
 
-def _introduction(results: Results) -> str:
-    return f"""# Benchmarks
+def page(kept: Sequence[Kept]) -> str:
+    shown = {name for name, _ in _charts(kept)}
+    measured = [it for it in kept if it.unavailable is None]
+    parts = [_introduction(), _summary(kept), *(_chapter(it, shown) for it in measured), _surroundings(measured)]
+    return "\n".join(part for part in parts if part)
 
-Written by `{results.command}` on {date.today()}. Compare the ratios: both sides of each ran in the same run, on the same
-machine and database, taking turns. The machine is shared with other work, so that absolute numbers move from run to run.
 
-Every rate is the median of {results.rounds} rounds of {results.seconds:g} s, with the lowest and the highest round in
-brackets; a ratio is the median of the ratios of the rounds; p50 and p99 are the last round's. The ledger has {results.accounts} accounts and
-{results.entries:,} seeded entries with 2 to 6 lines, vacuumed and analysed once, before the first round.
+def _charts(kept: Sequence[Kept]) -> Iterator[tuple[str, str]]:
+    """By name of the file. Bars stand in their chapter's, and so do curves."""
+    if compared := _ratios(kept):
+        yield "ratios", chart.ratios(compared)
+    for it in kept:
+        if it.bars:
+            yield it.name, chart.columns(it.bars)
+        if it.curves:
+            yield f"{it.name}-curves", chart.lines(it.curves)
+
+
+def _ratios(kept: Sequence[Kept]) -> list[Claim]:
+    return [claim for it in kept for claim in it.claims if claim.unit == "×" and claim.peer and not claim.at_most]
+
+
+def _introduction() -> str:
+    return """# Benchmarks
+
+Written by `make bench`. Compare the ratios: contestants ran in one run on one machine, on the same PostgreSQL, taking turns.
+A rate is the median of the rounds, with the lowest and the highest in brackets; a ratio is the median of the ratios of the
+rounds. Gateways, databases, peers and load generators share the machine's cores, so that absolute numbers say little.
 """
 
 
-def _reading(results: Results) -> str:
-    rows = [
-        (
-            item.document.title,
-            rate(item.rates["planned"]),
-            rate(item.rates["other"]),
-            ratio(item.rates["planned"].over(item.rates["other"])),
-            rate(item.rates["kept"]),
-            " / ".join(str(item.statements[name]) for name in ("planned", "other", "kept")),
-            f"{len(item.answer):,}",
-        )
-        for item in results.readings
-    ]
-    header = (
-        "document",
-        "planned, answers/s",
-        "field by field, answers/s",
-        "ratio",
-        "kept, answers/s",
-        "statements",
-        "bytes",
+def _summary(kept: Sequence[Kept]) -> str:
+    rows = [_row(claim) for it in kept for claim in it.claims]
+    header = ("", "operation", "beside", "measured", "to reach", "reached", "aim")
+    image = f"![Ratios to the peers]({CHARTS}/ratios.svg)\n" if _ratios(kept) else ""
+    missing = [f"- {it.name}: skipped: {it.unavailable}\n" for it in kept if it.unavailable is not None]
+    missing += [f"- {name}: not measured\n" for name in CHAPTERS if name not in {it.name for it in kept}]
+    left_out = f"Left out:\n\n{''.join(missing)}" if missing else ""
+    parts = [table(header, rows) if rows else "", image, left_out]
+    return "\n".join(["## What is reached\n", *filter(None, parts)])
+
+
+def _row(claim: Claim) -> tuple[str, ...]:
+    reach = "" if claim.reach is None else f"{'≤' if claim.at_most else '≥'} {_amount(claim.reach, claim.unit)}"
+    reached = {True: "yes", False: "**no**", None: ""}[claim.reached]
+    spread = f" ({_amount(claim.low, '')}–{_amount(claim.high, '')})" if claim.low < claim.high else ""
+    measured = f"**{_amount(claim.median, claim.unit)}**{spread}"
+    return claim.name, claim.operation, claim.peer, measured, reach, reached, claim.aim
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{number(value)}{unit if unit in ('', '×') else f' {unit}'}"
+
+
+def _chapter(kept: Kept, shown: set[str]) -> str:
+    run = kept.run
+    images = [f"![{kept.title}]({CHARTS}/{name}.svg)\n" for name in (kept.name, f"{kept.name}-curves") if name in shown]
+    said = f"*Measured {run.date} by `{run.command}`: {run.rounds} rounds of {run.seconds:g} s, {run.entries:,} entries, code `{run.surroundings.code}`.*\n"
+    return "\n".join([f"## {kept.title}\n", said, kept.body.rstrip() + "\n", *images])
+
+
+def _surroundings(measured: Sequence[Kept]) -> str:
+    """Each surroundings once, with the chapters that were measured in them."""
+    by_text: dict[str, list[Kept]] = {}
+    for it in measured:
+        by_text.setdefault(_where(it), []).append(it)
+    parts = [f"{', '.join(it.name for it in chapters)}:\n\n{where}" for where, chapters in by_text.items()]
+    loads = "; ".join(f"{it.name} {it.run.load_before:.1f}, {it.run.load_after:.1f}" for it in measured)
+    syncs = "; ".join(f"{it.name} {it.run.surroundings.sync * 1000:.2f} ms" for it in measured)
+    return "\n".join(
+        [
+            "## Surroundings\n",
+            *parts,
+            f"- Load average before and after: {loads}.",
+            f"- A durable write of 8 KiB takes (median): {syncs}.",
+            "- Code: a hash over gateway, resolvers, sources and benchmarks, unchanged from a chapter's beginning to its end.",
+            "- Load generator: a process of its own, asyncio streams on uvloop, each client waits for its answer before it asks again.\n",
+        ]
     )
-    return f"""## Reading in one process
-
-Planned execution (`Engine.prepare` and `run`: the plan is kept, variables are bound) beside graphql-core, field by field
-(`gateway/reference.py`: parsed and executed each time, not validated, each field of each parent asks alone). Same
-process, same database, one answer after the other. Before the timing, all gave the same bytes. `planned` executes every
-time (`answer_cache_bytes` and `fragment_cache_bytes` 0); `kept` is the same document asked again while the ledger stays as it is, with the default
-settings: it reads the ledger's version and sends the text that it has. Statements: planned / field by field / kept.
-
-{table(header, rows)}
-The last document has no N+1: its ratio is what the executor itself costs.
-"""
 
 
-def _http(results: Results) -> str:
-    rows = [
-        (
-            item.document.title,
-            *(cell for name in ("planned", "kept") for cell in (rate(item.rates[name]), times(item.last[name]))),
-        )
-        for item in results.served
-    ]
-    header = ("document", "executed, answers/s", "p50, p99 in ms", "kept, answers/s", "p50, p99 in ms")
-    return f"""## Reading through HTTP
-
-`ledgergraph serve`, one process: tokens checked, limits on, requests logged. {CLIENTS} clients on connections that are kept.
-Every answer was compared with the one above. `executed` and `kept` as above; both gateways ran, one at work at a time.
-
-{table(header, rows)}"""
-
-
-def _posting(results: Results) -> str:
-    rows = [
-        (
-            describe(item.scenario),
-            rate(item.ours),
-            rate(item.other),
-            ratio(item.ours.over(item.other)),
-            " / ".join(times(item.last[name]) for name in ("ours", "other")),
-        )
-        for item in results.posted
-    ]
-    header = (
-        "mutation",
-        "group commit, entries/s",
-        "transaction per mutation, entries/s",
-        "ratio",
-        "p50, p99 in ms: ours / other",
-    )
-    return f"""## Posting through HTTP
-
-`ledgergraph serve` beside the same gateway with one call of `ledger.post_entries`, so one transaction, for each mutation as
-it comes (`benchmarks/baseline.py`). One process each; the other is idle meanwhile. Each entry has 2 to 6 lines, on all
-accounts or on {HOT_ACCOUNTS}; the answer gives its sequence. A `postEntries` without group commit is one transaction too.
-
-{table(header, rows)}
-At the end the ledger's sequence was as high as the entries that were seeded and the {results.acknowledged:,} that were
-acknowledged here and below, and its books balanced.
-"""
-
-
-def _local(results: Results) -> str:
-    rows = [
-        (describe(item.scenario), rate(item.ours), rate(item.other), ratio(item.ours.over(item.other)))
-        for item in results.local
-    ]
-    header = ("mutation", "planned, entries/s", "field by field, entries/s", "ratio")
-    return f"""## Posting in one process
-
-Planned execution beside graphql-core, without HTTP; clients are tasks, and both sides post by group commit.
-
-{table(header, rows)}"""
-
-
-def _surroundings(results: Results) -> str:
-    found = results.surroundings
+def _where(kept: Kept) -> str:
+    found = kept.run.surroundings
     versions = ", ".join(f"{name} {number}" for name, number in found.versions.items())
     settings = ", ".join(f"{name} {value}" for name, value in found.settings.items())
-    return f"""## Surroundings
-
-- Machine: {found.machine}; shared. Load average {found.load_before:.1f} before, {results.load_after:.1f} after. Gateways,
-  database and load generator have these cores together.
-- A durable write of 8 KiB takes {found.sync * 1000:.2f} ms here (median).
-- Code: {found.code} (a hash over gateway, resolvers, sources and benchmarks), unchanged from beginning to end.
-- Versions: {versions}.
-- PostgreSQL embedded, with the product's settings: {settings}.
-- Gateway: default settings, one worker. Balances and trial balance are as of {PAST_DAY}.
-- Load generator: a process of its own, asyncio streams on uvloop, each client waits for its answer before it asks again.
-"""
+    return (
+        f"- Machine: {found.machine}.\n- Versions: {versions}.\n"
+        f"- PostgreSQL embedded, with the product's settings: {settings}.\n"
+    )

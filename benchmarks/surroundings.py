@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from benchmarks.measuring import sync_seconds
+from sources.database.embedded import OWNER_ROLE, EmbeddedPostgres
 
 ROOT = Path(__file__).parent.parent
 _MEASURED = ("benchmarks", "gateway", "resolvers", "sources")
@@ -21,29 +22,35 @@ _SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`code`: `fingerprint()`; `sync`: seconds that a durable write of 8 KiB takes; `load_before`: the machine's load when the run began."""
+    """`code`: `fingerprint()`; `settings`: the embedded PostgreSQL's; `sync`: seconds that a durable write of 8 KiB takes."""
 
     code: str
     machine: str
     versions: dict[str, str]
     settings: dict[str, str]
     sync: float
-    load_before: float
 
 
-async def look(owner_dsn: str, directory: Path, load_before: float) -> Surroundings:
-    connection = await asyncpg.connect(owner_dsn)
-    try:
-        settings = {name: await connection.fetchval(f"SHOW {name}") for name in _SETTINGS}
-        server = await connection.fetchval("SHOW server_version")
-    finally:
-        await connection.close()
+async def look(directory: Path) -> Surroundings:
+    """By a database of its own in `directory`."""
+    async with EmbeddedPostgres(directory / "surroundings") as embedded:
+        settings, server = await _ask(embedded.dsn(user=OWNER_ROLE))
     versions = {
         "python": platform.python_version(),
         "postgresql": server,
         **{name: version(name) for name in _PACKAGES},
     }
-    return Surroundings(fingerprint(), _machine(), versions, settings, sync_seconds(directory), load_before)
+    return Surroundings(fingerprint(), _machine(), versions, settings, sync_seconds(directory))
+
+
+async def _ask(dsn: str) -> tuple[dict[str, str], str]:
+    """The settings that matter, and the version."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        settings = {name: await connection.fetchval(f"SHOW {name}") for name in _SETTINGS}
+        return settings, str(await connection.fetchval("SHOW server_version"))
+    finally:
+        await connection.close()
 
 
 def fingerprint() -> str:
@@ -52,7 +59,7 @@ def fingerprint() -> str:
     found = hashlib.sha256()
     for package in _MEASURED:
         for path in sorted((ROOT / package).rglob("*")):
-            if path.suffix in (".py", ".sql"):
+            if path.suffix in (".py", ".sql", ".mjs"):
                 found.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return found.hexdigest()[:12]
 
