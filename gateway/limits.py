@@ -33,6 +33,7 @@ class Limits:
     source_deadline_seconds: float = 2.0
     statement_timeout_seconds: float = 30.0
     posting_queue: int = 20_000
+    posting_seconds: float = 10.0
 
 
 CACHES = ("answer_cache_bytes", "fragment_cache_bytes")

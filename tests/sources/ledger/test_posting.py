@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
@@ -15,10 +14,10 @@ import pytest
 from sources.database.embedded import EmbeddedPostgres
 from sources.database.pool import Database
 from sources.errors import DatabaseUnavailable, Overloaded
-from sources.ledger import administration, queue
+from sources.ledger import administration
 from sources.ledger.feed import CHANNEL
-from sources.ledger.model import Conflict, LedgerRef, Posted, Rejected
-from sources.ledger.posting import Poster
+from sources.ledger.model import Conflict, Posted, Rejected
+from sources.ledger.posting import PIECE, Poster
 from sources.money import MAX_MINOR, format_minor
 from tests.sources.ledger.books import EVERYONE, TODAY, Books, codes, create, credit, debit, entry, reversal, sequences
 
@@ -377,20 +376,66 @@ async def test_a_caller_that_goes_away_takes_nothing_back_and_close_drains(books
         await poster.post([entry(books.ledger, "late")])
 
 
-async def test_batches_are_bounded_and_groups_stay_whole() -> None:
-    """What a flusher takes: at most 512 entries, a group never split, no key twice, in order."""
-    ledger = LedgerRef(1, "acme-us", "USD")
-    call = queue.Call(asyncio.get_running_loop().create_future(), [], 0)
+async def test_large_calls_leave_places_to_small_ones(books: Books) -> None:
+    """A queue that large calls fill still takes a single posting."""
+    gated = Gated(books.database)
+    poster = Poster(gated, queue_limit=80)
+    large = [[entry(books.ledger, f"{call}/{number}") for number in range(20)] for call in range(4)]
+    waiting = [asyncio.create_task(poster.post(drafts)) for drafts in large[:3]]
+    await gated.asked.wait()
+    with pytest.raises(Overloaded, match="nothing was posted"):
+        await poster.post(large[3])
+    waiting.append(asyncio.create_task(poster.post([entry(books.ledger, "single")])))
+    gated.gate.set()
+    answers = await asyncio.gather(*waiting)
+    assert [len(sequences(outcomes)) for outcomes in answers] == [20, 20, 20, 1]
+    await poster.close()
 
-    def group(*keys: str) -> queue.Group:
-        return queue.Group(call, [queue.Item.of(entry(ledger, key)) for key in keys], [[0] for _ in keys])
 
-    waiting = deque([group("a"), group("a"), group("b"), group(*[str(n) for n in range(600)]), group("c")])
-    taken = [[item.draft.idempotency_key for group in queue.take(waiting) for item in group.items] for _ in range(3)]
-    assert taken[0] == ["a", "b"]
-    assert taken[1] == ["a"]
-    assert len(taken[2]) == 600
-    assert [item.draft.idempotency_key for group in queue.take(waiting) for item in group.items] == ["c"]
+async def test_what_is_not_taken_in_time_is_refused_and_what_was_sent_is_not(books: Books) -> None:
+    """The first entry is on its way to the database and stays; the second one waited too long behind it."""
+    gated = Gated(books.database)
+    poster = Poster(gated, queue_limit=100, wait_seconds=0.02)
+    sent = asyncio.create_task(poster.post([entry(books.ledger, "sent")]))
+    await gated.asked.wait()
+    with pytest.raises(Overloaded, match="nothing was posted"):
+        await poster.post([entry(books.ledger, "late")])
+    with pytest.raises(Overloaded):
+        await poster.post([entry(books.ledger, f"late {number}") for number in range(60)], atomic=True)
+    gated.gate.set()
+    assert await sent == [Posted(books.ledger, 1, False)]
+    assert await poster.post([entry(books.ledger, "late")]) == [Posted(books.ledger, 2, False)]
+    await poster.close()
+    assert await books.counts() == (2, 4)
+
+
+async def test_a_call_of_which_a_part_was_sent_is_told_that_it_may_be_posted(books: Books) -> None:
+    """The same drafts again are posted once: the part that was sent is replayed."""
+    gated = Gated(books.database)
+    poster = Poster(gated, queue_limit=2_000, wait_seconds=0.02)
+    drafts = [entry(books.ledger, str(number)) for number in range(PIECE + 100)]
+    before = asyncio.create_task(poster.post(drafts))
+    await gated.asked.wait()
+    await asyncio.sleep(0.1)  # the rest is checked, queued and late meanwhile
+    gated.gate.set()
+    with pytest.raises(DatabaseUnavailable, match="100 of 228 entries waited too long"):
+        await before
+    again = await Poster(books.database, queue_limit=2_000).post(drafts)
+    assert [outcome.replayed for outcome in again if isinstance(outcome, Posted)] == [True] * PIECE + [False] * 100
+    await poster.close()
+
+
+async def test_a_large_call_is_answered_in_its_order(books: Books) -> None:
+    """It is checked piece by piece, with refusals and a repeated key among its entries."""
+    drafts = [entry(books.ledger, str(number)) for number in range(3 * PIECE)]
+    drafts[5] = entry(books.ledger, "bad", debit("1000", "1"), credit("4000", "2"))
+    drafts[-1] = entry(books.ledger, "0")
+    outcomes = await books.post(*drafts)
+    assert codes(outcomes[5]) == ["UNBALANCED"]
+    assert outcomes[-1] == Posted(books.ledger, 1, True)
+    assert sequences([*outcomes[:5], *outcomes[6:-1]]) == list(range(1, 3 * PIECE - 1))
+    atomic = await books.post(*[entry(books.ledger, f"{number}b") for number in range(3 * PIECE)], atomic=True)
+    assert sequences(atomic) == list(range(3 * PIECE - 1, 6 * PIECE - 1))
 
 
 async def test_a_posting_wakes_the_own_process_and_the_others(books: Books, owner: asyncpg.Connection[Any]) -> None:
