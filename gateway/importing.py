@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from sources.caller import Caller
 from sources.database.pool import Database
 from sources.errors import InvalidArgument, NotFound
 from sources.ledger import administration
-from sources.ledger.csv_import import ImportedAccount, ImportedEntry, ImportFile, Refusal, read_import
+from sources.ledger.csv_import import ImportedAccount, ImportedEntry, Outline, Refusal, outline, read_entries
 from sources.ledger.directory import Directory
 from sources.ledger.model import (
     AccountDraft,
@@ -28,7 +33,6 @@ from sources.ledger.posting import Poster
 BATCH_ENTRIES = 500
 BATCH_LINES = 5_000
 _ACCOUNTS_AT_ONCE = 500
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -40,21 +44,89 @@ class Summary:
     refusals: list[Refusal] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """A CSV file that was read once, and is read again for its entries: it need not fit into memory. To be closed."""
+
+    path: Path
+    outline: Outline
+    _file: BinaryIO
+    _state: tuple[int, int]
+
+    @property
+    def count(self) -> int:
+        """How many entries it states."""
+        return len(self.outline.ends)
+
+    def entries(self) -> Iterator[ImportedEntry | Refusal]:
+        """Each as soon as it is whole. Raises InvalidArgument when the file is another one by now."""
+        if _state(self._file) != self._state:
+            raise InvalidArgument(f"{self.path}: was changed while it was read; import it again")
+        with contextlib.closing(_lines(self._file)) as lines:
+            yield from read_entries(lines, self.outline)
+
+    def __enter__(self) -> ImportFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
 def read_file(path: Path) -> ImportFile:
-    """The entries of a CSV file in UTF-8, with or without a byte order mark. Raises InvalidArgument naming file and line."""
+    """A CSV file in UTF-8, with or without a byte order mark. Raises InvalidArgument naming file and line."""
     try:
-        content = path.read_bytes()
+        file = _rereadable(path)
     except OSError as fault:
         raise InvalidArgument(f"{path}: cannot be read: {fault.strerror}") from None
     try:
-        text = content.removeprefix(_BOM).decode("utf-8")
-    except UnicodeDecodeError as fault:
-        line = content.removeprefix(_BOM)[: fault.start].count(b"\n") + 1
+        with contextlib.closing(_lines(file)) as lines:
+            return ImportFile(path, outline(lines), file, _state(file))
+    except UnicodeDecodeError:
+        with file:
+            line = _undecodable(file)
         raise InvalidArgument(f"{path}: line {line}: is not UTF-8 text; save the file as UTF-8") from None
-    try:
-        return read_import(io.StringIO(text, newline=""))
     except InvalidArgument as refused:
+        file.close()
         raise InvalidArgument(f"{path}: {refused}") from None
+
+
+def _rereadable(path: Path) -> BinaryIO:
+    """The opened file; a copy of what can be read only once, such as a pipe."""
+    file = path.open("rb")
+    if file.seekable():
+        return file
+    with file, contextlib.ExitStack() as undone:
+        copy = undone.enter_context(tempfile.TemporaryFile())
+        shutil.copyfileobj(file, copy)
+        undone.pop_all()
+        return cast(BinaryIO, copy)
+
+
+def _state(file: BinaryIO) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
+
+
+def _lines(file: BinaryIO) -> Generator[str, None, None]:
+    """From the beginning, with their line ends."""
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    try:
+        for line in text:  # noqa: UP028 - `yield from` would close the file with the generator
+            yield line
+    finally:
+        text.detach()
+
+
+def _undecodable(file: BinaryIO) -> int:
+    """The number of the first line that is not UTF-8."""
+    file.seek(0)
+    for number, line in enumerate(file, 1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            return number
+    return 0
 
 
 async def provide_ledger(
@@ -112,17 +184,32 @@ async def post_file(
     progress: Callable[[int], None],
 ) -> Summary:
     """Posts the file's entries in its order; `progress` is told how many are done each time. With `atomic`, nothing is posted
-    unless all can be."""
-    summary = Summary(refusals=list(file.refusals))
-    if atomic and summary.refusals:
-        return summary
-    for entries in [file.entries] if atomic else _batches(file.entries):
+    unless all can be, and all are held in memory. Raises InvalidArgument when the file changed."""
+    summary = Summary()
+    readable = _readable(file.entries(), summary, progress)
+    if atomic:
+        entries = list(readable)
+        batches = iter([] if summary.refusals or not entries else [entries])
+    else:
+        batches = _batches(readable)
+    for entries in batches:
         drafts = [entry.draft(ledger, batch, posted_by) for entry in entries]
-        outcomes = await poster.post(drafts, atomic=atomic) if drafts else []
+        outcomes = await poster.post(drafts, atomic=atomic)
         for entry, outcome in zip(entries, outcomes, strict=True):
             _count(summary, entry, outcome)
         progress(len(entries))
     return summary
+
+
+def _readable(
+    found: Iterable[ImportedEntry | Refusal], summary: Summary, progress: Callable[[int], None]
+) -> Iterator[ImportedEntry]:
+    for entry in found:
+        if isinstance(entry, Refusal):
+            summary.refusals.append(entry)
+            progress(1)
+        else:
+            yield entry
 
 
 def _batches(entries: Iterable[ImportedEntry]) -> Iterator[list[ImportedEntry]]:

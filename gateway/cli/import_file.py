@@ -9,9 +9,8 @@ import click
 
 from gateway.cli.common import database_options, examples, faults, run, settings_from
 from gateway.config import Settings
-from gateway.importing import Summary, create_missing_accounts, post_file, provide_ledger, read_file, spans
+from gateway.importing import ImportFile, Summary, create_missing_accounts, post_file, provide_ledger, read_file, spans
 from gateway.openbooks import books, local_caller
-from sources.ledger.csv_import import ImportFile
 from sources.money import EXPONENTS
 
 _POSTED_BY = "import"
@@ -58,8 +57,7 @@ def command(
     the books, 1 some were refused, 2 the file or the options cannot work.
     """
     settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
-    with faults():
-        found = read_file(file)
+    with faults(), read_file(file) as found:
         summary = run(
             lambda: _import(settings, found, ledger, batch or file.stem, create_ledger, create_accounts, atomic)
         )
@@ -79,8 +77,8 @@ async def _import(
     async with books(settings) as opened:
         ledger = await provide_ledger(opened.database, opened.directory, caller, code, create_ledger)
         if create_accounts:
-            await create_missing_accounts(opened.database, caller, ledger, file.accounts)
-        with click.progressbar(length=len(file.entries), label="posting", file=sys.stderr) as bar:
+            await create_missing_accounts(opened.database, caller, ledger, file.outline.accounts)
+        with click.progressbar(length=file.count, label="posting", file=sys.stderr) as bar:
             return await post_file(opened.poster, ledger, file, batch, _POSTED_BY, atomic=atomic, progress=bar.update)
 
 

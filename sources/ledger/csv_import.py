@@ -1,5 +1,8 @@
 """Rows of an import file -> entries as stated. Pure: takes lines of text, opens nothing, checks no rule of the ledger.
 
+A file is read twice, so that it need not fit into memory: the first pass finds its form, its accounts and where each entry
+ends (`outline`), the second one gives each entry as soon as it is whole (`read_entries`).
+
 The first row names the columns: entry, date, description, account, debit, credit, currency, and optionally account_type,
 account_name, reference, functional_amount and dimension:<name>. Rows of one `entry` value form one entry wherever they
 stand; entries keep the order in which they first appear, lines the order of their rows. Date and reference stand on the
@@ -12,7 +15,8 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -71,12 +75,13 @@ class ImportedAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportFile:
-    """All of one file. `accounts` are those of every row, in order of their codes."""
+class Outline:
+    """What a first pass finds. `accounts` are those of every row, in order of their codes; `ends`: by entry value the number
+    of its last row; `faults`: by number of a row what contradicts other rows."""
 
-    entries: tuple[ImportedEntry, ...]
-    refusals: tuple[Refusal, ...]
     accounts: tuple[ImportedAccount, ...]
+    ends: Mapping[str, int]
+    faults: Mapping[int, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,10 @@ class _Row:
     number: int
     cells: dict[str, str]
     fault: str | None = None
+
+    @property
+    def entry(self) -> str:
+        return self.cells.get("entry", "")
 
 
 @dataclass(slots=True)
@@ -110,23 +119,29 @@ class _Chart:
             self.accounts[code] = ImportedAccount(code, name or known.name, known.type or stated, number)
 
 
-def read_import(lines: Iterable[str]) -> ImportFile:
-    """The entries of a CSV file's lines (with their line ends). Raises InvalidArgument, naming the line, where the text is
-    not CSV or the header lacks a column; an entry that cannot be read becomes a refusal."""
-    groups: dict[str, list[_Row]] = {}
-    for row in _rows(lines):
-        groups.setdefault(row.cells.get("entry", ""), []).append(row)
+def outline(lines: Iterable[str]) -> Outline:
+    """Of a CSV file's lines (with their line ends). Raises InvalidArgument, naming the line, where the text is not CSV or the
+    header lacks a column."""
     chart = _Chart()
-    entries: list[ImportedEntry] = []
-    refusals: list[Refusal] = []
-    for value, rows in groups.items():
-        found = _entry(value, rows, chart)
-        if isinstance(found, Refusal):
-            refusals.append(found)
-        else:
-            entries.append(found)
+    ends: dict[str, int] = {}
+    faults: dict[int, tuple[str, ...]] = {}
+    for row in _rows(lines):
+        ends[row.entry] = row.number
+        found = () if row.fault else tuple(chart.note(row))
+        if found:
+            faults[row.number] = found
     accounts = sorted((account for code, account in chart.accounts.items() if code), key=lambda account: account.code)
-    return ImportFile(tuple(entries), tuple(refusals), tuple(accounts))
+    return Outline(tuple(accounts), ends, faults)
+
+
+def read_entries(lines: Iterable[str], found: Outline) -> Iterator[ImportedEntry | Refusal]:
+    """The entries of the same lines, in the order in which they first appear; one that cannot be read is a refusal. Rows are
+    held until their entry, and those before it, are whole."""
+    waiting: OrderedDict[str, list[_Row]] = OrderedDict()
+    for row in _rows(lines):
+        waiting.setdefault(row.entry, []).append(row)
+        while waiting and found.ends.get(next(iter(waiting)), 0) <= row.number:
+            yield _entry(*waiting.popitem(last=False), found.faults)
 
 
 def _rows(lines: Iterable[str]) -> Iterator[_Row]:
@@ -168,7 +183,7 @@ def _columns(header: list[str]) -> list[str]:
     return columns
 
 
-def _entry(value: str, rows: list[_Row], chart: _Chart) -> ImportedEntry | Refusal:
+def _entry(value: str, rows: list[_Row], faults: Mapping[int, tuple[str, ...]]) -> ImportedEntry | Refusal:
     numbers = tuple(row.number for row in rows)
     first = rows[0]
     reasons = [row.fault for row in rows if row.fault]
@@ -177,7 +192,7 @@ def _entry(value: str, rows: list[_Row], chart: _Chart) -> ImportedEntry | Refus
     for row in rows:
         if not row.fault:
             reasons += _faults(row, first)
-            reasons += chart.note(row)
+            reasons += faults.get(row.number, ())
     effective = _date(first.cells["date"])
     if reasons or effective is None:
         return Refusal(value, numbers, tuple(reasons))

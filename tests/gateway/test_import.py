@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.importing import spans
+from gateway.importing import read_file, spans
+from sources.errors import InvalidArgument
 
 CORPORA = Path(os.environ.get("CORPORA", Path(__file__).parent.parent.parent.parent / "shared" / "corpora"))
 JOURNALS = CORPORA / "journals"
@@ -225,6 +227,28 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path, owner_
     file = tmp_path / "excel.csv"
     file.write_bytes(b"\xef\xbb\xbf" + f"{HEADER}\n{COFFEE}".replace("\n", "\r\n").encode())
     assert run_import(file, owner_url, *CREATE).exit_code == 0
+
+
+def test_a_pipe_is_read_as_a_file_is(tmp_path: Path, owner_url: str) -> None:
+    """What can be read only once is copied first."""
+    pipe = tmp_path / "january.csv"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=pipe.write_text, args=(f"{HEADER}\n{COFFEE}",))
+    writing.start()
+    result = run_import(pipe, owner_url, *CREATE)
+    writing.join()
+    assert (result.exit_code, result.stdout) == (0, "january.csv -> household: 1 posted, 0 replayed, 0 refused\n")
+
+
+def test_a_file_that_changes_while_it_is_imported_is_refused(tmp_path: Path) -> None:
+    """Where entries end was found in the file as it was."""
+    path = tmp_path / "january.csv"
+    path.write_text(f"{HEADER}\n{COFFEE}")
+    with read_file(path) as file:
+        assert file.count == 1
+        path.write_text(f"{HEADER}\n{COFFEE}{RENT}")
+        with pytest.raises(InvalidArgument, match="was changed while it was read"):
+            list(file.entries())
 
 
 def test_an_empty_file_of_the_form_posts_nothing(books) -> None:

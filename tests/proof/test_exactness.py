@@ -175,9 +175,10 @@ async def by_file(graph: Graph, batch: str, cases: list[Case], folder: Path) -> 
     file = folder / "exact.csv"
     file.write_text("\n".join(rows) + "\n")
     ledger = (await graph.services.directory.resolve(["us"]))["us"]
-    summary = await post_file(
-        graph.services.poster, ledger, read_file(file), f"{batch}f", "import", atomic=False, progress=lambda _: None
-    )
+    with read_file(file) as found:
+        summary = await post_file(
+            graph.services.poster, ledger, found, f"{batch}f", "import", atomic=False, progress=lambda _: None
+        )
     assert (summary.posted, summary.refusals) == (len(cases), [])
 
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 
 import pytest
 
 from sources.errors import InvalidArgument
-from sources.ledger.csv_import import Refusal, read_import
+from sources.ledger.csv_import import ImportedAccount, ImportedEntry, Refusal, outline, read_entries
 from sources.ledger.model import AccountType, LedgerRef, LineDraft
 
 HEADER = "entry,date,description,account,debit,credit,currency"
 
 
-def read(text: str):
-    return read_import(text.splitlines(keepends=True))
+@dataclass(frozen=True)
+class Read:
+    entries: list[ImportedEntry]
+    refusals: list[Refusal]
+    accounts: tuple[ImportedAccount, ...]
+
+
+def read(text: str) -> Read:
+    lines = text.splitlines(keepends=True)
+    first = outline(lines)
+    found = list(read_entries(lines, first))
+    assert len(first.ends) == len(found)
+    entries = [entry for entry in found if isinstance(entry, ImportedEntry)]
+    return Read(entries, [entry for entry in found if isinstance(entry, Refusal)], first.accounts)
 
 
 def refusal(rows: str) -> Refusal:
@@ -41,6 +55,25 @@ def test_rows_of_one_value_form_one_entry_wherever_they_stand() -> None:
     )
     assert coffee.line_numbers == (2, 4)
     assert rent.lines[1] == LineDraft(account="1000", credit="900.00")
+
+
+def test_entries_come_as_soon_as_they_and_those_before_them_are_whole() -> None:
+    """In the order of their first rows, with no more rows held than that takes: a file need not fit into memory."""
+    rows = ["1,a", "2,a", "2,b", "3,a", "1,b", "3,b", "4,a", "4,b"]
+    lines = [f"{HEADER}\n"] + [
+        f"{entry},2026-01-05,x,{account},{'1,' if account == 'a' else ',1'},USD\n"
+        for entry, account in (row.split(",") for row in rows)
+    ]
+    told: list[str] = []
+
+    def reading() -> Iterator[str]:
+        for line in lines:
+            told.append(line.split(",")[0])
+            yield line
+
+    for found in read_entries(reading(), outline(lines)):
+        told.append(f"entry {found.entry}")
+    assert told[1:] == ["1", "2", "2", "3", "1", "entry 1", "entry 2", "3", "entry 3", "4", "4", "entry 4"]
 
 
 def test_blank_lines_state_nothing() -> None:
