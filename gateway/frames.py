@@ -36,13 +36,24 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
     def trust(self) -> None:
-        """From now on messages may be as long as the server's settings let them."""
+        """From now on messages may be as long as the server's settings let them. What the handshake said is let go: a third of
+        what an idle connection holds."""
         self.conn.max_message_size = self._most_bytes
+        self.scope["headers"] = []
+        del self.request, self.response
 
     def write(self, frames: bytes) -> None:
         """Whole frames, one or many. What comes after the connection's end is dropped: its reader is told by `receive`."""
         if not (self.close_sent or self.disconnected or self.transport.is_closing()):
             self.transport.write(frames)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """What refers to itself is let go: thousands of sockets that close would wait for the collector."""
+        super().connection_lost(exc)
+        self.conn.parser.close()
+        self.resumed = None
+        if self.handshake_initiated:
+            self.scope["extensions"] = {}
 
     def pause_writing(self) -> None:
         self.takes_more = False

@@ -40,7 +40,12 @@ async def books(settings: Settings) -> AsyncIterator[Books]:
             statement_timeout=settings.limits.statement_timeout_seconds,
         )
         async with database, Feed(database) as feed:
-            poster = Poster(database, queue_limit=settings.limits.posting_queue, on_posted=lambda _: feed.wake())
+            poster = Poster(
+                database,
+                queue_limit=settings.limits.posting_queue,
+                wait_seconds=settings.limits.posting_seconds,
+                on_posted=feed.posted,
+            )
             try:
                 yield Books(database, Directory(database), feed, poster)
             finally:

@@ -90,6 +90,11 @@ class Outbox:
         """Forget everything that waits."""
         self._keep([])
 
+    def retire(self) -> None:
+        """Its reader has gone: whoever would have been told of a stall is let go."""
+        self.clear()
+        self._stalled = _nobody
+
     async def drain(self) -> None:
         """Wait until the wire has taken everything that was queued."""
         while self._waiting:
@@ -114,3 +119,7 @@ class Outbox:
         if self._empty is not None and not self._waiting:
             self._empty.set()
             self._empty = None
+
+
+def _nobody() -> None:
+    """Is told when nobody is left to tell."""

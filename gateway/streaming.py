@@ -233,7 +233,7 @@ class LedgerStreams:
                     try:
                         if position not in reached:
                             reached[position] = await self._reach(reader, position, limit, most)
-                        if group is not None and position in group.standing:
+                        if group is not None and position in group.standing and position != reached[position]:
                             chunks = await self._streams.page(
                                 reader, self._ledger, group.subscription, position, reached[position]
                             )

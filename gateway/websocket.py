@@ -5,13 +5,13 @@ the close codes. A bad document ends its own operation; a bad message, the token
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from functools import partial
 from typing import Any
 
-import orjson
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.authentication import Authenticator, bearer
 from gateway.closing import LAST_WORDS_SECONDS, Closing
@@ -88,7 +88,7 @@ class Operation:
     __slots__ = ("_id", "_key", "_outbox", "given_up", "task")
 
     def __init__(self, id_: str, outbox: Outbox) -> None:
-        self._key, self._id, self._outbox = id_, orjson.dumps(id_), outbox
+        self._key, self._id, self._outbox = id_, json.dumps(id_).encode(), outbox  # orjson's bytes keep a kilobyte each
         self.given_up = False
         self.task: asyncio.Task[None] | None = None
 
@@ -100,9 +100,11 @@ class Operation:
         await self._outbox.room()
 
     def give_up(self) -> None:
+        """A cancelled task holds the frames that it was cancelled in, and they this: it is let go."""
         self.given_up = True
         if self.task is not None:
             self.task.cancel()
+            self.task = None
 
 
 class Socket:
@@ -138,6 +140,7 @@ class Socket:
                 await asyncio.gather(*tasks, return_exceptions=True)
         if closing is not None:
             await self._close(closing)
+        self._outbox.retire()
 
     def end(self, closing: Closing) -> None:
         """Closes the socket from outside of its task."""
@@ -211,15 +214,17 @@ class Socket:
     # What the client says
 
     async def _read(self) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            if text is None:
-                raise Closing(4400, "binary frames are not part of the protocol")
-            message = parse_message(text)
-            await self._handle(message, may_hold_nul="\\u0000" in text)
+        while await self._take(await self._receive()):  # while it waits, the last message is held by nobody
+            pass
+
+    async def _take(self, event: Message) -> bool:
+        if event["type"] == "websocket.disconnect":
+            return False
+        text = event.get("text")
+        if text is None:
+            raise Closing(4400, "binary frames are not part of the protocol")
+        await self._handle(parse_message(text), may_hold_nul="\\u0000" in text)
+        return True
 
     async def _handle(self, message: dict[str, Any], may_hold_nul: bool) -> None:
         match message["type"]:

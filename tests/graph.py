@@ -165,7 +165,7 @@ async def open_graph(database_url: str, limits: Limits | None = None, **options:
     limits = limits or Limits()
     async with Database(database_url, readers=4, writers=2) as database, Feed(database) as feed:
         directory = Directory(database)
-        poster = Poster(database, queue_limit=limits.posting_queue, on_posted=lambda _: feed.wake())
+        poster = Poster(database, queue_limit=limits.posting_queue, on_posted=feed.posted)
         refresher = Refresher(database, options.get("sources", ()), deadline=limits.source_deadline_seconds)
         await refresher.start()
         services = Services(database, directory, poster, refresher, page_size=limits.page_size)

@@ -125,12 +125,14 @@ class Feed:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def wake(self) -> None:
-        """Something was posted: look now."""
-        self._look.set()
+    def posted(self, ledger_id: int) -> None:
+        """This process posted to the ledger: whoever waits for it need not wait for a look at the heads."""
+        for waiter in self._waiting.get(ledger_id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def moved(self, ledger_id: int, sequence: int) -> None:
-        """Returns once the ledger's newest entry is another than this one: later, or earlier where history was lost."""
+        """Returns once the ledger's newest entry may be another than this one: later, or earlier where history was lost."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters = self._waiting.setdefault(ledger_id, {})
         waiters[waiter] = sequence
