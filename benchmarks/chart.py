@@ -12,6 +12,7 @@ from benchmarks.tables import number
 WIDTH = 900
 _LABELS = 330
 _RIGHT = 110
+_LEGEND = 34  # characters that fit beside the curves
 _ROW = 22
 _REACHED, _MISSED, _PLAIN = "#2f855a", "#c05621", "#4a6fa5"
 _COLOURS = ("#1f4e79", "#c05621", "#2f855a", "#805ad5", "#b7791f", "#97266d", "#319795", "#4a5568")
@@ -126,7 +127,7 @@ def _panel(canvas: Canvas, chart: Curves) -> None:
         colour = _COLOURS[place % len(_COLOURS)]
         canvas.line([(across(x), up(y)) for x, y in line], colour, 2)
         canvas.bar(right + 16, top + 20 * place + 3, 14, 4, colour)
-        canvas.text(right + 36, top + 20 * place + 10, name)
+        canvas.text(right + 36, top + 20 * place + 10, name if len(name) <= _LEGEND else f"{name[:_LEGEND]}…")
     canvas.height = max(bottom + 50, top + 20 * len(chart.lines) + 20)
 
 

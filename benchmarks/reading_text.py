@@ -57,7 +57,7 @@ caches are warm, and all had given the same facts: every number and text was com
 - `PostGraphile, guarded`: the same with what ours always has: the token of each request is verified, and its ledgers are
   settings of the request's transaction, for the same row-level security.
 
-{table(_HEADER, [row for answer in answers for row in _rows(answer, statements[answer.question.name])])}
+{table(_HEADER, [row for answer in answers for row in _rows(answer, statements[answer.question.name])], left=2)}
 """
 
 

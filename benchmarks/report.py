@@ -49,7 +49,9 @@ def _charts(kept: Sequence[Kept]) -> Iterator[tuple[str, str]]:
 
 
 def _ratios(kept: Sequence[Kept]) -> list[Claim]:
-    return [claim for it in kept for claim in it.claims if claim.unit == "×" and claim.peer and not claim.at_most]
+    """What is to be as many times as fast as something else."""
+    claims = [claim for it in kept for claim in it.claims]
+    return [it for it in claims if it.unit == "×" and it.peer and not it.at_most and (it.reach or it.aim)]
 
 
 def _introduction() -> str:
@@ -68,7 +70,7 @@ def _summary(kept: Sequence[Kept]) -> str:
     missing = [f"- {it.name}: skipped: {it.unavailable}\n" for it in kept if it.unavailable is not None]
     missing += [f"- {name}: not measured\n" for name in CHAPTERS if name not in {it.name for it in kept}]
     left_out = f"Left out:\n\n{''.join(missing)}" if missing else ""
-    parts = [table(header, rows) if rows else "", image, left_out]
+    parts = [table(header, rows, left=3) if rows else "", image, left_out]
     return "\n".join(["## What is reached\n", *filter(None, parts)])
 
 

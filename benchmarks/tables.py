@@ -8,9 +8,9 @@ from benchmarks.load import Result
 from benchmarks.measuring import Samples
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, its first column to the left and the others to the right; ends with a line break."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table, its first columns (`left` of them) to the left and the others to the right; ends with a line break."""
+    lines = [header, ["---"] * left + ["---:"] * (len(header) - left), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
