@@ -8,13 +8,15 @@ text is right to the entry. Whether the caller may have it was decided before: s
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from sources.reading import Key
 
-OVERHEAD = 500
-"""Bytes that a text takes besides itself, its key included."""
+OVERHEAD = 450
+"""Bytes that are taken beside a text: its key, its version and its place. Measured; see the chapter on memory of
+benchmarks/RESULTS.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class _Kept:
 
     @property
     def size(self) -> int:
-        return len(self.text) + OVERHEAD
+        """Bytes. A text with one character beyond Latin-1 takes two or four for each of its characters."""
+        return sys.getsizeof(self.text) + OVERHEAD
 
 
 class KeptTexts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import orjson
@@ -167,8 +168,17 @@ def test_the_cache_stays_within_its_bytes(operations):
         found = answers.get((key,), (version,))
         assert found is None or found == "x" * length
         assert answers.get((key,), (version, "other")) is None
-        held = sum(len(kept.text) + OVERHEAD for kept in answers._kept.values())
+        held = sum(sys.getsizeof(kept.text) + OVERHEAD for kept in answers._kept.values())
         assert answers.bytes == held <= 5_000
+
+
+def test_a_text_counts_as_what_it_takes():
+    """One character beyond Latin-1 makes every character of its text wider."""
+    texts = KeptTexts(100_000)
+    texts.keep(("narrow",), (), "x" * 1_000)
+    narrow = texts.bytes
+    texts.keep(("wide",), (), "x" * 999 + "\N{BANKNOTE WITH EURO SIGN}")
+    assert texts.bytes - narrow > narrow + 2_000
 
 
 async def test_a_kept_answer_holds_neither_its_document_nor_its_arguments(database_url):
