@@ -52,7 +52,7 @@ async def test_generated_documents_answer_the_same(graph: Graph, document: Docum
 
 FOUND = [
     Document(
-        '{ node(id: "invoice:jp:dead:x") { id } nodes(ids: ["invoice:jp:dead:x", "ledger:us"]) { id } }', {}, None
+        '{ node(id: "invoice:us:dead:x") { id } nodes(ids: ["invoice:us:dead:x", "ledger:us"]) { id } }', {}, None
     ),
     Document('query ($n: String = "Query") { __type(name: $n) { name } ledgers { code } }', {"n": None}, None),
 ]
