@@ -1,7 +1,7 @@
 """`kill -9` of gateways and of PostgreSQL while entries are posted: nothing acknowledged is lost, nothing is doubled.
 
 The database has the product's own settings: fsync and synchronous_commit are on. Clients send the same keys again until they
-are answered; subscribers resume with their last cursor.
+are answered; subscribers resume with their last cursor; readers ask for the same, which is answered as kept, all the time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 from sources.database.embedded import EmbeddedPostgres
 from tests.gateway.processes import ledgergraph
 from tests.proof.processes import PATIENCE, Client, Site, client, sale, site
+from tests.proof.readers import reading
 from tests.proof.watchers import Watcher, reached, watching
 
 CLIENTS = 8
@@ -49,6 +50,10 @@ class Books:
             self.moved.set()
             count += 1
 
+    def newest(self) -> int:
+        """The highest sequence that anybody was told."""
+        return max((sequence for sequence, _ in self.acknowledged.values()), default=0)
+
     async def grow(self, count: int) -> None:
         """Returns once so many more entries are acknowledged."""
         wanted = len(self.acknowledged) + count
@@ -60,7 +65,7 @@ class Books:
 @asynccontextmanager
 async def posting(books: Books, talk: Client, where: Site) -> AsyncIterator[None]:
     """Clients that post while the block runs; every key that they began with is answered at its end."""
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as clients:
+    async with asyncio.timeout(1.5 * PATIENCE), asyncio.TaskGroup() as clients:
         for number in range(CLIENTS):
             clients.create_task(books.post(talk, where, number))
         yield
@@ -106,12 +111,13 @@ async def survive(data_dir: Path, blows: list[Blow]) -> None:
         await talk.found(where.gateways[0].url)
         await assert_durable(data_dir)
         async with watching(where, talk.token) as watchers:
-            async with posting(books, talk, where):
+            async with reading(where, talk, books.newest) as readers, posting(books, talk, where):
                 for blow in blows:
                     await books.grow(BETWEEN)
                     await blow(where)
                 await books.grow(BETWEEN)
             assert len(books.acknowledged) >= BETWEEN * (len(blows) + 1)
+            assert all(reader.answers > len(blows) for reader in readers), readers
             await reached(watchers, len(books.acknowledged))
         await assert_whole(books, watchers, talk, where)
         verified = await asyncio.to_thread(ledgergraph, "verify", "--ledger", "us", "--data-dir", data_dir)
