@@ -1,13 +1,17 @@
-"""Counters of one process in the Prometheus text format.
+"""Counters in the Prometheus text format: of one process, or of all workers behind one port.
 
-Each worker process counts for itself: behind one port, a scrape reads whichever worker answers it, so production scrapes
-one process per port, or sums over restarts and workers by `sum without (instance)`.
+Workers count into files of one directory (prometheus_client's multiprocess mode), so that whichever answers a scrape tells of
+all, those that ended included; of what is open, a worker's share ends with it.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -15,11 +19,26 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""The library reads this variable when it is imported: only processes that are started later share a directory."""
+
+
+def share_by(directory: Path) -> None:
+    """Processes that this one starts from now on count into the directory."""
+    os.environ[_SHARED] = str(directory)
+
+
+def end_share(directory: Path, pid: int) -> None:
+    """What a process that ended had open is open no more."""
+    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
+
+
 class Metrics:
     """What the endpoints count. Other parts add their own with `register`; no label takes a client's free text."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._registered: list[Collector] = []
         self._requests = Counter(
             "ledgergraph_requests",
             "Operations by transport, kind, outcome (ok, refused, failed, abandoned) and error code.",
@@ -36,9 +55,18 @@ class Metrics:
         # Finding a labelled one costs more than counting.
         self._counters: dict[tuple[str, str, str, str], Counter] = {}
         self._histograms: dict[tuple[str, str], Histogram] = {}
-        self.sockets = Gauge("ledgergraph_open_sockets", "Open WebSocket connections.", registry=self.registry)
+        self.sockets = Gauge(
+            "ledgergraph_open_sockets",
+            "Open WebSocket connections.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.subscriptions = Gauge(
-            "ledgergraph_active_subscriptions", "Running subscriptions.", ["transport"], registry=self.registry
+            "ledgergraph_active_subscriptions",
+            "Running subscriptions.",
+            ["transport"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.closed_sockets = Counter(
             "ledgergraph_closed_sockets",
@@ -71,9 +99,16 @@ class Metrics:
         histogram.observe(seconds)
 
     def register(self, collector: Collector) -> None:
-        """Have another part's collector scraped with these."""
+        """Have another part's collector scraped with these; of workers, only the one that answers tells of it."""
+        self._registered.append(collector)
         self.registry.register(collector)
 
     def render(self) -> bytes:
         """The text that /metrics answers with."""
-        return generate_latest(self.registry)
+        if not (shared := os.environ.get(_SHARED)):
+            return generate_latest(self.registry)
+        every = CollectorRegistry()
+        MultiProcessCollector(every, shared)  # type: ignore[no-untyped-call]
+        for collector in self._registered:
+            every.register(collector)
+        return generate_latest(every)

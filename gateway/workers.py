@@ -1,4 +1,5 @@
-"""Several processes on one port: they share one listening socket, so that the system spreads connections over them.
+"""Several processes on one port: they share one listening socket, and whichever is free accepts. (A socket for each, by
+SO_REUSEPORT, would spread a burst more evenly, and leave a dead worker's share of connections waiting for its successor.)
 
 A worker that dies is started again, after a pause that doubles from one death to the next. A worker ends with its parent,
 also when the parent is killed: it waits on a pipe that only the parent holds open.
@@ -11,16 +12,19 @@ import multiprocessing
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 import structlog
 
 from gateway.config import Settings
 from gateway.databases import ready_database
 from gateway.logs import configure
+from gateway.metrics import end_share, share_by
 from gateway.running import Stopped, run_until_stopped
 from gateway.serving import address_of, raise_open_files, serve_here
 from sources.errors import LedgergraphError, Unavailable
@@ -37,13 +41,17 @@ _MARGIN = 10.0
 async def serve_in_workers(settings: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
     """Serves in `settings.server.workers` processes until SIGINT or SIGTERM. `announce` is called with the address once the
     first worker answers. Raises Unavailable when no worker comes up at the start."""
-    async with ready_database(settings):  # held open, so that an embedded server outlives any worker
-        await _Supervisor(settings, listening, announce).run()
+    with tempfile.TemporaryDirectory(prefix="ledgergraph-metrics-", ignore_cleanup_errors=True) as counted:
+        share_by(Path(counted))
+        async with ready_database(settings):  # held open, so that an embedded server outlives any worker
+            await _Supervisor(settings, listening, announce, Path(counted)).run()
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, listening: socket.socket, announce: Callable[[str], None], counted: Path
+    ) -> None:
+        self._settings, self._counted = settings, counted
         self._listening = listening
         self._announce = announce
         self._context = multiprocessing.get_context("spawn")
@@ -100,6 +108,8 @@ class _Supervisor:
         finally:
             ready.close()
             self._processes.discard(process)
+            if process.pid is not None and not process.is_alive():
+                end_share(self._counted, process.pid)
         return process.exitcode
 
     def _note_ready(self, ready: Connection) -> None:

@@ -6,11 +6,19 @@ import asyncio
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
+from gateway.websocket import PROTOCOL
 from sources.database.locks import FileLock
-from tests.gateway.processes import Running, ask, gone, ledgergraph, started, until
+from tests.gateway.processes import PATIENCE, Running, ask, gone, ledgergraph, started, until
+
+LEDGER = """mutation {
+  createLedger(input: {code: "w", name: "W", functionalCurrency: "USD"}) { __typename }
+  createAccounts(input: {ledger: "w", accounts: [
+    {code: "1", name: "Bank", type: ASSET}, {code: "2", name: "Sales", type: REVENUE}]}) { __typename } }"""
 
 
 def arguments(data_dir: Path, workers: int = 2) -> tuple[object, ...]:
@@ -90,3 +98,77 @@ def test_workers_that_cannot_start_end_the_command(data_dir: Path, tmp_path: Pat
     done = ledgergraph(*arguments(data_dir), "--config", config, S="\x07")
     assert done.returncode != 0
     assert "before it could serve" in done.stderr
+
+
+async def scraped(address: str) -> dict[str, float]:
+    """By name and labels, what /metrics says to a connection of its own."""
+    async with aiohttp.ClientSession() as session, session.get(address.replace("/graphql", "/metrics")) as response:
+        lines = (await response.text()).splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+
+def answered(found: dict[str, float]) -> float:
+    return sum(value for name, value in found.items() if name.startswith("ledgergraph_requests_total"))
+
+
+async def test_every_worker_tells_of_all(data_dir: Path, token: str) -> None:
+    """Whoever answers a scrape; what a worker counted stays when it is killed, what it had open does not."""
+    async with started(*arguments(data_dir)) as gateway:
+        address = await gateway.address()
+        await workers_of(gateway, 2)
+        await asyncio.gather(*(ask(address, token, "{ ledgers { code } }") for _ in range(30)))
+        assert [answered(await scraped(address)) for _ in range(10)] == [30] * 10
+        async with aiohttp.ClientSession() as session, session.ws_connect(address, protocols=[PROTOCOL]):
+            assert (await scraped(address))["ledgergraph_open_sockets"] == 1
+            for child in gateway.children():
+                child.kill()
+            await gateway.says("another one follows", 2)
+        assert await ask(address, token, "{ ledgers { code } }") == {"ledgers": []}
+        found = await scraped(address)
+        assert (answered(found), found.get("ledgergraph_open_sockets", 0)) == (31, 0)
+        assert await gateway.stop() == 0
+
+
+async def test_postings_survive_a_worker_that_is_killed(data_dir: Path) -> None:
+    """Clients that send the same key again until they are answered find each entry posted once, where it was said to be."""
+    token = ledgergraph("token", "--data-dir", data_dir, "--subject", "ana", "--scopes", "all").stdout.strip()
+    async with started(*arguments(data_dir)) as gateway:
+        address = await gateway.address()
+        await workers_of(gateway, 2)
+        await ask(address, token, LEDGER)
+        acknowledged: dict[str, int] = {}
+        killed = asyncio.Event()
+
+        async def client(number: int) -> None:
+            count = 0
+            while not killed.is_set() or count < 10:
+                key = f"{number}-{count}"
+                acknowledged[key] = await posted(address, token, key)
+                count += 1
+
+        clients = [asyncio.create_task(client(number)) for number in range(8)]
+        await until(lambda: len(acknowledged) > 50)
+        gateway.children()[0].kill()
+        await gateway.says("another one follows")
+        killed.set()
+        await asyncio.gather(*clients)
+        again = {key: await posted(address, token, key) for key in acknowledged}
+        assert again == acknowledged
+        assert sorted(acknowledged.values()) == list(range(1, len(acknowledged) + 1))
+        assert await gateway.stop() == 0
+
+
+async def posted(address: str, token: str, key: str) -> int:
+    """The sequence of an entry, once it is answered."""
+    post = (
+        'mutation ($key: String!) { postEntry(input: {ledger: "w", idempotencyKey: $key, effectiveDate: "2026-01-02", description: "x", '
+        'lines: [{account: "1", debit: "1.00"}, {account: "2", credit: "1.00"}]}) '
+        "{ ... on EntryPosted { entry { sequence } } } }"
+    )
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                answer: Any = await ask(address, token, post, key=key)
+                return int(answer["postEntry"]["entry"]["sequence"])
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)  # its worker was killed: another one answers
