@@ -27,6 +27,7 @@ from gateway.errors import CODES, code_of, describe, error_object
 from gateway.execution import Bound, Execution
 from gateway.kept import KeptTexts
 from gateway.limits import Limits
+from gateway.pages import Subscription
 from gateway.planning import document
 from gateway.planning.building import Planner
 from gateway.planning.collect import Collector
@@ -35,7 +36,7 @@ from gateway.planning.inputs import Variables
 from gateway.planning.plan import FieldPlan, Plan
 from gateway.planning.writing import WORDS
 from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused, Sink, deliver
-from gateway.streaming import Streams, Subscription, error_result
+from gateway.streaming import Streams, error_result
 from resolvers.context import Context, Services
 from resolvers.fields import Link, Stability
 from sources.caller import Caller
@@ -45,18 +46,23 @@ from sources.ledger.feed import Feed
 MAX_VARIABLE_ERRORS = 20
 MAX_VARIANTS = 64
 PLANNED_CHARACTERS = 1_048_576
-"""Length of all documents whose plans are kept: a plan takes about a hundred times its document's length."""
+"""Length of all documents whose plans are kept, once for each plan: one takes some two hundred times its document's length."""
 
 
 @dataclass(slots=True)
 class _Planned:
-    """A document's operation with its plans, one for each setting of its @skip and @include variables, with and without
-    keeping texts."""
+    """A document's operation with its plans, one for each setting of its @skip and @include variables; `length` of the
+    document."""
 
     operation: document.Operation
+    length: int
     plans: dict[tuple[bool, ...], Plan] = field(default_factory=dict)
     variables: Variables | None = None
     runs: int = 0
+
+    @property
+    def characters(self) -> int:
+        return self.length * max(1, len(self.plans))
 
 
 @dataclass(slots=True)
@@ -131,15 +137,18 @@ class Engine:
         key = (request.query, request.operation_name)
         planned = self._planned.get(key)
         if planned is None:
-            planned = _Planned(document.read(self._schema, request.query, request.operation_name, self._limits))
-            self._planned[key] = planned
-            self._planned_characters += len(request.query)
-            while len(self._planned) > self._limits.plan_cache or self._planned_characters > PLANNED_CHARACTERS:
-                (text, _), _ = self._planned.popitem(last=False)
-                self._planned_characters -= len(text)
+            operation = document.read(self._schema, request.query, request.operation_name, self._limits)
+            planned = self._planned[key] = _Planned(operation, len(request.query))
+            self._bound_plans(planned.characters)
         else:
             self._planned.move_to_end(key)
         return planned
+
+    def _bound_plans(self, more: int) -> None:
+        self._planned_characters += more
+        while len(self._planned) > self._limits.plan_cache or self._planned_characters > PLANNED_CHARACTERS:
+            _, dropped = self._planned.popitem(last=False)
+            self._planned_characters -= dropped.characters
 
     def _keeps(self, planned: _Planned) -> bool:
         """Texts of entries are kept from a document's second run on, so that documents that never return cost nothing."""
@@ -159,9 +168,16 @@ class Engine:
             assert root_type is not None
             collector = Collector(self._schema, operation.fragments, switches)
             plan = self._planner.plan(root_type, operation.definition.selection_set, collector, keeping=keeping)
-            if len(planned.plans) < MAX_VARIANTS:
-                planned.plans[key] = plan
+            self._keep_plan(planned, key, plan)
         return plan
+
+    def _keep_plan(self, planned: _Planned, key: tuple[bool, ...], plan: Plan) -> None:
+        before = planned.characters
+        if key[0]:
+            planned.plans.pop((False, *key[1:]), None)  # a document keeps texts from its second run on, for good
+        if len(planned.plans) < MAX_VARIANTS:
+            planned.plans[key] = plan
+        self._bound_plans(planned.characters - before)
 
     def _authorise(self, plan: Plan, bound: Bound, caller: Caller, request_id: str) -> None:
         demands = [(demanded.path, demanded.scopes) for demanded in plan.demands]

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
@@ -21,117 +19,22 @@ import orjson
 import structlog
 
 from gateway.errors import describe
-from gateway.execution import Bound, Execution
-from gateway.planning.plan import FieldPlan
-from gateway.requests import ErrorObject, Results, Sink
+from gateway.followers import Follower, Group
+from gateway.pages import Pages, Subscription
+from gateway.requests import Sink
 from resolvers.context import Context, Services
-from resolvers.fields import Stream
 from sources.caller import Caller
-from sources.errors import DatabaseUnavailable, HistoryLost, TooMuch
+from sources.errors import DatabaseUnavailable, HistoryLost
 from sources.ledger.feed import Feed, Position, position_of, reach
 from sources.ledger.model import LedgerRef
 
 log = structlog.get_logger(__name__)
 
+Place = tuple[Group | None, Position]
+"""Where someone may stand; without a group, a position of which only is asked where it reaches to."""
 BATCH = 500
 """Sequences that one read covers."""
-CHUNK_EVENTS, CHUNK_BYTES = 100, 65_536
-"""Of events that go to a reader at once, as far as one event is not more."""
 RETRY_SECONDS = 0.5
-_LOGGED = 100
-_SOMEONE = f"request-{secrets.token_hex(16)}"
-"""Stands for each subscriber's request id in the errors of an event; no client knows it."""
-
-
-@dataclass(slots=True)
-class Subscription:
-    """What a stream is of: a plan's field, its arguments and the caller whose ledgers it may read."""
-
-    plan: FieldPlan
-    bound: Bound
-    caller: Caller
-    request_id: str
-
-    @property
-    def args(self) -> Mapping[str, Any]:
-        args: Mapping[str, Any] = self.bound[self.plan]
-        return args
-
-    @property
-    def stream(self) -> Stream:
-        assert isinstance(self.plan.source, Stream)
-        return self.plan.source
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Events, and the position behind them and behind what the filter left out. `failed`: some have errors."""
-
-    results: Results
-    end: Position
-    failed: bool
-
-    def results_for(self, request_id: str) -> Results:
-        """With the subscriber's own request id in the errors."""
-        if not self.failed:
-            return self.results
-        mine = request_id.encode()
-        return Results([body.replace(_SOMEONE.encode(), mine) for body in self.results.bodies])
-
-
-@dataclass(slots=True, eq=False)
-class Follower:
-    """One subscription. `aside`: done when its reader takes no more, failed when its stream did."""
-
-    sink: Sink
-    request_id: str
-    position: Position
-    aside: asyncio.Future[None] | None = None
-
-    def take(self, chunks: list[Chunk]) -> bool:
-        """Whether its reader took all of them; its position is behind what it took."""
-        for chunk in chunks:
-            if chunk.results.bodies and not self.sink.offer(chunk.results_for(self.request_id)):
-                self.step_aside()
-                return False
-            self.position = chunk.end
-        return True
-
-    def step_aside(self, error: Exception | None = None) -> None:
-        if self.aside is not None and not self.aside.done():
-            self.aside.set_result(None) if error is None else self.aside.set_exception(error)
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """Followers of one ledger with the same selection and filter, by where they stand."""
-
-    subscription: Subscription
-    standing: dict[Position, set[Follower]] = field(default_factory=dict)
-
-    def stand(self, followers: set[Follower], position: Position) -> None:
-        if followers:
-            there = self.standing.setdefault(position, followers)
-            there |= followers
-
-    def leave(self, follower: Follower) -> None:
-        there = self.standing.get(follower.position)
-        if there is not None:
-            there.discard(follower)
-            if not there:
-                del self.standing[follower.position]
-
-    def publish(self, position: Position, chunks: list[Chunk]) -> None:
-        """What was read behind a position, to all who stand there."""
-        followers = self.standing.pop(position, set())
-        if any(chunk.failed for chunk in chunks):
-            asked = sorted(follower.request_id for follower in followers)
-            log.warning("events have errors", logged_as=_SOMEONE, subscribers=asked[:_LOGGED])
-        self.stand({follower for follower in followers if follower.take(chunks)}, chunks[-1].end)
-
-    def fail(self, position: Position, error: Exception) -> None:
-        for follower in self.standing.pop(position, ()):
-            follower.step_aside(error)
 
 
 class LedgerStreams:
@@ -197,7 +100,7 @@ class LedgerStreams:
             self._fail(self._lost(), beyond=self._front)
         else:
             await self._streams.feed.moved(self._ledger.ledger_id, front.sequence)
-            places: list[tuple[Group | None, Position]] = [(group, front) for group in self.groups.values()]
+            places: list[Place] = [(group, front) for group in self.groups.values()]
             reached = await self._read([*places, (None, front)], BATCH)
             if self._front is front:
                 self._front = reached[front]
@@ -219,24 +122,22 @@ class LedgerStreams:
         else:
             self._behind.clear()
 
-    async def _read(
-        self, places: Sequence[tuple[Group | None, Position]], limit: int, most: int | None = None
-    ) -> dict[Position, Position]:
+    async def _read(self, places: Sequence[Place], limit: int, most: int | None = None) -> dict[Position, Position]:
         """A page for each place where someone stands, all in one snapshot; where each position's reached to. What fails ends
         the streams of those alone who stand there."""
         reached: dict[Position, Position] = {}
         left = list(places)
         while left:
             async with self._streams.reading(self._ledger) as reader:
+                wanted = [(group.subscription, position) for group, position in left if group is not None]
+                pages = Pages(reader, self._ledger, self._streams.answer_bytes, wanted)
                 while left:
                     group, position = left.pop()
                     try:
                         if position not in reached:
                             reached[position] = await self._reach(reader, position, limit, most)
                         if group is not None and position in group.standing and position != reached[position]:
-                            chunks = await self._streams.page(
-                                reader, self._ledger, group.subscription, position, reached[position]
-                            )
+                            chunks = await pages.page(group.subscription, position, reached[position])
                             group.publish(position, chunks)
                     except (DatabaseUnavailable, asyncpg.InvalidCachedStatementError):
                         raise
@@ -244,6 +145,7 @@ class LedgerStreams:
                         if group is None:
                             raise
                         group.fail(position, error)
+                        left = _failed(left, pages.unread, error)
                         break  # a statement that failed has ended the snapshot
         return reached
 
@@ -258,13 +160,24 @@ class LedgerStreams:
         return HistoryLost(f"ledger {self._ledger.code!r} has lost entries: read it anew")
 
 
+def _failed(places: list[Place], unread: tuple[Position, Any] | None, error: Exception) -> list[Place]:
+    """The places that are left when what could not be read has failed for all who wanted it."""
+    left = []
+    for group, position in places:
+        if group is not None and (position, group.subscription.reads) == unread:
+            group.fail(position, error)
+        else:
+            left.append((group, position))
+    return left
+
+
 class Streams:
     """The streams of one process."""
 
     def __init__(self, services: Services, feed: Feed, answer_bytes: int) -> None:
         self.feed = feed
         self._services = services
-        self._answer_bytes = answer_bytes
+        self.answer_bytes = answer_bytes
         self._ledgers: dict[int, LedgerStreams] = {}
 
     @property
@@ -280,7 +193,7 @@ class Streams:
         """Gives complete execution results to the sink, one for each event, for ever. Raises what the arguments are refused
         with, and what the stream fails with."""
         ledger, position = await self._start(subscription)
-        key = _key(subscription)
+        key = subscription.key
         follower = Follower(sink, subscription.request_id, position)
         streams = self._ledgers.get(ledger.ledger_id)
         if streams is None:
@@ -310,61 +223,6 @@ class Streams:
         caller = Caller("", frozenset(), frozenset((ledger.code,)), math.inf)
         async with self._services.database.following([ledger.ledger_id]) as connection:
             yield Context(self._services, caller, connection)
-
-    async def page(
-        self, reader: Context, ledger: LedgerRef, subscription: Subscription, position: Position, goal: Position
-    ) -> list[Chunk]:
-        """The events from a position to another one, shaped. Entries that are too large for one page come in a smaller one,
-        which ends before. Raises TooMuch for a single one that is."""
-        while True:
-            try:
-                return await self._page(reader, ledger, subscription, position, goal)
-            except TooMuch:
-                span = goal.sequence - position.sequence
-                if span <= 1:
-                    raise
-                goal = await reach(reader, ledger, position, max(1, span // 8))
-
-    async def _page(
-        self, reader: Context, ledger: LedgerRef, subscription: Subscription, position: Position, goal: Position
-    ) -> list[Chunk]:
-        caller = replace(subscription.caller, ledgers=frozenset((ledger.code,)))
-        context = Context(self._services, caller, reader.snapshot)
-        plan, args = subscription.plan, subscription.args
-        rows = await subscription.stream.read(context, ledger, position, goal, plan.want, args)
-        execution = Execution(context, subscription.bound, _SOMEONE, self._answer_bytes)
-        answers = await execution.events(plan, [row for row, _ in rows]) if rows else []
-        events = [
-            (behind, _result(plan.name, text, errors))
-            for (_, behind), (text, errors) in zip(rows, answers, strict=True)
-        ]
-        return _chunks(events, goal, failed=any(errors for _, errors in answers))
-
-
-def _result(name: str, text: str, errors: list[ErrorObject]) -> bytes:
-    failed = b',"errors":' + orjson.dumps(errors) if errors else b""
-    return f'{{"data":{{"{name}":{text}}}'.encode() + failed + b"}"
-
-
-def _chunks(events: list[tuple[Position, bytes]], goal: Position, *, failed: bool) -> list[Chunk]:
-    """The events in portions; the last one reaches to the goal, whatever the filter left out before."""
-    chunks: list[Chunk] = []
-    bodies: list[bytes] = []
-    length, last = 0, goal
-    for position, body in events:
-        if bodies and (len(bodies) >= CHUNK_EVENTS or length + len(body) > CHUNK_BYTES):
-            chunks.append(Chunk(Results(bodies), last, failed))
-            bodies, length = [], 0
-        bodies.append(body)
-        length, last = length + len(body), position
-    return [*chunks, Chunk(Results(bodies), goal, failed)]
-
-
-def _key(subscription: Subscription) -> Any:
-    """What makes two subscriptions of a ledger the same."""
-    args = {name: value for name, value in subscription.args.items() if name != "after"}
-    nested = [repr(value) for plan, value in subscription.bound.items() if plan is not subscription.plan]
-    return subscription.plan, repr(args), tuple(nested)
 
 
 def error_result(error: BaseException, request_id: str) -> bytes:
