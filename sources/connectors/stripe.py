@@ -32,7 +32,7 @@ from typing import Any
 import structlog
 
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused, bearer
-from sources.connectors.stripe_api import Batch, ListPage, StripeApi
+from sources.connectors.stripe_api import Batch, ListPage, Params, StripeApi, both
 from sources.connectors.stripe_cursor import COLLECTIONS, Listing, StripeCursor
 from sources.connectors.stripe_records import reference, text
 from sources.documents import Deletion, Page, Payslip, Problem
@@ -88,6 +88,7 @@ class StripeConnector:
         self._mode = found[1] if (found := _KEY_MODE.match(api_key)) else None
         self._account: str | None = None
         self._identified = False
+        self._gives_events = False
         self._http = SourceHttp(
             name=name, base_url=base_url, auth=bearer(api_key, f"sources.{name}.api_key"), options=http
         )
@@ -118,9 +119,13 @@ class StripeConnector:
         async for behind, page in self._listing_pages(api, state):
             state = behind
             yield page
-        changes = await self._changes(api, state)
+        if self._gives_events:
+            changes, created = await both(self._changes(api, state), api.list_page("invoices", _created(state)))
+        elif changes := await self._changes(api, state):
+            created = await api.list_page("invoices", _created(state))
+        self._gives_events = changes is not None
         if changes is not None:
-            async for page in self._change_pages(api, state, changes):
+            async for page in self._change_pages(api, state, changes, created):
                 yield page
             return
         if not whole:
@@ -192,8 +197,7 @@ class StripeConnector:
 
     async def _changes(self, api: StripeApi, state: StripeCursor) -> _Changes | None:
         """The events since the cursor; None: this server gives none."""
-        since = (state.since or 0) - OVERLAP_SECONDS
-        params = [("created[gte]", str(since)), *(("types[]", word) for word in _EVENT_TYPES)]
+        params = [*_created(state), *(("types[]", word) for word in _EVENT_TYPES)]
         changes: _Changes | None = None
         after = None
         while changes is None or after is not None:
@@ -213,21 +217,19 @@ class StripeConnector:
             changes.changed.get("invoices", set()).discard(object_id)
         return changes
 
-    async def _change_pages(self, api: StripeApi, state: StripeCursor, changes: _Changes) -> AsyncIterator[Page]:
-        """Pages of what changed. Only the last one moves `since`: the pages before it come newest first."""
+    async def _change_pages(
+        self, api: StripeApi, state: StripeCursor, changes: _Changes, created: ListPage
+    ) -> AsyncIterator[Page]:
+        """Pages of what changed; `created`: the first page of what was created. Only the last one moves `since`: the pages
+        before it come newest first."""
         read: set[str] = set()
-        since = ("created[gte]", str((state.since or 0) - OVERLAP_SECONDS))
-        lists = [[since], *([[("status", "draft")]] if changes.customers else [])]
-        for params in lists:
-            after, started = None, False
-            while not started or after is not None:
-                found = await api.list_page("invoices", params, after)
-                batch = await api.read("invoices", found.records)
-                state = state.with_draft_states(batch.drafts(), batch.others())
-                if batch.documents or batch.problems:
-                    yield Page(documents=batch.documents, problems=batch.problems, cursor=state.encode())
+        async for found in _invoice_pages(api, _created(state), created, drafts=changes.customers):
+            batch = await api.read("invoices", found.records)
+            state = state.with_draft_states(batch.drafts(), batch.others())
+            if batch.documents or batch.problems:
+                yield Page(documents=batch.documents, problems=batch.problems, cursor=state.encode())
+            if found is not created:  # what it holds may be older than the last event
                 read |= {text(record, "id") or "" for record in found.records if isinstance(record, dict)}
-                after, started = found.after, True
         gone = set(changes.deleted)
         if state.owed:
             changes.changed.pop("credit_notes", None)
@@ -241,6 +243,23 @@ class StripeConnector:
         state = replace(state.with_draft_states((), gone), since=changes.at, seen=frozenset(changes.seen))
         deletions = [_deletion(object_id) for object_id in sorted(gone)]
         yield Page(documents=(), deletions=deletions, cursor=state.encode(), complete=True)
+
+
+async def _invoice_pages(api: StripeApi, since: Params, first: ListPage, *, drafts: bool) -> AsyncIterator[ListPage]:
+    """The pages of what was created, the first of which is there, and then those of all drafts if these are wanted."""
+    page: ListPage | None = first
+    for params in (since, [("status", "draft")]) if drafts else (since,):
+        page = page or await api.list_page("invoices", params)
+        yield page
+        while page.after is not None:
+            page = await api.list_page("invoices", params, page.after)
+            yield page
+        page = None
+
+
+def _created(state: StripeCursor) -> Params:
+    """What asks a list for objects since the cursor."""
+    return [("created[gte]", str((state.since or 0) - OVERLAP_SECONDS))]
 
 
 def _note(changes: _Changes, event: Any, seen: frozenset[str]) -> None:

@@ -28,6 +28,7 @@ _NAMES = {"invoices": "invoice", "credit_notes": "credit note"}
 
 Params = list[tuple[str, str]]
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,12 @@ async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def both(one: Awaitable[T], other: Awaitable[U]) -> tuple[T, U]:
+    """Two calls at once, as `together`."""
+    results: list[Any] = await together((one, other))
+    return results[0], results[1]
 
 
 def _last_id(records: Sequence[Any]) -> str | None:

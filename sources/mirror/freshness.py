@@ -25,11 +25,11 @@ class SourceStatus(StrEnum):
 
 @dataclass(slots=True)
 class Asking:
-    """What one operation asked of its sources; all of its fields share it. `caller` None: nobody outside. `at`: when, by the database's clock, so that one
-    pull answers them all; None: not yet. `payslips`: by source, of how many payroll runs."""
+    """What one operation asked of its sources; all of its fields share it. `caller` None: nobody outside. `at`: when it
+    first asked, by the event loop's clock, so that one pull answers them all; None: not yet. `payslips`: by source, of how many payroll runs."""
 
     caller: Caller | None = None
-    at: datetime | None = None
+    at: float | None = None
     payslips: Counter[str] = field(default_factory=Counter)
 
 
@@ -37,7 +37,7 @@ class Asking:
 class Freshness:
     """How old the held documents of one source are: they are as the source stated them at `as_of` or later. `stale`: older
     than asked for; `error` says why. `failure`: no copy is held, so whatever needs this source fails with it. `asked_at`: when
-    that was found, by the database's clock."""
+    it was asked for or later, by the database's clock."""
 
     source: str
     as_of: datetime | None

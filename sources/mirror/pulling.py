@@ -1,10 +1,14 @@
-"""One pull of one source from its lock to its end. The lock's connection also writes: who loses one, loses both."""
+"""One pull of one source from its lock to its end. The lock's connection also writes: who loses one, loses both.
+
+Round trips of a pull that finds nothing: lock, standing, end, unlock. Its connection stays open a while for the next one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,28 +26,30 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 5.0
+IDLE_SECONDS = 10.0
+"""How long a source's connection stays open when nobody pulls the source."""
 
 
 async def pull(
-    database: Database,
+    lock: SourceLock,
     settings: SourceSettings,
     connector: Connector,
     ledgers: Mapping[str, int],
-    begin: Callable[[], datetime],
+    begin: Callable[[], timedelta],
 ) -> Pulled:
     """Pulls what changed, or takes what another process pulled meanwhile. `begin` is called once the lock is held: from then
-    on nobody joins this pull; it answers with the moment from which on another's pull would do. Never raises but to be
+    on nobody joins this pull; it answers with the age up to which another's pull would do. Never raises but to be
     cancelled."""
     try:
-        async with translated(), _locked(database, settings.name) as connection:
-            required = begin()
-            _, held = await state.read(connection, [settings])
-            before = held[settings.name]
+        async with translated(), lock.held() as connection:
+            age = begin()
+            found = await state.standing(connection, settings, ledgers[settings.home])
+            required, before = found.now - age, found.held
             if before.as_of is not None and before.as_of >= required:
                 return Pulled(before.as_of, None)
             if before.last_error and before.last_attempt_at is not None and before.last_attempt_at >= required:
                 return Pulled(before.as_of, before.last_error)
-            return await _pull(connection, settings, connector, ledgers)
+            return await _pull(connection, settings, connector, ledgers, found)
     except LedgergraphError as error:
         return Pulled(None, str(error))
     except Exception:
@@ -52,9 +58,13 @@ async def pull(
 
 
 async def _pull(
-    connection: Connection, settings: SourceSettings, connector: Connector, ledgers: Mapping[str, int]
+    connection: Connection,
+    settings: SourceSettings,
+    connector: Connector,
+    ledgers: Mapping[str, int],
+    found: state.Standing,
 ) -> Pulled:
-    run = await store.begin(connection, settings, ledgers)
+    run = await store.begin(connection, settings, ledgers, found)
     complete, error = False, None
     try:
         async with aclosing(_pages(connector, run.cursor, settings.name)) as pages:
@@ -103,15 +113,50 @@ async def _pages(connector: Connector, cursor: str | None, source: str) -> Async
             await close()
 
 
-@asynccontextmanager
-async def _locked(database: Database, source: str) -> AsyncIterator[Connection]:
-    connection = await database.connect_direct()
-    try:
-        await state.lock(connection, source)
-        yield connection
-    finally:
+class SourceLock:
+    """The right to pull one source, which one process has at a time, and the connection that holds it."""
+
+    def __init__(self, database: Database, source: str) -> None:
+        self._database = database
+        self._source = source
+        self._connection: Connection | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Connection]:
+        """The connection, which nobody else pulls with meanwhile. It is closed unless all went well."""
+        if self._idle is not None:
+            self._idle.cancel()
+        connection = await self._open()
+        try:
+            await state.lock(connection, self._source)
+            yield connection
+            await state.unlock(connection, self._source)
+        except BaseException:
+            await self.close()
+            raise
+        self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close_later)
+
+    async def close(self) -> None:
+        """Ends the connection, and with it the right."""
+        if self._idle is not None:
+            self._idle.cancel()
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
         try:
             await connection.close(timeout=CLOSE_SECONDS)
         except Exception:
-            logger.warning("a connection did not close in time", source=source)
+            logger.warning("a connection did not close in time", source=self._source)
             connection.terminate()
+
+    async def _open(self) -> Connection:
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = self._connection = await self._database.connect_direct()
+            await state.prepare(connection)
+        return connection
+
+    def _close_later(self) -> None:
+        self._closing = asyncio.create_task(self.close(), name=f"close {self._source}")

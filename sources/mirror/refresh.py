@@ -3,6 +3,8 @@
 In one process a pull is a flight that callers join; across processes a lock of the database lets one of them pull, and the others
 take its result. A pull that began before someone asked is not fresh enough for maxAge 0: one more, shared by all who ask
 meanwhile, follows it. At the deadline, counted from the pull's start, callers get what is held, and the pull goes on.
+
+Moments within the process are the event loop's clock: who asks for maxAge 0 costs the database nothing but a share of a pull.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from sources.errors import SourceUnavailable
 from sources.mirror import freshness, state
 from sources.mirror.freshness import Asking, Freshness, Held, Pulled
 from sources.mirror.payslips import PayslipDesk
-from sources.mirror.pulling import pull
+from sources.mirror.pulling import SourceLock, pull
 from sources.mirror.settings import SourceSettings
 
 __all__ = ["Asking", "Refresher"]
@@ -37,28 +39,31 @@ _STOPPING = Pulled(None, "the gateway is stopping.")
 
 @dataclass(eq=False, slots=True)
 class _Flight:
-    """One pull and those who wait for it. `floor`: it begins no earlier than this. `required`: a copy as of this moment
-    satisfies everyone who waits. `opened`: when it was first asked for, by the event loop's clock."""
+    """One pull and those who wait for it, with moments of the event loop's clock. `required`: a copy as of this moment
+    satisfies everyone who waits. `opened`: when it was first asked for. `begun`: when it began, None: not yet."""
 
-    floor: datetime
-    required: datetime
+    required: float
     opened: float
-    begun: bool = False
+    begun: float | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
     pulled: Pulled = _STOPPING
 
-    def begin(self) -> datetime:
-        self.begun = True
-        return self.required
+    def begin(self) -> timedelta:
+        self.begun = asyncio.get_running_loop().time()
+        return timedelta(seconds=self.begun - self.required)
+
+    def answers(self, required: float) -> bool:
+        return self.begun is not None and self.begun >= required
 
 
 class _SourcePulls:
-    """One source in this process: the flight under way, and the one that follows it."""
+    """One source in this process: the flight under way, the one that follows it, and the last one that ended."""
 
     def __init__(self, database: Database, settings: SourceSettings, connector: Connector) -> None:
         self.settings = settings
         self.connector = connector
-        self._database = database
+        self._lock = SourceLock(database, settings.name)
+        self._landed: _Flight | None = None
         self._current: _Flight | None = None
         self._queued: _Flight | None = None
         self._task: asyncio.Task[None] | None = None
@@ -67,15 +72,19 @@ class _SourcePulls:
     def reading(self) -> bool:
         return self._current is not None
 
-    def join(self, now: datetime, required: datetime, ledgers: Mapping[str, int]) -> _Flight:
-        """The flight whose pull answers someone who asks now and needs a copy as of `required`."""
+    def join(self, asked: float, age: float, ledgers: Mapping[str, int]) -> _Flight:
+        """The flight whose pull answers someone who asked at this moment for a copy of that age. One that has ended answers
+        age 0 alone, for an operation that asks in several places: copies that are held are looked up."""
+        required = asked - age
+        if age == 0 and self._landed is not None and self._landed.answers(required):
+            return self._landed
         for flight in (self._current, self._queued):
-            if flight is not None and not flight.begun:
-                flight.floor, flight.required = max(flight.floor, now), max(flight.required, required)
+            if flight is not None and flight.begun is None:
+                flight.required = max(flight.required, required)
                 return flight
-            if flight is not None and flight.floor >= required:
+            if flight is not None and flight.answers(required):
                 return flight
-        flight = _Flight(now, required, asyncio.get_running_loop().time())
+        flight = _Flight(required, asyncio.get_running_loop().time())
         if self._current is None:
             self._current = flight
             self._task = asyncio.create_task(self._fly(ledgers), name=f"pull {self.settings.name}")
@@ -88,14 +97,15 @@ class _SourcePulls:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        await self._lock.close()
         await self.connector.close()
 
     async def _fly(self, ledgers: Mapping[str, int]) -> None:
         try:
             while (flight := self._current) is not None:
-                flight.pulled = await pull(self._database, self.settings, self.connector, ledgers, flight.begin)
+                flight.pulled = await pull(self._lock, self.settings, self.connector, ledgers, flight.begin)
                 flight.done.set()
-                self._current, self._queued = self._queued, None
+                self._landed, self._current, self._queued = flight, self._queued, None
         finally:
             for left in (self._current, self._queued):
                 if left is not None:
@@ -124,10 +134,10 @@ class Refresher:
         """Begins to read, in the background, every source of which no copy is held. Raises DatabaseUnavailable."""
         if not self._sources:
             return
-        now, held, known = await self._look(list(self._sources))
+        _, held = await self._look(list(self._sources))
         for name, pulls in self._sources.items():
-            if held[name].as_of is None and freshness.missing_ledger(pulls.settings, known) is None:
-                pulls.join(now, now, known)
+            if held[name].as_of is None and freshness.missing_ledger(pulls.settings, self._ledgers) is None:
+                pulls.join(asyncio.get_running_loop().time(), 0, self._ledgers)
 
     async def close(self) -> None:
         """Cancels pulls that go on (the next start resumes them) and closes the connectors."""
@@ -145,55 +155,59 @@ class Refresher:
         """How fresh the copies of these sources are, after pulling those older than `max_age` seconds (None: as each source's
         settings say; 0: every one of them). Waits `wait` seconds at most (None: the deadline). `asking`: of an operation that
         asks in several places. Raises DatabaseUnavailable."""
-        if not names:
-            return {}
-        now, held, known = await self._look(names)
         asking = asking or Asking()
-        now = asking.at = asking.at or now
+        asking.at = asking.at or asyncio.get_running_loop().time()
         wait = self._deadline if wait is None else min(wait, self._deadline)
-        answers: list[Freshness] = []
-        waiting = []
-        for name in dict.fromkeys(names):
-            missing = freshness.missing_ledger(self._sources[name].settings, known, asking.caller)
-            if missing is not None:
-                answers.append(freshness.unavailable(name, SourceUnavailable(missing)))
-            else:
-                waiting.append(self._ensure(self._sources[name], now, held[name], known, max_age, wait))
-        answers += await asyncio.gather(*waiting)
-        return {answer.source: replace(answer, asked_at=now) for answer in answers}
+        ages = {name: self._sources[name].settings.max_age if max_age is None else max_age for name in names}
+        # Who wants a copy as of now takes none that is held.
+        looked = [name for name, age in ages.items() if age > 0 or not self._known(name)]
+        now, held = await self._look(looked) if looked else (None, {})
+        each = [self._ensure(self._sources[name], asking, age, wait, now, held.get(name)) for name, age in ages.items()]
+        answers = [await each[0]] if len(each) == 1 else await asyncio.gather(*each)
+        return {answer.source: answer for answer in answers}
 
     async def _ensure(
-        self,
-        pulls: _SourcePulls,
-        now: datetime,
-        held: Held,
-        known: Mapping[str, int],
-        max_age: float | None,
-        wait: float,
+        self, pulls: _SourcePulls, asking: Asking, age: float, wait: float, now: datetime | None, held: Held | None
     ) -> Freshness:
         name = pulls.settings.name
-        required = now - timedelta(seconds=pulls.settings.max_age if max_age is None else max_age)
-        if held.as_of is not None and held.as_of >= required:
-            return freshness.fresh(name, held.as_of)
-        flight = pulls.join(now, required, known)
-        left = flight.opened + self._deadline - asyncio.get_running_loop().time()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(flight.done.wait(), max(0.0, min(wait, left)))
+        missing = freshness.missing_ledger(pulls.settings, self._ledgers, asking.caller)
+        if missing is not None:
+            return replace(freshness.unavailable(name, SourceUnavailable(missing)), asked_at=now)
+        if now and held and age > 0 and held.as_of is not None and held.as_of >= now - timedelta(seconds=age):
+            return replace(freshness.fresh(name, held.as_of), asked_at=now)
+        assert asking.at is not None
+        flight = pulls.join(asking.at, age, self._ledgers)
+        await self._wait(flight, wait)
         if flight.done.is_set() and flight.pulled.error is None:
-            return freshness.after_pull(name, flight.pulled)
-        _, looked, _ = await self._look([name])  # a pull that begins afresh drops what was held
+            return replace(freshness.after_pull(name, flight.pulled), asked_at=now or flight.pulled.as_of)
+        later, found = await self._look([name])  # a pull that begins afresh drops what was held
         if not flight.done.is_set():
-            return freshness.at_deadline(name, looked[name].as_of, self._deadline)
-        return freshness.after_pull(name, Pulled(looked[name].as_of, flight.pulled.error))
+            answer = freshness.at_deadline(name, found[name].as_of, self._deadline)
+        else:
+            answer = freshness.after_pull(name, Pulled(found[name].as_of, flight.pulled.error))
+        return replace(answer, asked_at=now or later)
 
-    async def _look(self, names: Sequence[str]) -> tuple[datetime, dict[str, Held], Mapping[str, int]]:
+    async def _wait(self, flight: _Flight, seconds: float) -> None:
+        """For so long at most, and no longer than the deadline behind the flight's opening."""
+        if flight.done.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(min(loop.time() + seconds, flight.opened + self._deadline)):
+                await flight.done.wait()
+
+    async def _look(self, names: Sequence[str]) -> tuple[datetime, dict[str, Held]]:
+        """The database's clock, and what is held; learns of ledgers that exist by now."""
         settings = [self._sources[name].settings for name in names]
-        codes = {code for each in settings for code in each.ledgers}
         async with self._database.writer() as connection:
-            if not codes <= self._ledgers.keys():
+            if not all(map(self._known, names)):
+                codes = {code for each in settings for code in each.ledgers}
                 self._ledgers |= await state.ledger_ids(connection, codes)
-            now, held = await state.read(connection, settings)
-        return now, held, self._ledgers
+            return await state.read(connection, settings)
+
+    def _known(self, name: str) -> bool:
+        """Whether every ledger that the source feeds is known to exist."""
+        return self._sources[name].settings.ledgers <= self._ledgers.keys()
 
     def status(
         self, name: str, held: Held, known: Container[str], caller: Caller | None = None

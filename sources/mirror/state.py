@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,21 @@ from sources.mirror.settings import SourceSettings
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a pull finds. `now`: the database's clock. `cursor`: where the last one ended, None: nothing was read under `route`,
+    None: never. `run_id`: of the run that was recorded last, None: none; `ended`: not broken off; `extends`: it found nothing, began
+    less than a minute ago and went well, so that another one like it may be told of in its record."""
+
+    now: datetime
+    held: Held
+    cursor: str | None
+    route: str | None
+    run_id: int | None
+    ended: bool
+    extends: bool
 
 
 async def read(connection: Connection, settings: Iterable[SourceSettings]) -> tuple[datetime, dict[str, Held]]:
@@ -34,13 +50,48 @@ async def ledger_ids(connection: Connection, codes: Iterable[str]) -> Mapping[st
         return {row[0]: row[1] for row in rows}
 
 
+async def prepare(connection: Connection) -> None:
+    """Makes a connection one that pulls: it sees every ledger, so it is nobody else's. Its plans are never kept: they would be
+    made for small tables, and outlive them during a backfill."""
+    await connection.execute("SET plan_cache_mode = force_custom_plan; SET ledgergraph.ledgers = '*'")
+
+
 async def lock(connection: Connection, source: str) -> None:
-    """Waits until no other process pulls the source. Held until the connection closes, however that comes about. Plans of
-    this connection are never kept: they would be made for small tables, and outlive them during a backfill."""
-    await connection.execute("SET plan_cache_mode = force_custom_plan")
-    await connection.execute("SELECT pg_advisory_lock(hashtextextended('ledgergraph pull ' || $1, 0))", source)
+    """Waits until no other process pulls the source. Held until `unlock`, or the connection closes, however that comes
+    about."""
+    await connection.execute(f"SELECT pg_advisory_lock({_LOCK})", source)
+
+
+async def unlock(connection: Connection, source: str) -> None:
+    await connection.execute(f"SELECT pg_advisory_unlock({_LOCK})", source)
+
+
+async def standing(connection: Connection, settings: SourceSettings, home_id: int) -> Standing:
+    """Where a pull of the source begins. The caller holds its lock."""
+    row = await connection.fetchrow(_STANDING, settings.name, home_id)
+    assert row is not None
+    current = row["route"] == settings.route
+    held = Held(
+        row["as_of"] if current else None,
+        row["last_success_at"],
+        row["last_attempt_at"],
+        row["last_error"],
+        row["problems"] or 0,
+    )
+    return Standing(row["now"], held, row["cursor"], row["route"], row["run_id"], row["ended"], row["extends"] or False)
 
 
 _READ = """
 SELECT name, clock_timestamp() AS now, route, as_of, last_success_at, last_attempt_at, last_error, problems
 FROM unnest($1::text[]) AS asked (name) LEFT JOIN mirror.source_state ON source = name"""
+
+_LOCK = "hashtextextended('ledgergraph pull ' || $1, 0)"
+_STANDING = """
+SELECT clock_timestamp() AS now, state.cursor, state.route, state.as_of, state.last_success_at, state.last_attempt_at, state.last_error,
+    state.problems, run.run_id, run.run_id IS NULL OR run.finished_at IS NOT NULL AS ended, run.error IS NULL
+        AND run.documents + run.deleted + run.problems = 0 AND run.started_at > clock_timestamp() - interval '1 minute' AS extends
+FROM (SELECT) AS one LEFT JOIN mirror.source_state state ON state.source = $1
+LEFT JOIN LATERAL (
+    SELECT * FROM mirror.sync_run last WHERE last.ledger_id = $2 AND last.source = $1
+    ORDER BY last.started_at DESC, last.run_id DESC LIMIT 1
+) AS run ON true"""

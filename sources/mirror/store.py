@@ -2,7 +2,9 @@
 
 Round trips: one to begin a page's transaction, one or two for each table that the page touches, one to end it. A page and the
 cursor behind it become visible together, so that a run that dies goes on where its last page ended. Documents whose content
-did not change are not rewritten. The caller holds the source's lock (`sources.mirror.state.lock`).
+did not change are not rewritten. A run is recorded with its first page that states something, at the latest at its end; runs
+that find nothing are one statement each, and within a minute they share a record. The caller holds the source's lock, on a
+connection that sees every ledger (`sources.mirror.state`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from sources.documents import Document, Page, Problem
 from sources.mirror import deletions, issues, statements, writing
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
+from sources.mirror.state import Standing
 from sources.texts import clean
 
 if TYPE_CHECKING:
@@ -28,13 +31,15 @@ KEPT_DAYS = 30
 
 @dataclass(slots=True)
 class Run:
-    """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began."""
+    """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
+    `run_id`: of its record, None: there is none yet. `behind`: the cursor of a last page that states nothing, not yet stored."""
 
     settings: SourceSettings
     ledgers: Mapping[str, int]
-    run_id: int
-    started_at: datetime
+    found: Standing
     cursor: str | None
+    run_id: int | None = None
+    behind: str | None = None
     pages: int = 0
     documents: int = 0
     changed: int = 0
@@ -50,27 +55,38 @@ class Run:
     def home_id(self) -> int:
         return self.ledgers[self.settings.home]
 
+    @property
+    def started_at(self) -> datetime:
+        return self.found.now
 
-async def begin(connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int]) -> Run:
-    """Records a run and says where it goes on. When the settings send documents elsewhere than before, everything held of
+    @property
+    def found_nothing(self) -> bool:
+        """It went on from a copy without problems, and no page of it stated anything."""
+        return self.run_id is None and self.cursor is not None and not self.found.held.problems
+
+
+async def begin(connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing) -> Run:
+    """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything held of
     the source is marked deleted and read anew, from the beginning."""
+    if found.route == settings.route:
+        return Run(settings, ledgers, found, found.cursor)
     async with _transaction(connection) as now:
-        route = settings.route
-        await connection.execute(_REGISTER, settings.name, settings.kind, route)
-        ((cursor, routed),) = await connection.fetch(_STATE, settings.name)
-        if routed != route:
+        if found.route is not None:
             await deletions.forget(connection, settings.name, now)
-            cursor = None
-            await connection.execute(_REROUTE, settings.name, settings.kind, route)
+        await connection.execute(_ROUTE, settings.name, settings.kind, settings.route)
         await connection.execute(_INTERRUPTED, settings.name, now)
-        run_id = await connection.fetchval(_BEGIN_RUN, ledgers[settings.home], settings.name, now)
-    return Run(settings, ledgers, run_id, now, cursor)
+    return Run(settings, ledgers, found, None)
 
 
 async def store_page(connection: Connection, run: Run, page: Page) -> None:
     """Stores one page and its cursor in one transaction. A document that cannot be held becomes an issue; the others are
     stored."""
+    if page.complete and not (page.documents or page.deletions or page.problems or page.afresh):
+        run.behind = page.cursor
+        run.pages += 1
+        return
     async with _transaction(connection) as now:
+        await _record(connection, run, now)
         if page.afresh:
             run.cursor = None
             await deletions.forget(connection, run.source, now)
@@ -97,7 +113,17 @@ async def end(
     """Ends a run. error None: it came to its end; `everything`: what it did not mention is gone, too; `restated`: codes of
     problems of which every run names all that there are. Answers with the moment that the copy now reflects, None when
     there never was a whole one."""
+    if error is None and not everything and run.found_nothing and run.found.ended:
+        extended = run.found.run_id if run.found.extends else None
+        sql = _END_AS_BEFORE if extended else _END_IDLE
+        await connection.execute(
+            sql, run.home_id, run.source, run.started_at, run.behind, run.pages, *([extended] if extended else [])
+        )
+        return run.started_at
     async with _transaction(connection) as now:
+        await _record(connection, run, now)
+        if run.behind is not None:
+            await connection.execute(_ADVANCE, run.source, run.behind, 0)
         if error is None and (everything or run.cursor is None or restated):
             codes = None if everything or run.cursor is None else restated
             await issues.close_absent(connection, run.home_id, run.source, run.problems, now, codes)
@@ -117,6 +143,15 @@ async def end(
         return as_of
 
 
+async def _record(connection: Connection, run: Run, now: datetime) -> None:
+    """Once; a run before it that was broken off is told of as well."""
+    if run.run_id is not None:
+        return
+    if not run.found.ended:
+        await connection.execute(_INTERRUPTED, run.source, now)
+    run.run_id = await connection.fetchval(_BEGIN_RUN, run.home_id, run.source, run.started_at)
+
+
 def _add(batch: writing.Batch, run: Run, document: Document) -> Problem | None:
     try:
         batch.add(run.ledgers[run.settings.ledger_of(document)], document)
@@ -129,16 +164,14 @@ def _add(batch: writing.Batch, run: Run, document: Document) -> Problem | None:
 
 @asynccontextmanager
 async def _transaction(connection: Connection) -> AsyncIterator[datetime]:
-    """A transaction that sees every ledger; gives the database's clock."""
+    """Gives the database's clock."""
     async with connection.transaction():
-        yield await connection.fetchval("SELECT clock_timestamp() FROM set_config('ledgergraph.ledgers', '*', true)")
+        yield await connection.fetchval("SELECT clock_timestamp()")
 
 
-_REGISTER = """
-INSERT INTO mirror.source_state (source, kind, route) VALUES ($1, $2, $3) ON CONFLICT (source) DO NOTHING"""
-_STATE = "SELECT cursor, route FROM mirror.source_state WHERE source = $1 FOR UPDATE"
-_REROUTE = """
-UPDATE mirror.source_state SET kind = $2, route = $3, cursor = NULL, as_of = NULL, documents = 0 WHERE source = $1"""
+_ROUTE = """
+INSERT INTO mirror.source_state (source, kind, route) VALUES ($1, $2, $3)
+ON CONFLICT (source) DO UPDATE SET kind = $2, route = $3, cursor = NULL, as_of = NULL, documents = 0"""
 _BEGIN_AFRESH = "UPDATE mirror.source_state SET as_of = NULL, documents = 0 WHERE source = $1"
 _INTERRUPTED = """
 UPDATE mirror.sync_run SET finished_at = $2, error = 'The process that ran it ended.'
@@ -156,4 +189,18 @@ UPDATE mirror.source_state SET as_of = $2, last_attempt_at = $2, last_success_at
 WHERE source = $1"""
 _FAIL = """
 UPDATE mirror.source_state SET last_attempt_at = $2, last_error = $3, problems = $4 WHERE source = $1"""
+_SUCCEED_IDLE = """
+UPDATE mirror.source_state SET cursor = $4, as_of = $3, last_attempt_at = $3, last_success_at = clock_timestamp(), last_error = NULL
+WHERE source = $2"""
+_END_IDLE = f"""
+WITH recorded AS (
+    INSERT INTO mirror.sync_run (ledger_id, source, started_at, finished_at, pages) VALUES ($1, $2, $3, clock_timestamp(), $5)
+), forgotten AS ({_FORGET_RUNS})
+{_SUCCEED_IDLE}"""
+_END_AS_BEFORE = f"""
+WITH recorded AS (
+    UPDATE mirror.sync_run SET finished_at = clock_timestamp(), pages = pages + $5
+    WHERE ledger_id = $1 AND source = $2 AND run_id = $6
+)
+{_SUCCEED_IDLE}"""
 _AS_OF = "SELECT as_of FROM mirror.source_state WHERE source = $1"

@@ -206,6 +206,26 @@ async def test_a_change_between_two_pages_is_not_lost(stripe: StripeConnector, a
     ]
 
 
+async def test_a_change_behind_a_listing_that_ran_beside_the_events_is_read(
+    stripe: StripeConnector, account: Account
+) -> None:
+    """Both are asked for at once: a new invoice may have been listed before it was paid, and its event told after."""
+    company, now = account.company, int(time.time())
+    cursor = (await pull(stripe, (await pull(stripe))[-1].cursor))[-1].cursor
+    customer = next(iter(company.customers.values()))
+    invoice = company.add_invoice(customer, now, [("Team plan", 1, 19_900)], tax_permille=0)
+    company.finalize(invoice, now)
+    before = json.loads(json.dumps(invoice))
+    company.pay(invoice, now)
+
+    def listed_before(request: web.Request, _count: int) -> web.Response | None:
+        answer = {"object": "list", "has_more": False, "data": [before]}
+        return web.json_response(answer) if request.path == "/v1/invoices" else None
+
+    account.intercept = listed_before
+    assert documents(await pull(stripe, cursor))[invoice["id"]].status is InvoiceStatus.PAID
+
+
 async def test_a_first_pull_goes_on_where_it_stopped(stripe: StripeConnector, account: Account) -> None:
     """After a failure the pages that were stored are not asked for again."""
 

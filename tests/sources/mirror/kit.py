@@ -87,10 +87,28 @@ class Script:
         self.closed = True
 
 
+class Stating(Script):
+    """One invoice, whose total is what `total` was when the pull began: the test changes it at any time."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        self.total = total
+
+    async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
+        stated = self.total
+        self.pulls.append(cursor)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.002)
+        yield Page(documents=[Kit.invoice(total=stated)], cursor=str(stated), complete=True)
+        self.at_once -= 1
+
+
 class Kit:
     """Makers of documents, pages and connectors."""
 
     Script = Script
+    Stating = Stating
     Unavailable = SourceUnavailable
 
     @staticmethod

@@ -7,9 +7,11 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import asyncpg
 import pytest
 
 from sources.database.pool import Database
+from sources.documents import Page
 from sources.errors import SourceSyncing, SourceUnavailable
 from sources.mirror import state
 from sources.mirror.freshness import SourceStatus
@@ -67,6 +69,87 @@ async def test_max_age_0_is_not_satisfied_by_a_pull_that_began_before(kit: Any, 
     assert script.most_at_once == 1
 
 
+async def test_whoever_asks_for_now_gets_a_pull_that_began_after_asking(
+    kit: Any, refresher: Any, db: Database, ledgers: Any
+) -> None:
+    """Many callers at random moments: every answer reflects the source as it was when its caller asked, or later."""
+    chance = random.Random(11)
+    script = kit.Stating(1)
+    service = refresher((kit.stripe(), script))
+    await service.ensure(["stripe"], 0)
+
+    async def ask() -> None:
+        for _ in range(10):
+            await asyncio.sleep(chance.random() * 0.003)
+            script.total += 1
+            asked = script.total
+            answer = (await service.ensure(["stripe"], 0))["stripe"]
+            assert not answer.judged(0).stale
+            assert await held_total(db) >= asked
+
+    await asyncio.gather(*(ask() for _ in range(12)))
+    assert script.most_at_once == 1
+    assert len(script.pulls) < 120
+
+
+async def held_total(db: Database) -> int:
+    async with db.snapshot(None) as connection:
+        return int(await connection.fetchval("SELECT total FROM mirror.invoice"))
+
+
+async def test_two_processes_each_get_a_pull_that_began_after_asking(
+    kit: Any, database_url: str, db: Database, ledgers: Any
+) -> None:
+    """While they take turns, too: what the other one read meanwhile will do only if it began late enough."""
+    script = kit.Stating(1)
+    async with Database(database_url, readers=1, writers=1) as one, Database(database_url, readers=1, writers=1) as two:
+        services = [Refresher(each, [(kit.stripe(), script)], deadline=20) for each in (one, two)]
+
+        async def ask(service: Refresher) -> None:
+            for _ in range(15):
+                script.total += 1
+                asked = script.total
+                assert not (await service.ensure(["stripe"], 0))["stripe"].stale
+                assert await held_total(db) >= asked
+
+        await asyncio.gather(*(ask(service) for service in services * 3))
+        assert script.most_at_once == 1
+        for service in services:
+            await service.close()
+
+
+async def test_a_pull_that_finds_nothing_takes_four_statements(
+    kit: Any, database_url: str, owner: Any, ledgers: Any
+) -> None:
+    """Lock, look, record, unlock, on a connection that stays; runs of one minute that find nothing share a record."""
+    statements: list[str] = []
+
+    class Watched(Database):
+        async def connect_direct(self) -> asyncpg.Connection[Any]:
+            connection = await super().connect_direct()
+            connection.add_query_logger(lambda query: statements.append(query.query.split()[0]))
+            return connection
+
+    script = kit.Script(*kit.pages([kit.invoice()]))
+    async with Watched(database_url, readers=1, writers=1) as database:
+        service = Refresher(database, [(kit.stripe(), script)], deadline=20)
+        await service.ensure(["stripe"], 0)
+        await service.ensure(["stripe"], 0)
+        statements.clear()
+        before = await owner.fetchval("SELECT as_of FROM mirror.source_state")
+        await service.ensure(["stripe"], 0)
+        assert statements == ["SELECT", "SELECT", "WITH", "SELECT"]
+        assert await owner.fetchval("SELECT as_of FROM mirror.source_state") > before
+        runs = await owner.fetch(
+            "SELECT documents, pages, finished_at IS NULL AS open FROM mirror.sync_run ORDER BY run_id"
+        )
+        assert [tuple(row) for row in runs] == [(1, 1, False), (0, 2, False)]
+        script.pages.append(Page(documents=[kit.invoice(total=7)], cursor="2", complete=True))
+        await service.ensure(["stripe"], 0)
+        assert await owner.fetchval("SELECT count(*) FROM mirror.sync_run") == 3
+        await service.close()
+
+
 async def test_all_that_one_operation_asks_for_is_one_pull(kit: Any, refresher: Any, ledgers: Any) -> None:
     """Also what it asks for while that pull goes on, or after it."""
     script = kit.Script(*kit.pages([kit.invoice()]))
@@ -78,7 +161,7 @@ async def test_all_that_one_operation_asks_for_is_one_pull(kit: Any, refresher: 
     second = asyncio.create_task(service.ensure(["stripe"], 0, asking=asking))
     script.release()
     answers = [await first, await second, await service.ensure(["stripe"], 0, asking=asking)]
-    assert [(answer["stripe"].stale, answer["stripe"].asked_at) for answer in answers] == [(False, asking.at)] * 3
+    assert [answer["stripe"].judged(0).stale for answer in answers] == [False] * 3
     assert script.pulls == [None]
 
 
