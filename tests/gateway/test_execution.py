@@ -324,6 +324,26 @@ async def test_plans_are_kept_within_bounds(graph: Graph):
     assert graph.engine._planned_characters == sum(len(text) for text, _ in graph.engine._planned)
 
 
+async def test_a_document_s_variants_are_kept_within_the_same_bounds(graph: Graph):
+    """Each setting of its switches is a plan of its own, and counts as one; the plan of the first run makes way for the one
+    that keeps texts."""
+    switches = ["a", "b", "c", "d", "e"]
+    given = ", ".join(f"${name}: Boolean!" for name in switches)
+    fields = " ".join(f"{name}: code @include(if: ${name})" for name in switches)
+    query = f"query ({given}) {{ ledgers {{ code {fields} }} }} # {'x' * 40_000}"
+    await graph.data(f"{{ ledgers {{ code }} }} # {'y' * 40_000}")
+    for number in range(64):
+        await graph.data(query, {name: bool(number >> place & 1) for place, name in enumerate(switches)})
+    engine = graph.engine
+    assert engine._planned_characters <= 1_048_576
+    assert engine._planned_characters == sum(planned.characters for planned in engine._planned.values())
+    assert not any(text.startswith("{ ledgers { code } } # y") for text, _ in engine._planned)
+    once = "{ ledgers { name } }"
+    for _ in range(3):
+        await graph.data(once)
+    assert [key[0] for key in engine._planned[once, None].plans] == [True]
+
+
 async def test_more_operations_than_connections_never_wait_for_each_other(graph: Graph):
     """Each holds its snapshot while it asks which ledgers there are; all of them come to an end."""
     query = (
