@@ -139,6 +139,8 @@ class LedgerStreams:
                         if group is not None and position in group.standing and position != reached[position]:
                             chunks = await pages.page(group.subscription, position, reached[position])
                             group.publish(position, chunks)
+                            if chunks[-1].failed:
+                                break  # a field's statement that failed has ended the snapshot
                     except (DatabaseUnavailable, asyncpg.InvalidCachedStatementError):
                         raise
                     except Exception as error:
@@ -146,7 +148,7 @@ class LedgerStreams:
                             raise
                         group.fail(position, error)
                         left = _failed(left, pages.unread, error)
-                        break  # a statement that failed has ended the snapshot
+                        break
         return reached
 
     async def _reach(self, reader: Context, position: Position, limit: int, most: int | None) -> Position:

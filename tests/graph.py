@@ -74,8 +74,14 @@ class Graph:
     ) -> AsyncIterator[bytes]:
         return events(self.engine, self.prepare(query, variables, by))
 
-    def prepare(self, query: str, variables: Mapping[str, Any] | None = None, by: Caller | None = None) -> Any:
-        return self.engine.prepare(GraphQLRequest(query, None, variables or {}, "test"), by or self.anyone)
+    def prepare(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        by: Caller | None = None,
+        request_id: str = "test",
+    ) -> Any:
+        return self.engine.prepare(GraphQLRequest(query, None, variables or {}, request_id), by or self.anyone)
 
     async def found(self, code: str = "us", currency: str = "USD") -> None:
         """A ledger with a small chart."""

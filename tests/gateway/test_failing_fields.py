@@ -11,7 +11,7 @@ import pytest
 
 from sources.database.pool import Database
 from sources.errors import DatabaseUnavailable
-from tests.graph import Graph, entry, open_graph
+from tests.graph import Graph, entry, events, open_graph
 
 STREAM = (
     'subscription ($after: String) { postings(ledger: "us", after: $after) { cursor entry { sequence lines { id } } } }'
@@ -46,6 +46,32 @@ async def test_an_event_that_cannot_be_read_ends_its_stream_and_is_not_passed_ov
         assert json.loads(await anext(again))["data"]["postings"]["entry"]["sequence"] == 2
         await again.aclose()
     await owner.close()
+
+
+async def test_errors_of_an_event_carry_each_subscribers_own_request_id(graph: Graph, owner_url: str) -> None:
+    """An event is shaped once for all, and still everybody is told of its faults under their own request; a field that fails
+    for some leaves the events of others whole."""
+    query = 'subscription { postings(ledger: "us", after: "0") { entry { sequence documents { id } } } }'
+    faulty = [events(graph.engine, graph.prepare(query, request_id=name)) for name in ("ann-1", "bob-1")]
+    sound = [graph.stream(STREAM, {"after": "0"}), graph.stream(STREAM.replace("lines", "reversedBy"), {"after": "0"})]
+    owner = await asyncpg.connect(owner_url)
+    await owner.execute("REVOKE SELECT ON ALL TABLES IN SCHEMA mirror FROM ledgergraph_app")
+    await owner.close()
+    await graph.post(entry("a"), entry("b"))
+    async with asyncio.timeout(20):
+        for name, stream in zip(("ann-1", "bob-1"), faulty, strict=True):
+            for sequence in (1, 2):
+                answer = json.loads(await anext(stream))
+                assert answer["data"]["postings"]["entry"] == {"sequence": sequence, "documents": None}
+                assert [error["extensions"] for error in answer["errors"]] == [{"code": "INTERNAL", "requestId": name}]
+                assert name in answer["errors"][0]["message"]
+        for stream in sound:
+            assert [json.loads(await anext(stream))["data"]["postings"]["entry"]["sequence"] for _ in range(2)] == [
+                1,
+                2,
+            ]
+    for stream in [*faulty, *sound]:
+        await stream.aclose()
 
 
 async def test_a_statement_that_fails_leaves_typed_errors_behind_it(graph: Graph, owner_url: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,7 @@ import pytest
 
 from gateway import streaming
 from gateway.requests import RequestRefused
+from sources.ledger.model import EntryDraft, LineDraft
 from tests.graph import Graph, Queue, caller, entry, events, open_graph
 
 QUERY = 'subscription ($after: String, $filter: PostingFilter) { postings(ledger: "us", after: $after, filter: $filter) { cursor entry { sequence total } } }'
@@ -137,6 +140,52 @@ async def test_a_reader_that_is_slow_reads_history_and_misses_nothing(graph: Gra
     assert sequences(await take(slow, 1) + await take(quick, 1)) == [42, 42]
     await slow.aclose()
     await quick.aclose()
+
+
+async def test_streams_do_not_wait_for_readers(graph: Graph):
+    """While every connection for reading is held, a subscription begins and events come."""
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(4):
+            await held.enter_async_context(graph.services.database.snapshot(None))
+        stream = graph.stream(QUERY, {"after": "0"})
+        lines = (LineDraft(account="1000", debit="1.00"), LineDraft(account="4000", credit="1.00"))
+        draft = EntryDraft(
+            ledger=(await graph.services.directory.resolve(["us"]))["us"],
+            idempotency_key="a",
+            effective_date=date(2026, 3, 15),
+            description="Sale",
+            lines=lines,
+            posted_by="tester",
+        )
+        await graph.services.poster.post([draft])
+        assert sequences(await take(stream, 1)) == [1]
+        await stream.aclose()
+
+
+async def test_many_selections_and_filters_are_read_together(graph: Graph):
+    """Each has its own fields and its own events, although what several want is read once."""
+    selections = ["sequence", "sequence total", "sequence description total", "sequence lines { debit }"]
+    filters = [None, {"minTotal": "10"}, {"accountCodes": ["1000"]}, {"accountCodes": ["5000"]}]
+    query = 'subscription ($filter: PostingFilter) {{ postings(ledger: "us", filter: $filter) {{ entry {{ {} }} }} }}'
+    streams = [
+        (selection, number, graph.stream(query.format(selection), {"filter": filters[number]}))
+        for selection in selections
+        for number in range(4)
+    ]
+    waiting = [asyncio.create_task(anext(stream)) for _, _, stream in streams]
+    while graph.engine.streams.subscribers < len(streams):
+        await asyncio.sleep(0)
+    assert graph.engine.streams.groups == len(streams)
+    rent = [{"account": "5000", "debit": "20.00"}, {"account": "2000", "credit": "20.00"}]
+    await graph.post(entry("a", "5.00"), entry("b", "30.00"), entry("c", lines=rent))
+    due = [[1, 2, 3], [2, 3], [1, 2], [3]]
+    for (selection, number, stream), first in zip(streams, waiting, strict=True):
+        async with asyncio.timeout(20):
+            bodies = [await first, *[await anext(stream) for _ in due[number][1:]]]
+        found = [json.loads(body)["data"]["postings"]["entry"] for body in bodies]
+        assert [item["sequence"] for item in found] == due[number]
+        assert all(list(item) == selection.replace(" { debit }", "").split() for item in found)
+        await stream.aclose()
 
 
 async def test_subscribers_of_one_selection_share_one_group(graph: Graph):

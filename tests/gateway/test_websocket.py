@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from gateway.closing import CLOSE_CODES
+from gateway.frames import FrameProtocol
 from tests.gateway.toy import ToyEngine, serve, token, toy_app
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
@@ -33,10 +36,13 @@ async def opened(client: Any, **options: Any) -> AsyncIterator[ClientConnection]
 
 
 @contextlib.asynccontextmanager
-async def ready(client: Any, *, ttl: float = 600, **options: Any) -> AsyncIterator[ClientConnection]:
+async def ready(
+    client: Any, *, ttl: float = 600, subject: str = "ann", **options: Any
+) -> AsyncIterator[ClientConnection]:
     """A socket whose token was accepted."""
     async with opened(client, **options) as ws:
-        await say(ws, type="connection_init", payload={"Authorization": f"Bearer {token(ttl=ttl)}"})
+        bearer = f"Bearer {token(ttl=ttl, subject=subject)}"
+        await say(ws, type="connection_init", payload={"Authorization": bearer})
         assert await hear(ws) == {"type": "connection_ack"}
         yield ws
 
@@ -147,6 +153,56 @@ async def test_operations_of_a_socket_are_limited(start: Any) -> None:
         await say(ws, type="complete", id="1")
         await subscribe(ws, "4", "{ hello }")
         assert (await hear(ws))["type"] == "next"
+
+
+async def test_subscriptions_of_a_caller_are_limited(start: Any) -> None:
+    """On all sockets and event streams of a process together; other callers have their own, and who ends one has room."""
+    async with start(subscriptions_per_caller=2) as client, ready(client) as one, ready(client) as another:
+        await subscribe(one, "1", "subscription { silence }")
+        await subscribe(another, "2", "subscription { silence }")
+        while client.engine.streams < 2:
+            await asyncio.sleep(0.001)
+        await subscribe(another, "3", "subscription { silence }")
+        message = await hear(another)
+        assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("3", "LIMIT_EXCEEDED")
+        async with ready(client, subject="bob") as other:
+            await subscribe(other, "1", "subscription { count(to: 1) }")
+            assert (await hear(other))["type"] == "next"
+        await say(one, type="complete", id="1")
+        await asyncio.wait_for(client.engine.stream_ended.wait(), 5)
+        await subscribe(another, "4", "subscription { count(to: 1) }")
+        assert (await hear(another))["type"] == "next"
+
+
+async def test_sockets_of_a_process_are_limited(start: Any) -> None:
+    """One too many is told to try again later; when one closes, there is room."""
+    async with start(sockets=1) as client:
+        async with ready(client) as first, opened(client) as second:
+            assert (await closed_with(second))[0] == 1013
+            await first.close()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with contextlib.suppress(AssertionError, ConnectionClosed):
+                    async with ready(client):
+                        return
+
+
+async def test_a_closed_socket_is_freed_at_once(client: Any) -> None:
+    """Without the garbage collector: thousands that reconnect would otherwise be held twice."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with ready(client) as ws:
+            await subscribe(ws, "1", "subscription { silence }")
+            await subscribe(ws, "2", "{ hello }")
+            await hear(ws)
+            (wire,) = [weakref.ref(found) for found in gc.get_objects() if type(found) is FrameProtocol]
+        await asyncio.wait_for(client.engine.stream_ended.wait(), 5)
+        async with asyncio.timeout(PATIENCE):
+            while wire() is not None:
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("offered", [[], ["graphql-ws"], ["soap"]])
