@@ -64,10 +64,6 @@ class _Planned:
     def characters(self) -> int:
         return self.length * max(1, len(self.plans))
 
-    @property
-    def characters(self) -> int:
-        return self.length * max(1, len(self.plans))
-
 
 @dataclass(slots=True)
 class BoundOperation:
