@@ -19,6 +19,7 @@ from gateway.http import GraphQLEndpoint
 from gateway.limits import Limits
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.operations import Operations
+from gateway.protocol import Protocol
 from gateway.requests import Engine
 from gateway.sse import EventStreams
 from gateway.websocket import WebSocketEndpoint
@@ -160,7 +161,7 @@ def protocol_settings(limits: Limits) -> dict[str, Any]:
     reader may stall, so that a stalled reader learns why it was closed; messages are not compressed, which costs most of a
     worker's time and gives little on a fast network."""
     return {
-        "http": "httptools",
+        "http": Protocol,
         "ws": FrameProtocol,
         "ws_max_size": limits.body_bytes,
         "ws_ping_interval": 20.0,

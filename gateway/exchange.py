@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import refusal
 from gateway.limits import Limits
 from gateway.negotiation import GRAPHQL_JSON, JSON, Accepted
+from gateway.protocol import EXTENSION, Whole
 from gateway.requests import RequestRefused
 
 Headers = list[tuple[bytes, bytes]]
@@ -79,12 +81,22 @@ class Exchange:
 
     async def respond_json(self, status: int, body: bytes, headers: Headers | None = None) -> None:
         """Compressed where the client asked for it and the size pays."""
-        every = _JSON_HEADERS[self.media, self.compressing]
-        if headers:
-            every = [*every, *headers]
-        if self.gzip and len(body) >= COMPRESSED_FROM:
-            body, every = await compressed(body), [*every, _GZIP]
-        await self.respond(status, body, every)
+        gzip = self.gzip and len(body) >= COMPRESSED_FROM
+        if gzip:
+            body = await compressed(body)
+        kind = (self.media, self.compressing, gzip)
+        if status != 200 or headers or not self._whole(_JSON_HEADS[kind], body):
+            await self.respond(status, body, [*_JSON_HEADERS[kind], *(headers or ())])
+
+    def _whole(self, head: bytes, body: bytes) -> bool:
+        """Whether the answer went out in one write. What names an origin may need headers of a middleware's."""
+        write: Whole | None = self.scope.get("extensions", {}).get(EXTENSION)
+        if write is None or b"origin" in self.headers:
+            return False
+        self.status = 200
+        return write(
+            b"%bcontent-length: %d\r\nx-request-id: %b\r\n" % (head, len(body), self.request_id.encode()), body
+        )
 
 
 async def compressed(body: bytes) -> bytes:
@@ -130,10 +142,15 @@ def _gzip(body: bytes) -> bytes:
     return zlib.compress(body, _LEVEL, zlib.MAX_WBITS + 16)
 
 
-def _json_headers(media: str, compressing: bool) -> Headers:
+def _json_headers(media: str, compressing: bool, gzip: bool) -> Headers:
     content_type = (b"content-type", f"{media}; charset=utf-8".encode())
-    return [content_type, _VARY[compressing], _JSON_POLICY, *SECURITY_HEADERS]
+    return [content_type, _VARY[compressing], _JSON_POLICY, *SECURITY_HEADERS, *([_GZIP] if gzip else [])]
 
 
 _VARY = {False: (b"vary", b"accept"), True: (b"vary", b"accept, accept-encoding")}
-_JSON_HEADERS = {(media, on): _json_headers(media, on) for media in (JSON, GRAPHQL_JSON) for on in (False, True)}
+_JSON_HEADERS = {
+    kind: _json_headers(*kind) for kind in itertools.product((JSON, GRAPHQL_JSON), (False, True), (False, True))
+}
+_JSON_HEADS = {
+    kind: b"".join([b"%b: %b\r\n" % header for header in headers]) for kind, headers in _JSON_HEADERS.items()
+}
