@@ -39,11 +39,12 @@ WAYS = ("nodes", "edges", "node")
 
 @dataclass(frozen=True)
 class Document:
-    """A text with several operations names the one to run."""
+    """A text with several operations names the one to run. `others`: other values of its variables."""
 
     text: str
     variables: dict[str, Any]
     operation_name: str | None
+    others: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class _Writer:
     aliases: int = 0
     declared: dict[str, str] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
     fragments: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def document(self) -> Document:
@@ -96,7 +98,8 @@ class _Writer:
         self.random.shuffle(texts)
         if self.maybe(0.05):
             self.given["nobodyAskedFor"] = 1
-        return Document(" ".join(texts), self.given, name if several or (name and self.maybe(0.5)) else None)
+        chosen = name if several or (name and self.maybe(0.5)) else None
+        return Document(" ".join(texts), self.given, chosen, self.others)
 
     def maybe(self, chance: float) -> bool:
         return self.random.random() < chance
@@ -191,11 +194,12 @@ class _Writer:
             return f"${self.random.choice(earlier)}"
         if self.maybe(0.7):
             name = self.declare("b", "Boolean!", "")
-            self.given[name] = on
+            self.given[name], self.others[name] = on, self.maybe(0.5)
         else:
             name = self.declare("b", self.random.choice(("Boolean", "Boolean!")), json.dumps(on))
-            if self.maybe(0.3):
-                self.given[name] = not on
+            for values in (self.given, self.others):
+                if self.maybe(0.3):
+                    values[name] = not on
         return f"${name}"
 
     def introspection(self) -> str:
@@ -206,8 +210,9 @@ class _Writer:
         if self.maybe(0.4):
             defaulted = self.maybe(0.5)
             variable = self.declare("n", "String" if defaulted else "String!", shown if defaulted else "")
-            if not defaulted or self.maybe(0.5):
-                self.given[variable] = None if defaulted and self.maybe(0.5) else name
+            for values in (self.given, self.others):
+                if not defaulted or self.maybe(0.5):
+                    values[variable] = None if defaulted and self.maybe(0.5) else name
             shown = f"${variable}"
         fields = "fields { name type { kind ofType { name } } args { name defaultValue } }"
         return f"i: __type(name: {shown}) {{ kind name {fields} enumValues {{ name }} }}"
@@ -245,16 +250,16 @@ class _Writer:
         """Given, given as null, absent with or without a default; where null is not allowed it may still arrive."""
         bare = get_nullable_type(kind)
         required = is_non_null_type(kind)
-        value = self.plain(place, name, bare)
         value_or_null = literal(self.plain(place, name, bare), bare)
         default = value_or_null if value_or_null != "null" and self.maybe(0.3) else ""
         nullable = (not required or bool(default) or defaulted) and self.maybe(0.8)
         declared = self.declare("v", f"{bare}{'' if nullable else '!'}", default)
-        chance = self.random.random()
-        if chance < 0.1 and nullable:
-            self.given[declared] = None
-        elif chance > 0.35 or (not nullable and not default):
-            self.given[declared] = value
+        for values in (self.given, self.others):
+            chance = self.random.random()
+            if chance < 0.1 and nullable:
+                values[declared] = None
+            elif chance > 0.35 or (not nullable and not default):
+                values[declared] = self.plain(place, name, bare)
         return f"${declared}"
 
     def declare(self, prefix: str, kind: str, default: str) -> str:
