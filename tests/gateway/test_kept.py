@@ -50,7 +50,7 @@ async def graph(request, database_url):
 
 @given(changes=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=8))
 @settings(
-    max_examples=15, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 async def test_after_any_change_the_answer_is_the_present_one(graph: Graph, changes: list[str]):
