@@ -87,9 +87,9 @@ def _held(process: psutil.Process) -> int:
 
 
 @asynccontextmanager
-async def watched(data_dir: Path, log: Path) -> AsyncIterator[Watched]:
+async def watched(data_dir: Path, log: Path, config: Path | None = None) -> AsyncIterator[Watched]:
     """A gateway of its own, that has answered once."""
-    async with serving(gateway(data_dir), log) as port:
+    async with serving(gateway(data_dir, config), log) as port:
         found = Watched(data_dir, port, token(Settings(data_dir=data_dir)))
         await found.ask(_body(PAGES, order="SEQUENCE_DESC"))
         yield found

@@ -11,9 +11,9 @@ from pathlib import Path
 from benchmarks.asking import Use, Watched, answers, documents, large, page_through, various, watched
 from benchmarks.books import copied, grown
 from benchmarks.chapter import Bench, Chapter
+from benchmarks.crowd import idle_subscribers
 from benchmarks.figures import Claim, Curves, figures
 from benchmarks.importing import peak_of_import
-from benchmarks.streaming import idle_subscribers
 from benchmarks.tables import table
 from gateway.limits import Limits
 
@@ -125,11 +125,13 @@ async def _grown(bench: Bench, data: Path, steps: Sequence[Step]) -> list[Grown]
 
 
 async def _flat(bench: Bench, data: Path) -> list[tuple[int, Use]]:
-    """Requests of many kinds, and what the process takes after each tenth of them."""
+    """Requests of many kinds, and what the process takes after each tenth of them. Its caches are small, and full soon."""
     count = (FULL_REQUESTS if bench.full else REQUESTS) // (100 if bench.quick else 1)
     bench.tell(f"memory: {count:,} requests of many kinds")
+    config = bench.directory / "memory.toml"
+    config.write_text(f"[limits]\nplan_cache = 100\nanswer_cache_bytes = {MIB}\nfragment_cache_bytes = {MIB}\n")
     found = []
-    async with watched(data, bench.directory / "memory.log") as gateway:
+    async with watched(data, bench.directory / "memory.log", config) as gateway:
         for part in range(10):
             await gateway.send(various(part * count // 10, count // 10))
             found.append(((part + 1) * count // 10, gateway.use()))
@@ -164,7 +166,10 @@ def _imported(found: tuple[int, int]) -> str:
 
 def _flat_text(found: Sequence[tuple[int, Use]]) -> str:
     rows = [[f"{count:,}", _mib(use.gateway), _mib(use.database)] for count, use in found]
-    said = "\nNothing leaks: requests of many kinds (queries of each kind, postings, refusals), MiB after so many:\n\n"
+    said = (
+        "\nWhether anything leaks: requests of many kinds (queries of each kind, documents that never return, postings, refusals) "
+        "to a gateway whose caches are small (1 MiB, 100 plans) and full soon, MiB after so many:\n\n"
+    )
     return said + table(["requests", "gateway", "PostgreSQL"], rows)
 
 
