@@ -24,14 +24,21 @@ MARKS = {"execution": "| 1,000 entries, flat |"}
 """What a chapter's text has to hold, apart from its title."""
 
 
-@pytest.mark.timeout(180)
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory, worker_id: str) -> Path:
+    """One for all tests and workers, so that a ledger is grown once."""
+    base = tmp_path_factory.getbasetemp()
+    return (base if worker_id == "master" else base.parent) / "bench-cache"
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_every_chapter_works_in_its_quick_form(tmp_path: Path, name: str):
+def test_every_chapter_works_in_its_quick_form(tmp_path: Path, cache: Path, name: str):
     """It is measured and written, or its peer from npm is not installed."""
-    options = ["--quick", "--only", name, "--output", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    options = ["--quick", "--only", name, "--output", str(tmp_path), "--cache", str(cache)]
     command = [sys.executable, "-m", "benchmarks", *options]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=150, cwd=ROOT, env=environment(), check=False
+        command, capture_output=True, text=True, timeout=280, cwd=ROOT, env=environment(), check=False
     )
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "RESULTS.md").read_text()

@@ -1,0 +1,52 @@
+"""The reading contest compares facts: other forms of the same answer are equal, and a cent's difference is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from benchmarks.questions import Question, questions
+from benchmarks.reading import _compare
+from benchmarks.reading_text import EXECUTED, POSTGRAPHILE
+
+CASH = {"code": "1000", "name": "Cash"}
+ENTRY = {"effectiveDate": "2025-01-31", "description": "Rent", "journal": None, "reference": "R-1"}
+LINE = {"lineNumber": 1, "currency": "USD", "account": CASH}
+OURS: Mapping[str, Any] = {
+    "Q1": {
+        "entries": {
+            "nodes": [{**ENTRY, "sequence": 7, "total": "12.30", "lines": [{**LINE, "debit": None, "credit": "12.30"}]}]
+        }
+    },
+    "Q2": {"account": {**CASH, "type": "ASSET", "functionalBalance": "-0.05"}},
+    "Q3": {"trialBalance": {"rows": [{"account": CASH, "debit": "10.00", "credit": "9.50", "closing": "0.50"}]}},
+    "Q4": {"entries": {"nodes": [{**ENTRY, "sequence": 7, "total": "12.30"}]}},
+}
+ITS: Mapping[str, Any] = {
+    "Q1": {"allEntriesList": [{**ENTRY, "sequence": "7", "total": "1230", "lines": [{**LINE, "amount": "-1230"}]}]},
+    "Q2": {"accountByLedgerIdAndCode": {**CASH, "type": "ASSET", "balance": "-5"}},
+    "Q3": {"peerTrialBalanceList": [{**CASH, "debit": "1000", "credit": "950", "closing": "50"}]},
+    "Q4": {"allEntriesList": [{**ENTRY, "sequence": "7", "total": "1230"}]},
+}
+
+
+def answers(question: Question, its: bytes) -> dict[str, bytes]:
+    return {EXECUTED: orjson.dumps({"data": OURS[question.name]}), POSTGRAPHILE: its}
+
+
+@pytest.mark.parametrize("question", [replace(it, least=1) for it in questions(1)], ids=lambda it: it.name)
+def test_answers_are_compared_by_their_facts(question: Question):
+    its = orjson.dumps({"data": ITS[question.name]})
+    _compare(question, answers(question, its))
+    for digits, other in ((b'"1230"', b'"1231"'), (b'"-5"', b'"5"'), (b'"950"', b'"951"')):
+        if digits in its:
+            with pytest.raises(RuntimeError, match="answer differently"):
+                _compare(question, answers(question, its.replace(digits, other)))
+    with pytest.raises(RuntimeError, match="PostGraphile answers"):
+        _compare(question, answers(question, its[:-1] + b',"errors":[{"message":"no"}]}'))
+    with pytest.raises(RuntimeError, match="not the answer"):
+        _compare(replace(question, least=3), answers(question, its))
