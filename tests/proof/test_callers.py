@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -89,6 +90,15 @@ async def test_every_pair_of_callers_gets_its_own_answers(graph: Graph) -> None:
         for (warming, its), (asking, other) in itertools.permutations(expected, 2):
             found = [await answer(graph.engine, text, by) for by in (warming, asking)]
             assert found == [its, other], (text, warming, asking)
+
+
+async def test_callers_who_ask_at_the_same_moment_get_their_own_answers(graph: Graph) -> None:
+    """All at once, each twice: what is read once for those who are alike goes to nobody else."""
+    for text in DOCUMENTS:
+        expected = await forgetful(graph, text)
+        for _ in range(2):
+            found = await asyncio.gather(*[answer(graph.engine, text, by) for by in (*CALLERS, *reversed(CALLERS))])
+            assert found == [*expected, *reversed(expected)], text
 
 
 async def test_what_is_expected_is_what_the_reference_gives(graph: Graph) -> None:
