@@ -58,15 +58,18 @@ foreign keys, triggers, balances, idempotency or hash chain. Ours: `postEntries`
 
 def numbers(served: Served, read: Read, posted: Posted) -> dict[str, Any]:
     """For the summary."""
-    claims = [
-        claim("limit", f"{title.partition(' (')[0]}, kept", "an empty ASGI route", rates[KEPT].over(rates[EMPTY]))
+    beside = [
+        (f"{title.partition(' (')[0]}, kept", "an empty ASGI route", rates[KEPT].over(rates[EMPTY]))
         for title, rates in served.items()
     ]
-    claims += [
-        claim("limit", f"{title}, executed", "pgbench", rates[EXECUTED].over(rates[PGBENCH]))
-        for title, (_, rates) in read.items()
+    beside += [
+        (f"{title}, executed", "pgbench", rates[EXECUTED].over(rates[PGBENCH])) for title, (_, rates) in read.items()
     ]
-    claims.append(claim("limit", "posting entries", "COPY", posted[POSTED].over(posted[COPY])))
+    beside.append(("posting entries", "COPY", posted[POSTED].over(posted[COPY])))
+    claims = [
+        claim("limit", what, limit, Samples([100 * share for share in shares.values]), unit="%")
+        for what, limit, shares in beside
+    ]
     return figures(claims=claims)
 
 

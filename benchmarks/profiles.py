@@ -26,8 +26,8 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("posting", ("sources/ledger/posting", "sources/ledger/batch", "sources/ledger/queue", "sources/ledger/rules",
                  "sources/ledger/canonical", "sources/ledger/model", "sources/money", "resolvers/posting")),
     ("statements", ("resolvers/", "sources/", "gateway/engine.py")),
+    ("HTTP server", ("gateway/protocol.py", "uvicorn/", "httptools/")),
     ("HTTP endpoint", ("gateway/",)),
-    ("HTTP server", ("uvicorn/", "httptools/")),
     ("event loop", ("asyncio/", "uvloop/")),
 )  # fmt: skip
 """By name what the path or function of a frame holds. A sample counts for the nearest frame, from the innermost on, that
