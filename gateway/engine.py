@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +24,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
+from gateway.alike import Alike, Answer
 from gateway.errors import CODES, code_of, describe, error_object
 from gateway.execution import Bound, Execution
 from gateway.kept import KeptTexts
@@ -98,6 +100,7 @@ class Engine:
         self._planned_characters = 0
         self._answers = KeptTexts(limits.answer_cache_bytes)
         self._fragments = KeptTexts(limits.fragment_cache_bytes)
+        self._alike = Alike()
         self.streams = Streams(services, feed, limits.answer_bytes)
 
     # ------------------------------------------------------------ preparing
@@ -207,17 +210,22 @@ class Engine:
             return await self._run(operation)
 
     async def _run(self, operation: BoundOperation) -> bytes:
+        request_id, context = operation.request.request_id, Context(self._services, operation.caller)
+        execution = Execution(context, operation.bound, request_id, self._limits.answer_bytes, self._fragments)
+        if operation.kind != "mutation":
+            prepared = [execution.prepare(plan) for plan in operation.plan.root.fields]
+            await (prepared[0] if len(prepared) == 1 else asyncio.gather(*prepared))
+        if not context.freshness or any(each.stale for each in context.freshness.values()):
+            return (await self._execute(operation, execution))[0]
+        return await self._alike.run(_likeness(operation, context), partial(self._execute, operation, execution))
+
+    async def _execute(self, operation: BoundOperation, execution: Execution) -> Answer:
         request_id = operation.request.request_id
-        async with Context(self._services, operation.caller) as context:
-            execution = Execution(context, operation.bound, request_id, self._limits.answer_bytes, self._fragments)
-            fields = operation.plan.root.fields
-            mutates = operation.kind == "mutation"
-            if not mutates:
-                await asyncio.gather(*[execution.prepare(plan) for plan in fields])
+        async with execution.context as context:
             parts = []
-            for plan in fields:
+            for plan in operation.plan.root.fields:
                 parts.append(f'"{plan.name}":{await self._root(execution, plan, operation)}')
-                if mutates:
+                if operation.kind == "mutation":
                     await context.end_snapshot()
         body = f'{{"data":{{{",".join(parts)}}}'
         if execution.errors:
@@ -227,8 +235,8 @@ class Engine:
         answer = f"{body}}}".encode()
         if len(answer) > self._limits.answer_bytes:
             message = f"the answer has {len(answer)} bytes; the limit is {self._limits.answer_bytes}: ask for less"
-            return orjson.dumps({"data": None, "errors": [error_object("LIMIT_EXCEEDED", message, request_id)]})
-        return answer
+            return orjson.dumps({"data": None, "errors": [error_object("LIMIT_EXCEEDED", message, request_id)]}), False
+        return answer, not execution.errors
 
     async def _root(self, execution: Execution, plan: FieldPlan, operation: BoundOperation) -> str:
         if plan.constant is not None:
@@ -286,6 +294,13 @@ class Engine:
             await self.streams.run(Subscription(plan, operation.bound, operation.caller, request_id), sink)
         except (LedgergraphError, asyncpg.PostgresError) as error:
             await deliver(sink, error_result(error, request_id))
+
+
+def _likeness(operation: BoundOperation, context: Context) -> Hashable:
+    """What an answer depends on besides the database."""
+    request, caller = operation.request, operation.caller
+    fresh = tuple((each.source, each.as_of) for each in context.freshness.values())
+    return (request.query, request.operation_name, repr(request.variables), caller.scopes, caller.ledgers, fresh)
 
 
 def _digest(operation: BoundOperation, plan: FieldPlan) -> bytes:

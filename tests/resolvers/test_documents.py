@@ -570,3 +570,21 @@ async def test_the_document_of_a_source_that_is_configured_no_more_still_names_i
         source = {"name": "stripe", "kind": "stripe", "status": "DOWN", "ledger": None}
         assert data["entry"]["documents"] == [{"id": "invoice:us:stripe:a", "source": source}]
         assert data["invoices"] == {"totalCount": 0}
+
+
+async def test_callers_who_ask_the_same_together_each_get_what_they_may_see(world: World) -> None:
+    """One pull wakes them all, and answers that are alike are one run: never across ledgers."""
+    world.bank.pages = Kit.pages(
+        [
+            Kit.statement("one"),
+            Kit.statement("two", account=BankAccount(external_id="us:1", currency="USD")),
+        ]
+    )
+    query = "{ bankAccounts(maxAge: 0) { nodes { externalId } } }"
+    claims: list[list[str] | None] = [["us"], ["eu"], ["us", "eu"], None] * 5
+    answers = await asyncio.gather(
+        *(world.graph.data(query, by=caller("ledger:read", "cash:read", ledgers=claim)) for claim in claims)
+    )
+    seen = [sorted(node["externalId"] for node in answer["bankAccounts"]["nodes"]) for answer in answers]
+    assert seen == [["us:1"], [IBAN], [IBAN, "us:1"], [IBAN, "us:1"]] * 5
+    assert len(world.bank.pulls) <= 3
