@@ -26,8 +26,8 @@ _POLLED = 1.5
 _OURS, _PEER = "ledgergraph", "Strawberry"
 _AHEAD = {_OURS: 200, _PEER: 20}
 _AT_ONCE = {_OURS: 20, _PEER: 5}
-_PACED = {_OURS: 1.0, _PEER: 0.5}
-"""The share of a turn for which entries are posted one by one."""
+_PACED = {_OURS: 2.0, _PEER: 0.5}
+"""Turns for which entries are posted one by one: Strawberry receives them long after."""
 
 
 @dataclass(slots=True)

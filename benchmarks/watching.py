@@ -121,7 +121,7 @@ class Session:
         """So many entries a second, one by one, whatever becomes of them; seconds from each posting to each arrival."""
         self._watch.late, before = [], self._watch.count
         begun, tasks = time.time(), []
-        for number in range(int(seconds * rate)):
+        for number in range(max(1, int(seconds * rate))):
             await asyncio.sleep(max(0.0, begun + number / rate - time.time()))
             tasks.append(self._post(1))
         await self._all(*tasks)
