@@ -258,7 +258,10 @@ def _posting_table(found: Sequence[Grown], sizes: Sequence[int]) -> str:
     logged = [
         [f"log of {each.name}, KiB", *(f"{each.touched[size].wal / 1024:.1f}" for size in sizes), ""] for each in found
     ]
-    said = "\nPosting, one mutation after the other, each durable before the next:\n\n"
+    said = (
+        "\nPosting, one mutation after the other, each durable before the next. PostgreSQL logs a block whole when it changes for "
+        "the first time since a checkpoint: what is backdated changes more of them the larger the ledger is.\n\n"
+    )
     return said + _sizes_table("posted", found, sizes) + "".join(_row(row) for row in logged)
 
 
