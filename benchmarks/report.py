@@ -95,6 +95,8 @@ def _chapter(kept: Kept, shown: set[str]) -> str:
 
 def _surroundings(measured: Sequence[Kept]) -> str:
     """Each surroundings once, with the chapters that were measured in them."""
+    if not measured:
+        return ""
     by_text: dict[str, list[Kept]] = {}
     for it in measured:
         by_text.setdefault(_where(it), []).append(it)
