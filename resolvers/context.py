@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sources.caller import Caller
-from sources.database.pool import Connection, Database, translated
+from sources.database.pool import Database, Reading
 from sources.errors import NotFound
 from sources.ledger.directory import Directory
 from sources.ledger.model import LedgerRef
@@ -32,27 +31,43 @@ class Services:
     clock: Callable[[], float] = time.time
 
 
+class Snapshot(Protocol):
+    """What an operation's statements run on."""
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]: ...
+
+
+class SecondStatement(Exception):
+    """An operation that was to have one statement alone has another one: it needs a snapshot."""
+
+
 class Context:
     """A `sources.reading.Reader` with services beside it. The snapshot opens at the first statement, after refreshes, unless
-    one is lent that is already open and sees the caller's ledgers alone."""
+    one is lent that is already open and sees the caller's ledgers alone. `alone`: there will be one statement, which is its
+    own snapshot; another one raises SecondStatement."""
 
-    def __init__(self, services: Services, caller: Caller, snapshot: Connection | None = None) -> None:
+    def __init__(
+        self, services: Services, caller: Caller, snapshot: Snapshot | None = None, *, alone: bool = False
+    ) -> None:
         self.services = services
         self.caller = caller
         self.page_size = services.page_size
         self.freshness: dict[str, Freshness] = {}
         self.asking = Asking(caller)
         self.snapshot = snapshot
+        self.statements = 0
+        self._alone = alone
+        self._own: Reading | None = None
         self._versions: dict[int, Key | None] = {}
-        self._stack = AsyncExitStack()
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
         if self.snapshot is None:
             visible = None if self.caller.ledgers is None else [ref.ledger_id for ref in await self.ledgers(None)]
-            self.snapshot = await self._stack.enter_async_context(self.services.database.snapshot(visible))
-        async with translated():
-            rows: Sequence[Any] = await self.snapshot.fetch(sql, *args)
-        return rows
+            self.snapshot = self._own = await self.services.database.read(visible, alone=self._alone)
+        elif self._alone:
+            raise SecondStatement
+        self.statements += 1
+        return await self.snapshot.fetch(sql, *args)
 
     async def ledger(self, code: str) -> LedgerRef:
         found = await self.ledgers([code])
@@ -78,14 +93,15 @@ class Context:
     def code(self, ledger_id: int) -> str:
         return self.services.directory.codes[ledger_id]
 
-    async def end_snapshot(self) -> None:
+    async def end_snapshot(self, failed: BaseException | None = None) -> None:
         """Releases the connection; a later statement opens a new snapshot (mutations: one for each field)."""
-        self.snapshot = None
+        own, self.snapshot, self._own = self._own, None, None
         self._versions.clear()
-        await self._stack.aclose()
+        if own is not None:
+            await own.end(failed)
 
     async def __aenter__(self) -> Context:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.end_snapshot()
+    async def __aexit__(self, _kind: object, failed: BaseException | None, _trace: object) -> None:
+        await self.end_snapshot(failed)

@@ -1,19 +1,21 @@
 """Connections to PostgreSQL: a pool for reading snapshots, one for writing, and one connection that listens.
 
 Reading connections carry dates, timestamps and numerics as text, so that nothing becomes a Python object on its way
-to JSON. A caller's ledgers are set with SET LOCAL inside the transaction: no pooled connection can carry them on.
+to JSON. A caller's ledgers are a setting of the connection's session that is compared, and where it differs set, whenever a
+connection is lent; behind a pooler that lends sessions by transaction they are set inside each transaction.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
 
-from sources.errors import DatabaseUnavailable, Unavailable
+from sources.database.lending import Lender, Loan
+from sources.errors import DatabaseUnavailable, LedgergraphError, Unavailable
 
 APP_ROLE = "ledgergraph_app"
 CONNECT_TIMEOUT = 10.0
@@ -48,22 +50,66 @@ def _lost(error: BaseException) -> bool:
     return isinstance(error, LOST) or closed
 
 
+DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a driver raises."""
+
+
+def explained(error: BaseException) -> LedgergraphError | None:
+    """A lost or unreachable server is DatabaseUnavailable; a statement that took too long, or that came behind one that
+    failed in the same transaction, is Unavailable. None: it is for the caller to know what it means."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return Unavailable("the ledger store took longer than a request may; ask for less, or later")
+    if isinstance(error, asyncpg.InFailedSQLTransactionError):
+        return Unavailable("another part of this request failed in the ledger store; ask without it, or later")
+    if isinstance(error, DRIVER) and _lost(error):
+        return DatabaseUnavailable("the ledger store does not answer; try again in a moment")
+    return None
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """A lost or unreachable server is DatabaseUnavailable; a statement that took too long, or that came behind one that
-    failed in the same transaction, is Unavailable."""
+    """Raises what `explained` says instead of what the driver raised."""
     try:
         yield
-    except asyncpg.QueryCanceledError as error:
-        raise Unavailable("the ledger store took longer than a request may; ask for less, or later") from error
-    except asyncpg.InFailedSQLTransactionError as error:
-        raise Unavailable(
-            "another part of this request failed in the ledger store; ask without it, or later"
-        ) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        if not _lost(error):
+    except DRIVER as error:
+        known = explained(error)
+        if known is None:
             raise
-        raise DatabaseUnavailable("the ledger store does not answer; try again in a moment") from error
+        raise known from error
+
+
+class Reading:
+    """A connection that reads within the ledgers of one claim: inside one snapshot, or for one statement alone."""
+
+    def __init__(self, lender: Lender, loan: Loan) -> None:
+        self._lender, self._loan = lender, loan
+        self._failed: BaseException | None = None
+
+    @property
+    def connection(self) -> Connection:
+        return self._loan.connection
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        """Raises what `explained` says, or what the driver raises."""
+        try:
+            rows: Sequence[Any] = await self._loan.connection.fetch(sql, *args)
+        except BaseException as error:
+            self._failed = error
+            known = explained(error)
+            if known is None:
+                raise
+            raise known from error
+        return rows
+
+    async def end(self, failed: BaseException | None = None) -> None:
+        """`failed`: what its user met. Raises DatabaseUnavailable."""
+        try:
+            await self._lender.end(self._loan, failed or self._failed)
+        except DRIVER as error:
+            known = explained(error)
+            if known is None:
+                raise
+            raise known from error
 
 
 class Database:
@@ -90,22 +136,22 @@ class Database:
             "idle_in_transaction_session_timeout": "60000",
             "application_name": "ledgergraph",
         }
-        self._readers: asyncpg.Pool[Any] | None = None
         self._writers: asyncpg.Pool[Any] | None = None
-        self._lookups: asyncpg.Pool[Any] | None = None
-        self._followers: asyncpg.Pool[Any] | None = None
+        self._readers: Lender | None = None
+        self._lookups: Lender | None = None
+        self._followers: Lender | None = None
 
     async def open(self) -> None:
         """Raises DatabaseUnavailable when the server cannot be reached."""
         readers, writers = self._sizes
         async with translated():
-            self._readers = await self._pool(readers, _text_codecs)
             self._writers = await self._pool(writers, None)
-            self._lookups = await self._pool(LOOKUPS, _text_codecs)
-            self._followers = await self._pool(FOLLOWERS, _text_codecs)
+            self._readers = await self._lender(readers)
+            self._lookups = await self._lender(LOOKUPS)
+            self._followers = await self._lender(FOLLOWERS)
 
     async def close(self) -> None:
-        for pool in (self._readers, self._writers, self._lookups, self._followers):
+        for pool in (self._writers, self._readers, self._lookups, self._followers):
             if pool is not None:
                 await pool.close()
 
@@ -138,19 +184,30 @@ class Database:
         async with self._reading(self._followers, ledger_ids) as connection:
             yield connection
 
+    async def read(self, ledger_ids: Iterable[int] | None, *, alone: bool = False) -> Reading:
+        """A snapshot that the caller ends; `alone`: for one statement, which needs no transaction to be one."""
+        assert self._readers is not None
+        return await self._begin(self._readers, ledger_ids, alone=alone)
+
     @asynccontextmanager
-    async def _reading(self, pool: asyncpg.Pool[Any], ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
+    async def _reading(self, lender: Lender, ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
+        reading = await self._begin(lender, ledger_ids)
+        failed: BaseException | None = None
+        try:
+            async with translated():
+                yield reading.connection
+        except BaseException as error:
+            failed = error.__cause__ or error
+            raise
+        finally:
+            await reading.end(failed)
+
+    async def _begin(self, lender: Lender, ledger_ids: Iterable[int] | None, *, alone: bool = False) -> Reading:
         setting = claim(ledger_ids)
         if not _CLAIM.fullmatch(setting):
             raise ValueError("ledger ids are integers")
-        async with translated(), _borrowed(pool) as connection:
-            await connection.execute(
-                f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ledgergraph.ledgers = '{setting}'"
-            )
-            try:
-                yield connection
-            finally:
-                await _end_transaction(connection)
+        async with translated():
+            return Reading(lender, await lender.begin(setting, alone=alone))
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[Connection]:
@@ -165,6 +222,9 @@ class Database:
             return await asyncpg.connect(
                 self._direct_dsn, server_settings={**self._settings, "statement_timeout": "0"}, timeout=CONNECT_TIMEOUT
             )
+
+    async def _lender(self, size: int) -> Lender:
+        return Lender(await self._pool(size, _text_codecs), size, CONNECT_TIMEOUT)
 
     async def _pool(self, size: int, init: Any) -> asyncpg.Pool[Any]:
         return await asyncpg.create_pool(
