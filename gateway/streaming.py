@@ -214,8 +214,8 @@ class Streams:
     async def _start(self, subscription: Subscription) -> tuple[LedgerRef, Position]:
         async with Context(self._services, subscription.caller) as context:
             seen = await context.ledgers([subscription.args["ledger"]])
-            async with self._services.database.following([ledger.ledger_id for ledger in seen]) as connection:
-                reader = Context(self._services, subscription.caller, connection)
+            async with self._services.database.following([ledger.ledger_id for ledger in seen]) as snapshot:
+                reader = Context(self._services, subscription.caller, snapshot)
                 ledger, position = await subscription.stream.start(reader, subscription.args)
                 return ledger, position
 
@@ -223,8 +223,8 @@ class Streams:
     async def reading(self, ledger: LedgerRef) -> AsyncIterator[Context]:
         """One snapshot of a ledger."""
         caller = Caller("", frozenset(), frozenset((ledger.code,)), math.inf)
-        async with self._services.database.following([ledger.ledger_id]) as connection:
-            yield Context(self._services, caller, connection)
+        async with self._services.database.following([ledger.ledger_id]) as snapshot:
+            yield Context(self._services, caller, snapshot)
 
 
 def error_result(error: BaseException, request_id: str) -> bytes:

@@ -166,23 +166,23 @@ class Database:
     async def snapshot(self, ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
         """A connection inside one REPEATABLE READ READ ONLY transaction that sees only these ledgers."""
         assert self._readers is not None
-        async with self._reading(self._readers, ledger_ids) as connection:
-            yield connection
+        async with self._reading(self._readers, ledger_ids) as reading:
+            yield reading.connection
 
     @asynccontextmanager
     async def lookup(self) -> AsyncIterator[Connection]:
         """As `snapshot` of every ledger, for a moment's question while a snapshot is held: from a pool of its own, since
         holders of one pool's connections that wait for another one of the same would wait for each other."""
         assert self._lookups is not None
-        async with self._reading(self._lookups, None) as connection:
-            yield connection
+        async with self._reading(self._lookups, None) as reading:
+            yield reading.connection
 
     @asynccontextmanager
-    async def following(self, ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
+    async def following(self, ledger_ids: Iterable[int] | None) -> AsyncIterator[Reading]:
         """As `snapshot`, for the feed and the streams: from a pool of its own, so that subscribers do not wait for readers."""
         assert self._followers is not None
-        async with self._reading(self._followers, ledger_ids) as connection:
-            yield connection
+        async with self._reading(self._followers, ledger_ids) as reading:
+            yield reading
 
     async def read(self, ledger_ids: Iterable[int] | None, *, alone: bool = False) -> Reading:
         """A snapshot that the caller ends; `alone`: for one statement, which needs no transaction to be one."""
@@ -190,12 +190,12 @@ class Database:
         return await self._begin(self._readers, ledger_ids, alone=alone)
 
     @asynccontextmanager
-    async def _reading(self, lender: Lender, ledger_ids: Iterable[int] | None) -> AsyncIterator[Connection]:
+    async def _reading(self, lender: Lender, ledger_ids: Iterable[int] | None) -> AsyncIterator[Reading]:
         reading = await self._begin(lender, ledger_ids)
         failed: BaseException | None = None
         try:
             async with translated():
-                yield reading.connection
+                yield reading
         except BaseException as error:
             failed = error.__cause__ or error
             raise

@@ -160,8 +160,8 @@ class Feed:
 
     async def _look_at_heads(self) -> None:
         watched = list(self._waiting)
-        async with self._database.following(watched) as connection:
-            rows = await connection.fetch(
+        async with self._database.following(watched) as snapshot:
+            rows = await snapshot.fetch(
                 "SELECT ledger_id, last_sequence FROM ledger.head WHERE ledger_id = ANY($1)", watched
             )
         heads = dict.fromkeys(watched, 0) | dict(rows)
