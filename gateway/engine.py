@@ -39,7 +39,7 @@ from gateway.planning.plan import FieldPlan, Plan
 from gateway.planning.writing import WORDS
 from gateway.requests import ErrorObject, GraphQLRequest, OperationKind, RequestRefused, Sink, deliver
 from gateway.streaming import Streams, error_result
-from resolvers.context import Context, Services
+from resolvers.context import Context, SecondStatement, Services
 from resolvers.fields import Link, Stability
 from sources.caller import Caller
 from sources.errors import DatabaseUnavailable, LedgergraphError
@@ -210,7 +210,17 @@ class Engine:
             return await self._run(operation)
 
     async def _run(self, operation: BoundOperation) -> bytes:
-        request_id, context = operation.request.request_id, Context(self._services, operation.caller)
+        """What took one statement the last time will most likely take one again, which needs no transaction around it."""
+        plan = operation.plan
+        if plan.statements == 1 and operation.kind == "query" and not plan.prepares:
+            try:
+                return await self._run_in(Context(self._services, operation.caller, alone=True), operation)
+            except SecondStatement:
+                plan.statements = 0
+        return await self._run_in(Context(self._services, operation.caller), operation)
+
+    async def _run_in(self, context: Context, operation: BoundOperation) -> bytes:
+        request_id = operation.request.request_id
         execution = Execution(context, operation.bound, request_id, self._limits.answer_bytes, self._fragments)
         if operation.kind != "mutation":
             prepared = [execution.prepare(plan) for plan in operation.plan.root.fields]
@@ -227,6 +237,7 @@ class Engine:
                 parts.append(f'"{plan.name}":{await self._root(execution, plan, operation)}')
                 if operation.kind == "mutation":
                     await context.end_snapshot()
+        operation.plan.statements = context.statements
         body = f'{{"data":{{{",".join(parts)}}}'
         if execution.errors:
             body += f',"errors":{_dumps(execution.told())}'
@@ -257,13 +268,13 @@ class Engine:
         version = await context.version(found[0].ledger_id) if found else None
         if version is None:
             return await execution.root_field(plan)
-        key = (plan.name, found[0].ledger_id, _digest(operation, plan))
-        text = self._answers.get(key, version)
+        key = (operation.plan.number, plan.name, found[0].ledger_id, version, _digest(operation, plan))
+        text = self._answers.get(key)
         if text is None:
             before = len(execution.errors)
             text = await execution.root_field(plan)
             if len(execution.errors) == before:
-                self._answers.keep(key, version, text)
+                self._answers.keep(key, text)
         return text
 
     def _introspect(self, execution: Execution, plan: FieldPlan, operation: BoundOperation) -> str:
@@ -304,13 +315,9 @@ def _likeness(operation: BoundOperation, context: Context) -> Hashable:
 
 
 def _digest(operation: BoundOperation, plan: FieldPlan) -> bytes:
-    """Of all that decides what a root field says of its ledger: documents and arguments may be as long as a request."""
-    request, below = (
-        operation.request,
-        [value for linked, value in operation.bound.items() if linked.path[0] == plan.name],
-    )
-    told = repr((request.query, request.operation_name, operation.plan.switches, below))
-    return sha256(told.encode()).digest()
+    """Of the arguments of a root field and those below it: they may be as long as a request."""
+    below = [value for linked, value in operation.bound.items() if linked.path[0] == plan.name]
+    return sha256(repr(below).encode()).digest()
 
 
 def _bind(plan: FieldPlan, variables: Any) -> Any:

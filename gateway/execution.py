@@ -7,7 +7,9 @@ the same loaded rows that knows paths, nulls and errors (GraphQL specification 6
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import chain, repeat
+from operator import itemgetter
+from typing import Any, cast
 
 import asyncpg
 import structlog
@@ -17,7 +19,7 @@ from gateway.errors import describe, error_object
 from gateway.kept import KeptTexts
 from gateway.planning.plan import HOLE, FieldPlan, KeptPart, Selection
 from gateway.requests import ErrorObject
-from resolvers.context import Context
+from resolvers.context import Context, SecondStatement
 from resolvers.fields import Inline, Link, Nested
 from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphError, TooMuch
 from sources.reading import Failure, Key, Row, Tagged
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 MAX_ERRORS = 1_000
 """That one answer lists: one for each row of a page."""
+
+_WITHOUT_ROW = frozenset((type(None), Failure))
 
 Bound = Mapping[FieldPlan, Any]
 """For each field with arguments its coerced arguments, or the GraphQLError that they do not coerce with."""
@@ -56,7 +60,7 @@ class Execution:
         self._answer_bytes = answer_bytes
         self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
         self._texts = KeptTexts(0) if texts is None else texts
-        self._kept: dict[KeptPart, Mapping[Key, str]] = {}
+        self._kept: dict[KeptPart, tuple[list[Key], list[str]]] = {}
         self._broken: dict[KeptPart, Mapping[Key, Any]] = {}
         self._unprepared: dict[FieldPlan, Exception] = {}
         self._failed = False
@@ -98,7 +102,7 @@ class Execution:
     async def events(self, plan: FieldPlan, rows: Sequence[Row]) -> list[tuple[str, list[ErrorObject]]]:
         """For each event of a stream its text and errors. Raises what a field that is never null failed with: an event left
         out would be a gap, and without the event there is no cursor to tell."""
-        selection = next(iter(plan.selections.values()))
+        selection = plan.selection
         self._failed = False
         texts = await self.rows(selection, rows)
         if not self._failed:
@@ -129,19 +133,19 @@ class Execution:
         return [_filled(core, texts) for core, texts in zip(cores, zip(*holes, strict=True), strict=True)]
 
     async def _cores(self, kept: KeptPart, rows: Sequence[Row]) -> list[str]:
-        versions = {
-            tuple([row[position] for position in kept.key]): tuple([row[position] for position in kept.version])
-            for row in rows
-        }
-        found = {key: self._texts.get((kept.number, *key), version) for key, version in versions.items()}
-        texts = {key: text for key, text in found.items() if text is not None}
-        missing = [key for key in versions if key not in texts]
-        for key, text in zip(missing, await self._written_cores(kept, missing), strict=True):
-            texts[key] = text
+        identities = list(map(kept.identity, rows))
+        found = self._texts.get_all(list(zip(repeat(kept.number), identities)))
+        if None in found:
+            missing = dict.fromkeys([key for key, text in zip(identities, found, strict=True) if text is None])
+            written = await self._written_cores(kept, [key[: kept.key_length] for key in missing])
+            texts = dict(zip(missing, written, strict=True))
             if kept not in self._broken:
-                self._texts.keep((kept.number, *key), versions[key], text)
-        self._kept[kept] = texts
-        return [texts[tuple([row[position] for position in kept.key])] for row in rows]
+                for key, text in texts.items():
+                    self._texts.keep((kept.number, key), text)
+            found = [texts[key] if text is None else text for key, text in zip(identities, found, strict=True)]
+        cores = cast("list[str]", found)
+        self._kept[kept] = identities, cores
+        return cores
 
     async def _written_cores(self, kept: KeptPart, keys: Sequence[Key]) -> list[str]:
         """A failure (too many lines at once) is remembered with the rows, for the walk that explains it."""
@@ -160,11 +164,10 @@ class Execution:
     async def _child(self, plan: FieldPlan, rows: Sequence[Row]) -> list[str]:
         match plan.source:
             case Inline():
-                return await self.rows(next(iter(plan.selections.values())), rows)
+                return await self.rows(plan.selection, rows)
             case Nested():
-                position = plan.positions[0]
-                return await self._values(plan, [row[position] for row in rows])
-        keys = [tuple([row[position] for position in plan.positions]) for row in rows]
+                return await self._values(plan, list(map(itemgetter(plan.positions[0]), rows)))
+        keys: list[Key] = [plan.key(row) for row in rows]
         results = await self._load(plan, keys)
         texts = await self._values(plan, list(results.values()))
         by_key = dict(zip(results, texts, strict=True))
@@ -173,7 +176,7 @@ class Execution:
     async def _load(self, plan: FieldPlan, keys: Sequence[Key]) -> Mapping[Key, Any]:
         """A result for each distinct key; the relation is asked for those that are whole."""
         assert isinstance(plan.source, Link)
-        whole = list(dict.fromkeys(key for key in keys if None not in key))
+        whole = [key for key in dict.fromkeys(keys) if None not in key]
         args = self._bound.get(plan, {})
         found: Mapping[Key, Any] = {}
         if isinstance(args, GraphQLError):
@@ -183,7 +186,7 @@ class Execution:
         elif whole:
             found = await self._guarded(plan, whole, args)
         results = {key: found.get(key) for key in keys}
-        if not plan.nullable:
+        if not plan.nullable and None in results.values():
             results = {
                 key: Failure(Missing(str(plan.path))) if value is None else value for key, value in results.items()
             }
@@ -198,7 +201,7 @@ class Execution:
             if not plan.source.writes:
                 raise
             return dict.fromkeys(keys, Failure(error))
-        except asyncpg.InvalidCachedStatementError:
+        except (asyncpg.InvalidCachedStatementError, SecondStatement):
             raise
         except LedgergraphError as error:
             return dict.fromkeys(keys, Failure(error))
@@ -209,23 +212,25 @@ class Execution:
     async def _values(self, plan: FieldPlan, values: Sequence[Any]) -> list[str]:
         if not plan.is_list:
             return await self._objects(plan, values)
-        items = [item for value in values if isinstance(value, Sequence) for item in value]
-        texts = await self._objects(plan, items)
+        whole = [value for value in values if value is not None and value.__class__ is not Failure]
+        texts = await self._objects(plan, list(chain.from_iterable(whole)))
+        if len(values) == 1 and whole:
+            return [f"[{','.join(texts)}]"]
         answers, at = [], 0
         for value in values:
-            if isinstance(value, Sequence):
+            if self._note(value):
                 answers.append(f"[{','.join(texts[at : at + len(value)])}]")
                 at += len(value)
             else:
-                self._note(value)
                 answers.append("null")
         return answers
 
     async def _objects(self, plan: FieldPlan, values: Sequence[Any]) -> list[str]:
         if not plan.abstract:
-            selection = next(iter(plan.selections.values()))
-            present = [value for value in values if value is not None and not isinstance(value, Failure)]
-            texts = iter(await self.rows(selection, present))
+            if _WITHOUT_ROW.isdisjoint(map(type, values)):
+                return await self.rows(plan.selection, values)
+            present = [value for value in values if value is not None and value.__class__ is not Failure]
+            texts = iter(await self.rows(plan.selection, present))
             return [next(texts) if self._note(value) else "null" for value in values]
         by_type: dict[str, list[Row]] = {}
         for value in values:
@@ -236,7 +241,7 @@ class Execution:
 
     def _note(self, value: Any) -> bool:
         """Whether there is a value; a failure is noted."""
-        if isinstance(value, Failure):
+        if value.__class__ is Failure:
             self._failed = True
             return False
         return value is not None
@@ -269,11 +274,12 @@ class Execution:
         return f"{{{','.join(parts)}}}"
 
     def _walk_kept(self, selection: Selection, kept: KeptPart, row: Row, path: list[str | int]) -> str:
-        key = tuple([row[position] for position in kept.key])
-        loaded = self._broken.get(kept, {}).get(key)
+        identity = kept.identity(row)
+        loaded = self._broken.get(kept, {}).get(identity[: kept.key_length])
         if loaded is None:
             texts = [self._nullable(plan, row, [*path, plan.name]) for plan in selection.fields]
-            return _filled(self._kept[kept][key], texts)
+            identities, cores = self._kept[kept]
+            return _filled(cores[identities.index(identity)], texts)
         holes = {plan.name: plan for plan in selection.fields}
         parts = [
             f'"{plan.name}":{self._nullable(plan, loaded, [*path, plan.name])}'
@@ -323,7 +329,7 @@ class Execution:
             return "null"
         if isinstance(value, Tagged):
             return self._walk(plan.selections[value.typename], value.row, path)
-        selection = next(iter(plan.selections.values()))
+        selection = plan.selection
         if selection.typename == "":
             return self._field(selection.fields[0], value, path)
         return self._walk(selection, value, path)

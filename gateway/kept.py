@@ -9,8 +9,7 @@ text is right to the entry. Whether the caller may have it was decided before: s
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from sources.reading import Key
 
@@ -19,43 +18,54 @@ OVERHEAD = 450
 benchmarks/RESULTS.md."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    version: Key
-    text: str
-
-    @property
-    def size(self) -> int:
-        """Bytes. A text with one character beyond Latin-1 takes two or four for each of its characters."""
-        return sys.getsizeof(self.text) + OVERHEAD
-
-
 class KeptTexts:
-    """Texts of one process, the least recently used dropped first. `limit`: bytes, 0 keeps none."""
+    """Texts of one process, by keys that name the version that they tell of. `limit`: bytes, 0 keeps none.
+
+    A text lives in the young generation, which holds half of the limit; when that is full it becomes the old one, whose
+    texts move back when they are asked for, and the old one is dropped: looking up moves nothing while a text is young.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
-        self.bytes = 0
+        self._young: dict[Key, str] = {}
+        self._old: dict[Key, str] = {}
+        self._young_bytes = self._old_bytes = 0
 
     @property
     def on(self) -> bool:
         return self._limit > 0
 
-    def get(self, key: Key, version: Key) -> str | None:
-        kept = self._kept.get(key)
-        if kept is None or kept.version != version:
-            return None
-        self._kept.move_to_end(key)
-        return kept.text
+    @property
+    def bytes(self) -> int:
+        return self._young_bytes + self._old_bytes
 
-    def keep(self, key: Key, version: Key, text: str) -> None:
-        kept = _Kept(version, text)
-        if kept.size > self._limit // 4:
+    def get(self, key: Key) -> str | None:
+        text = self._young.get(key)
+        if text is None and self._old:
+            text = self._old.pop(key, None)
+            if text is not None:
+                self._old_bytes -= _size(text)
+                self.keep(key, text)
+        return text
+
+    def get_all(self, keys: Sequence[Key]) -> list[str | None]:
+        found = list(map(self._young.get, keys))
+        if self._old and None in found:
+            return [self.get(key) if text is None else text for key, text in zip(keys, found, strict=True)]
+        return found
+
+    def keep(self, key: Key, text: str) -> None:
+        """One text for a key; what would take more than half of the limit is not kept."""
+        size = _size(text)
+        if size > self._limit // 2 or key in self._young:
             return
-        earlier = self._kept.pop(key, None)
-        self.bytes += kept.size - (earlier.size if earlier else 0)
-        self._kept[key] = kept
-        while self.bytes > self._limit:
-            _, dropped = self._kept.popitem(last=False)
-            self.bytes -= dropped.size
+        if self._young_bytes + size > self._limit // 2:
+            self._old, self._old_bytes = self._young, self._young_bytes
+            self._young, self._young_bytes = {}, 0
+        self._young[key] = text
+        self._young_bytes += size
+
+
+def _size(text: str) -> int:
+    """Bytes. A text with one character beyond Latin-1 takes two or four for each of its characters."""
+    return sys.getsizeof(text) + OVERHEAD

@@ -99,22 +99,18 @@ class JournalLine(Node):
     entry: JournalEntry = link("The entry that it is part of.", queries.entry_by_sequence, KEY)
     line_number: int = integer("1, 2, 3 … within the entry.", "line_number")
     account: Account = link("The account that it moves.", queries.account_by_id, ("ledger_id", "account_id"))
-    debit: Decimal = written(
-        "Its amount, when it is a debit.", ("amount", "currency"), "money(max({0}, 0), exponents[{1}])"
-    )
-    credit: Decimal = written(
-        "Its amount, when it is a credit.", ("amount", "currency"), "money(max(-{0}, 0), exponents[{1}])"
-    )
+    debit: Decimal = written("Its amount, when it is a debit.", ("amount", "currency"), "debit({0}, exponents[{1}])")
+    credit: Decimal = written("Its amount, when it is a credit.", ("amount", "currency"), "credit({0}, exponents[{1}])")
     currency: str = word("Currency of debit and credit.", "currency")
     functional_debit: Decimal = written(
         "Its amount in functional currency, when it is a debit.",
         ("functional_amount", "ledger_id"),
-        "money(max({0}, 0), functional[{1}])",
+        "debit({0}, functional[{1}])",
     )
     functional_credit: Decimal = written(
         "Its amount in functional currency, when it is a credit.",
         ("functional_amount", "ledger_id"),
-        "money(max(-{0}, 0), functional[{1}])",
+        "credit({0}, functional[{1}])",
     )
     description: str | None = text("What it is for.", "description")
     tax_code: str | None = text("Code of the tax that it bears.", "tax_code")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from graphql import (
@@ -145,8 +146,8 @@ class _Builder:
         selection.kept = KeptPart(
             next(_NUMBERS),
             fragment.relation,
-            tuple([space.position(column) for column in fragment.key]),
-            tuple([space.position(column) for column in fragment.version]),
+            itemgetter(*[space.position(column) for column in (*fragment.key, *fragment.version)]),
+            len(fragment.key),
             self._selected(concrete, core),
             core_space.want(),
         )

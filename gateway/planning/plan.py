@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from resolvers.fields import (
     Stability,
     Stream,
 )
-from sources.reading import Want
+from sources.reading import Key, Row, Want
 
 Path = tuple[str, ...]
 
@@ -84,6 +85,15 @@ class FieldPlan:
         return self.nodes[0]
 
     @property
+    def selection(self) -> Selection:
+        """Of a field whose type is not abstract."""
+        return next(iter(self.selections.values()))
+
+    def key(self, row: Row) -> Key:
+        """By which a link's relation loads what stands below the row."""
+        return tuple([row[position] for position in self.positions])
+
+    @property
     def introspects(self) -> bool:
         return self.field_name in INTROSPECTION
 
@@ -126,14 +136,14 @@ HOLE = "\0"
 class KeptPart:
     """The fields of a selection whose text is kept, when the selection's own fields are those that are not (its holes).
 
-    `number`: of this part among all plans. `key` and `version`: positions in the selection's rows. `core`: how the text is
-    written from rows of `want`, which `relation` loads by the key.
+    `number`: of this part among all plans. `identity`: of the selection's rows, the `key_length` values of the key and those
+    of the version. `core`: how the text is written from rows of `want`, which `relation` loads by the key.
     """
 
     number: int
     relation: Relation
-    key: tuple[int, ...]
-    version: tuple[int, ...]
+    identity: Callable[[Row], Key]
+    key_length: int
     core: Selection
     want: Want
 
@@ -149,9 +159,16 @@ class Demanded:
 @dataclass(slots=True)
 class Plan:
     """`demands`: the scopes of every field that is selected; `linked`: fields with arguments, for binding; `switches`: what
-    @skip and @include variables were."""
+    @skip and @include variables were; `number`: of this plan among all; `statements`: how many its last run took, and
+    `prepares`: something has to happen before them."""
 
     root: Selection
     demands: list[Demanded]
     linked: list[FieldPlan]
     switches: tuple[bool, ...]
+    number: int = field(default_factory=itertools.count(1).__next__)
+    statements: int = 0
+
+    @property
+    def prepares(self) -> bool:
+        return any(isinstance(linked.source, Link) and linked.source.prepare is not None for linked in self.linked)

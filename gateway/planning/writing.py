@@ -22,8 +22,14 @@ def dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+_CENTS = [f'.{cents:02}"' for cents in range(100)]
+
+
 def money(minor: int, exponent: int) -> str:
     """123450 minor units with exponent 2 -> '"1234.50"'."""
+    if exponent == 2 and minor >= 0:
+        whole, cents = divmod(minor, 100)
+        return f'"{whole}{_CENTS[cents]}'
     if exponent == 0:
         return f'"{minor}"'
     digits = str(minor)
@@ -35,8 +41,23 @@ def money(minor: int, exponent: int) -> str:
     return f'"{sign}{digits[:-exponent]}.{digits[-exponent:]}"'
 
 
+ZEROS = [money(0, exponent) for exponent in range(20)]
+
+
+def debit(amount: int, exponent: int) -> str:
+    """The amount when it is one, else zero."""
+    return money(amount, exponent) if amount > 0 else ZEROS[exponent]
+
+
+def credit(amount: int, exponent: int) -> str:
+    """The amount's opposite when it is below zero, else zero."""
+    return money(-amount, exponent) if amount < 0 else ZEROS[exponent]
+
+
 def timestamp(text: str) -> str:
     """PostgreSQL's '2026-11-22 21:00:00.5+00' -> '"2026-11-22T21:00:00.500000+00:00"'."""
+    if len(text) == 29:
+        return f'"{text[:10]}T{text[11:26]}+00:00"'
     seconds, _, fraction = text[:-3].partition(".")
     return f'"{seconds.replace(" ", "T")}.{fraction:0<6}+00:00"'
 
@@ -45,10 +66,11 @@ WORDS: dict[str, Any] = {
     "quote": quote,
     "dumps": dumps,
     "money": money,
+    "debit": debit,
+    "credit": credit,
     "timestamp": timestamp,
     "posting_cursor": posting_cursor,
     "exponents": EXPONENTS,
-    "max": max,
     "str": str,
 }
 """What leaf expressions may name; `codes` and `functional` (by ledger id) join them when a planner is made."""

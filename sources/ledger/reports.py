@@ -84,30 +84,23 @@ async def trial_balance(reader: Reader, _keys: Sequence[Key], want: Want, args: 
 
 
 async def _trial_rows(reader: Reader, ref: LedgerRef, since: Any, until: Any) -> list[dict[str, int]]:
-    closing, args = _totals("true", until, 2)
-    parts = [f"SELECT account_id, false AS before, functional_debit, functional_credit FROM ({closing}) c"]
+    """Two sums an account up to the last day, and two before the first day where there is one."""
+    totals, args = _totals("true", until, 2)
+    sums = "sum(functional_debit) AS debit, sum(functional_credit) AS credit"
+    sql = f"SELECT account_id, {sums} FROM ({totals}) c GROUP BY account_id"
+    before = "SELECT 0 AS debit, 0 AS credit"
     if since is not None:
         first, mark = f"${len(args) + 2}::date", f"${len(args) + 3}::date"
-        for table, bounds in (
-            ("balance_month", f"b.month < {first}"),
-            ("balance_day", f"b.day >= {first} AND b.day < {mark}"),
-        ):
-            parts.append(
-                f"SELECT b.account_id, true, b.functional_debit, b.functional_credit FROM ledger.{table} b "
-                f"WHERE b.ledger_id = $1 AND {bounds}"
-            )
+        months = f"SELECT b.* FROM ledger.balance_month b WHERE b.ledger_id = $1 AND b.month < {first}"
+        days = f"SELECT b.* FROM ledger.balance_day b WHERE b.ledger_id = $1 AND b.day >= {first} AND b.day < {mark}"
+        before = f"SELECT account_id, {sums} FROM ({months} UNION ALL {days}) b GROUP BY account_id"
         args = (*args, _month(since), since.isoformat())
-    sql = f"""
-        SELECT t.account_id,
-               coalesce(sum(functional_debit) FILTER (WHERE before), 0), coalesce(sum(functional_credit) FILTER (WHERE before), 0),
-               coalesce(sum(functional_debit) FILTER (WHERE NOT before), 0), coalesce(sum(functional_credit) FILTER (WHERE NOT before), 0)
-        FROM ({" UNION ALL ".join(parts)}) t
-        GROUP BY t.account_id"""
-    ordered = f"""SELECT s.* FROM ({sql}) s JOIN ledger.account a ON a.ledger_id = $1 AND a.account_id = s.account_id
-                  ORDER BY a.code"""
+    join = f"LEFT JOIN ({before}) b ON b.account_id = s.account_id" if since is not None else f"CROSS JOIN ({before}) b"
+    ordered = f"""SELECT s.account_id, s.debit, s.credit, coalesce(b.debit, 0), coalesce(b.credit, 0) FROM ({sql}) s
+                  JOIN ledger.account a ON a.ledger_id = $1 AND a.account_id = s.account_id {join} ORDER BY a.code"""
     rows = []
-    for account_id, *sums in await reader.fetch(ordered, ref.ledger_id, *args):
-        before_debit, before_credit, debit, credit = map(int, sums)
+    for account_id, *found in await reader.fetch(ordered, ref.ledger_id, *args):
+        debit, credit, before_debit, before_credit = map(int, found)
         rows.append(
             {
                 "ledger_id": ref.ledger_id,

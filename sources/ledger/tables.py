@@ -151,7 +151,7 @@ line = Table(
 )
 
 
-def _balance_table(name: str, period: str) -> Table:
+def _balance_table(name: str, period: str, *indexes: Index) -> Table:
     return Table(
         name,
         METADATA,
@@ -164,10 +164,11 @@ def _balance_table(name: str, period: str) -> Table:
         _required("functional_debit", BigInteger),
         _required("functional_credit", BigInteger),
         PrimaryKeyConstraint("ledger_id", "account_id", "currency", period, name=f"{name}_pkey"),
+        *indexes,
         schema=_SCHEMA,
     )
 
 
-balance_day = _balance_table("balance_day", "day")
+balance_day = _balance_table("balance_day", "day", Index("balance_day_by_day", "ledger_id", "day"))
 balance_month = _balance_table("balance_month", "month")
 """`month` is the month's first day."""

@@ -159,25 +159,36 @@ async def test_nothing_is_kept_when_it_is_switched_off(database_url):
         assert graph.engine._answers.bytes == graph.engine._fragments.bytes == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), st.integers(0, 400)), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 400), st.booleans()), max_size=80))
 def test_the_cache_stays_within_its_bytes(operations):
-    """Whatever is kept, looked up or replaced, the bytes are those of what is held, and never above the limit."""
+    """Whatever is kept or looked up, the bytes are those of what is held, never above the limit, and a text is its key's."""
     answers = KeptTexts(5_000)
-    for key, version, length in operations:
-        answers.keep((key,), (version,), "x" * length)
-        found = answers.get((key,), (version,))
-        assert found is None or found == "x" * length
-        assert answers.get((key,), (version, "other")) is None
-        held = sum(sys.getsizeof(kept.text) + OVERHEAD for kept in answers._kept.values())
+    for key, length, all_at_once in operations:
+        answers.keep((key,), f"{key}:" + "x" * length)
+        found = answers.get_all([(key,), ("other",)])[0] if all_at_once else answers.get((key,))
+        assert found is None or found.startswith(f"{key}:")
+        assert answers.get(("other",)) is None
+        held = sum(sys.getsizeof(text) + OVERHEAD for each in (answers._young, answers._old) for text in each.values())
         assert answers.bytes == held <= 5_000
+
+
+def test_what_is_asked_for_again_and_again_stays():
+    """New texts push out those that nobody asks for."""
+    texts = KeptTexts(50_000)
+    texts.keep(("wanted",), "wanted")
+    texts.keep(("forgotten",), "forgotten")
+    for number in range(1_000):
+        texts.keep((number,), "x" * 100)
+        assert texts.get(("wanted",)) == "wanted"
+    assert texts.get_all([("forgotten",), ("wanted",)]) == [None, "wanted"]
 
 
 def test_a_text_counts_as_what_it_takes():
     """One character beyond Latin-1 makes every character of its text wider."""
     texts = KeptTexts(100_000)
-    texts.keep(("narrow",), (), "x" * 1_000)
+    texts.keep(("narrow",), "x" * 1_000)
     narrow = texts.bytes
-    texts.keep(("wide",), (), "x" * 999 + "\N{BANKNOTE WITH EURO SIGN}")
+    texts.keep(("wide",), "x" * 999 + "\N{BANKNOTE WITH EURO SIGN}")
     assert texts.bytes - narrow > narrow + 2_000
 
 
@@ -190,5 +201,5 @@ async def test_a_kept_answer_holds_neither_its_document_nor_its_arguments(databa
         for _ in range(3):
             data = await graph.data(query, {"codes": ["1000", "y" * 10_000]})
             assert data == {"accounts": {"nodes": [{"code": "1000"}]}}
-        (key,) = graph.engine._answers._kept
+        (key,) = graph.engine._answers._young
         assert len(repr(key)) < 500
