@@ -123,7 +123,7 @@ class Session:
         begun, tasks = time.time(), []
         for number in range(max(1, int(seconds * rate))):
             await asyncio.sleep(max(0.0, begun + number / rate - time.time()))
-            tasks.append(self._post(1))
+            tasks.append(asyncio.create_task(self._post(1)))
         await self._all(*tasks)
         late, self._watch.late = self._watch.late, None
         found = {"messages": self._watch.count - before, "seconds": self._watch.last - begun}
