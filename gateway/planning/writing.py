@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -93,17 +94,17 @@ def namespace(words: Mapping[str, Any]) -> dict[str, Any]:
 
 def generate(parts: Sequence[Part], children: int, words: dict[str, Any]) -> Shape:
     """A function that joins the parts for every row."""
-    pieces: list[str] = []
-    constant = ""
+    pieces: list[ast.expr] = []
     for part in parts:
-        constant += part.text
+        if part.text:
+            pieces.append(ast.Constant(part.text))
         if part.expression:
-            pieces += [repr(constant), part.expression] if constant else [part.expression]
-            constant = ""
-    pieces += [repr(constant)] if constant else []
+            pieces.append(ast.FormattedValue(ast.parse(part.expression, mode="eval").body, conversion=-1))
     names = "".join(f", c{n}" for n in range(children))
-    body = f"''.join(({', '.join(pieces)},))"
-    shape: Shape = _compile(f"lambda rows{names}: [{body} for i, r in enumerate(rows)]", words)
+    template = ast.parse(f"lambda rows{names}: [text for i, r in enumerate(rows)]", mode="eval")
+    rows = cast("ast.ListComp", cast("ast.Lambda", template.body).body)
+    rows.elt = ast.JoinedStr(pieces)
+    shape: Shape = _compile(ast.fix_missing_locations(template), words)
     return shape
 
 
@@ -113,7 +114,7 @@ def leaf(expression: str, words: dict[str, Any]) -> Callable[[Any], str]:
     return write
 
 
-def _compile(source: str, words: dict[str, Any]) -> Any:
+def _compile(source: str | ast.Expression, words: dict[str, Any]) -> Any:
     # The source is made of declarations of this product and positions; nothing of a request is in it but response
-    # names, which GraphQL limits to [_A-Za-z0-9] and which stand inside repr().
+    # names, which GraphQL limits to [_A-Za-z0-9] and which are constants of the syntax tree.
     return eval(compile(source, "<shaper>", "eval"), words)  # noqa: S307

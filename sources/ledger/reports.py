@@ -21,10 +21,11 @@ async def balances_of_accounts(reader: Reader, keys: Sequence[Key], want: Want, 
     """Rows: account_id, currency, debit, credit, net, functional_net, ledger_id; in order of currency."""
     found: dict[Key, list[Row]] = {key: [] for key in keys}
     for ledger_id, accounts in by_ledger(keys).items():
-        totals, day = _totals("b.account_id = ANY($2)", args.get("asOf"), 3)
+        chosen, those = _of(accounts)
+        totals, day = _totals(chosen, args.get("asOf"), 3)
         sql = f"""SELECT account_id, currency, sum(debit), sum(credit), sum(functional_debit) - sum(functional_credit)
                   FROM ({totals}) t GROUP BY account_id, currency ORDER BY account_id, currency COLLATE "C" """
-        for account, currency, debit, credit, functional_net in await reader.fetch(sql, ledger_id, accounts, *day):
+        for account, currency, debit, credit, functional_net in await reader.fetch(sql, ledger_id, those, *day):
             values = {
                 "ledger_id": ledger_id,
                 "currency": currency,
@@ -41,11 +42,17 @@ async def functional_balance_of_accounts(reader: Reader, keys: Sequence[Key], wa
     """Rows: net, ledger_id; zero where nothing was posted."""
     found: dict[Key, Row] = {key: want.row({"net": 0, "ledger_id": key[0]}) for key in keys}
     for ledger_id, accounts in by_ledger(keys).items():
-        totals, day = _totals("b.account_id = ANY($2)", args.get("asOf"), 3)
+        chosen, those = _of(accounts)
+        totals, day = _totals(chosen, args.get("asOf"), 3)
         sql = f"SELECT account_id, sum(functional_debit) - sum(functional_credit) FROM ({totals}) t GROUP BY account_id"
-        for account, net in await reader.fetch(sql, ledger_id, accounts, *day):
+        for account, net in await reader.fetch(sql, ledger_id, those, *day):
             found[ledger_id, account] = want.row({"net": int(net), "ledger_id": ledger_id})
     return found
+
+
+def _of(accounts: list[int]) -> tuple[str, int | list[int]]:
+    """One account by equality: PostgreSQL plans that once and for all, a list of unknown length for each request."""
+    return ("b.account_id = $2", accounts[0]) if len(accounts) == 1 else ("b.account_id = ANY($2)", accounts)
 
 
 def _totals(where: str, day: date | None, number: int) -> tuple[str, tuple[Any, ...]]:
