@@ -128,8 +128,8 @@ class SourceLock:
         """The connection, which nobody else pulls with meanwhile. It is closed unless all went well."""
         if self._idle is not None:
             self._idle.cancel()
-        connection = await self._open()
         try:
+            connection = await self._open()
             await state.lock(connection, self._source)
             yield connection
             await state.unlock(connection, self._source)
@@ -143,8 +143,10 @@ class SourceLock:
         if self._idle is not None:
             self._idle.cancel()
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
+        if connection is not None:
+            await self._end(connection)
+
+    async def _end(self, connection: Connection) -> None:
         try:
             await connection.close(timeout=CLOSE_SECONDS)
         except Exception:
@@ -159,4 +161,7 @@ class SourceLock:
         return connection
 
     def _close_later(self) -> None:
-        self._closing = asyncio.create_task(self.close(), name=f"close {self._source}")
+        """The connection is taken away at once, so that no pull that begins meanwhile gets it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._closing = asyncio.create_task(self._end(connection), name=f"close {self._source}")

@@ -13,7 +13,7 @@ import pytest
 from sources.database.pool import Database
 from sources.documents import Page
 from sources.errors import SourceSyncing, SourceUnavailable
-from sources.mirror import state
+from sources.mirror import pulling, state
 from sources.mirror.freshness import SourceStatus
 from sources.mirror.payslips import AT_ONCE, RUNS_AN_OPERATION
 from sources.mirror.refresh import Asking, Refresher
@@ -404,6 +404,41 @@ async def test_a_lost_connection_ends_the_pull_and_the_next_one_goes_on(
     assert not (await service.ensure(["stripe"]))["stripe"].stale
     assert script.pulls == [None, "1"]
     assert await owner.fetchval("SELECT count(*) FROM mirror.invoice") == 2
+
+
+async def test_a_pull_never_gets_a_connection_that_is_being_closed(
+    monkeypatch: pytest.MonkeyPatch, db: Database
+) -> None:
+    """It begins in the turn in which the connection has been idle for long enough."""
+    monkeypatch.setattr(pulling, "IDLE_SECONDS", 0)
+    lock = pulling.SourceLock(db, "stripe")
+    for turns in range(4):
+        async with lock.held() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    await lock.close()
+
+
+async def test_a_connection_that_could_not_be_prepared_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch, db: Database
+) -> None:
+    """It would not see the ledgers."""
+    lock = pulling.SourceLock(db, "stripe")
+    opened: list[asyncpg.Connection[Any]] = []
+
+    async def fail(connection: asyncpg.Connection[Any]) -> None:
+        opened.append(connection)
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "prepare", fail)
+        with pytest.raises(TimeoutError):
+            await lock.held().__aenter__()
+    assert opened[0].is_closed()
+    async with lock.held() as connection:
+        assert await connection.fetchval("SHOW ledgergraph.ledgers") == "*"
+    await lock.close()
 
 
 async def test_a_page_that_the_database_refuses_ends_the_run(
