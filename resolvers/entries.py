@@ -41,7 +41,7 @@ KEY = ("ledger_id", "sequence")
     "A posted entry: it never changes.",
     scope=READ,
     stability=Stability.NAMED,
-    fragment=Fragment(queries.entry_by_sequence, KEY, ("names_version", "digits")),
+    fragment=Fragment(queries.entry_by_sequence, KEY, ("names_version", "mark")),
 )
 class JournalEntry(Node):
     id: strawberry.ID = written("entry:LEDGER:SEQUENCE", KEY, "'\"entry:' + codes[{0}] + ':' + str({1}) + '\"'")

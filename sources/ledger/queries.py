@@ -74,10 +74,11 @@ ENTRY = View(
         "source": "nullif(e.origin, '')",
         "hash": "encode(e.hash, 'hex')",
         "digits": "encode(substring(e.hash, 1, 4), 'hex')",
-        "names_version": "l.names_version",
+        "mark": "substring(e.hash, 1, 4)",
+        # $1 is the ledger in every statement over entries: looked up once, where a join would be made for each row
+        "names_version": "(SELECT l.names_version FROM ledger.ledger l WHERE l.ledger_id = $1)",
         "reversed_by": "(SELECT r.sequence FROM ledger.entry r WHERE r.ledger_id = e.ledger_id AND r.reverses = e.sequence)",
     },
-    {"l": "JOIN ledger.ledger l ON l.ledger_id = e.ledger_id"},
 )
 
 
