@@ -14,6 +14,8 @@ from typing import Any
 import asyncpg
 
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+READ_ONLY = "SET default_transaction_read_only = on; "
+"""Before a session's first claim: a statement alone writes as little as a snapshot."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +36,7 @@ class Lender:
         self._pool, self._free, self._patience = pool, size, patience
         self._idle: list[Loan] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closing = False
 
     async def begin(self, claim: str, *, alone: bool) -> Loan:
         """A connection that sees the ledgers of this claim: inside one read-only snapshot, or, `alone`, for one statement,
@@ -41,8 +44,8 @@ class Lender:
         loan = self._idle_one(claim) or await self._one()
         try:
             if loan.session and loan.claim != claim:
-                loan.claim = None
-                await loan.connection.execute(f"SET ledgergraph.ledgers = '{claim}'")
+                first, loan.claim = READ_ONLY if loan.claim is None else "", None
+                await loan.connection.execute(f"{first}SET ledgergraph.ledgers = '{claim}'")
                 loan.claim = claim
             if not alone or not loan.session:
                 loan.transaction = True
@@ -63,13 +66,17 @@ class Lender:
             except BaseException as error:
                 await self._return(loan, error)
                 raise
-            self._idle.append(loan)
-            self._next()
+            if self._closing:
+                await self._return(loan, None)
+            else:
+                self._idle.append(loan)
+                self._next()
         else:
             await self._return(loan, failed)
 
     async def close(self) -> None:
-        """Waits for those that are lent."""
+        """Waits for those that are lent, which then go through the driver's pool: it waits until it has them all."""
+        self._closing = True
         while self._idle:
             await self._pool.release(self._idle.pop().connection)
         await self._pool.close()
@@ -96,16 +103,20 @@ class Lender:
                 if _is_open(loan):
                     return loan
                 await self._pool.release(loan.connection)
-            connection = await self._pool.acquire(timeout=self._patience)
-            try:
-                own = connection.get_server_pid() == await connection.fetchval("SELECT pg_backend_pid()")
-            except BaseException:
-                await self._pool.release(connection)
-                raise
-            return Loan(connection, own)
+            return await self._new()
         except BaseException:
             self._next()
             raise
+
+    async def _new(self) -> Loan:
+        loan = Loan(await self._pool.acquire(timeout=self._patience), session=False)
+        try:
+            found = await loan.connection.fetchval("SELECT pg_backend_pid()")
+            loan.session = found == loan.connection.get_server_pid()
+        except BaseException as error:
+            await self._release(loan, error)
+            raise
+        return loan
 
     async def _wait(self) -> None:
         """Until a place is free, which then is the waiter's."""
@@ -117,25 +128,29 @@ class Lender:
         except BaseException:
             if turn.done() and not turn.cancelled():
                 self._next()
-            else:
-                turn.cancel()
+            elif turn in self._waiting:  # not yet passed over by _next
                 self._waiting.remove(turn)
             raise
 
     def _next(self) -> None:
-        """A place is free: for whoever waits longest."""
-        if self._waiting:
-            self._waiting.popleft().set_result(None)
-        else:
-            self._free += 1
+        """A place is free: for whoever waits longest. Who gave up has a cancelled turn until it runs again."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
     async def _return(self, loan: Loan, failed: BaseException | None) -> None:
         try:
-            if isinstance(failed, asyncpg.InternalClientError):
-                loan.connection.terminate()  # the driver itself finds it confused: the pool would lend it again
-            await self._pool.release(loan.connection)
+            await self._release(loan, failed)
         finally:
             self._next()
+
+    async def _release(self, loan: Loan, failed: BaseException | None) -> None:
+        if isinstance(failed, asyncpg.InternalClientError) and _is_open(loan):
+            loan.connection.terminate()  # the driver itself finds it confused: the pool would lend it again
+        await self._pool.release(loan.connection)
 
 
 def _is_open(loan: Loan) -> bool:

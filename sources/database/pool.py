@@ -114,7 +114,8 @@ class Reading:
 
 class Database:
     """The pools of one process. `dsn` may name any login that is, or may become, the application role; `direct_dsn`
-    reaches the server itself where a pooler stands between (LISTEN needs it)."""
+    reaches the server itself where a pooler stands between (LISTEN needs it). `patience`: seconds that a reader waits for a
+    connection."""
 
     def __init__(
         self,
@@ -124,8 +125,10 @@ class Database:
         readers: int = 8,
         writers: int = 4,
         statement_timeout: float = 30.0,
+        patience: float = CONNECT_TIMEOUT,
     ) -> None:
         self._dsn = dsn
+        self._patience = patience
         self._direct_dsn = direct_dsn or dsn
         self._sizes = (readers, writers)
         self._settings = {
@@ -224,7 +227,7 @@ class Database:
             )
 
     async def _lender(self, size: int) -> Lender:
-        return Lender(await self._pool(size, _text_codecs), size, CONNECT_TIMEOUT)
+        return Lender(await self._pool(size, _text_codecs), size, self._patience)
 
     async def _pool(self, size: int, init: Any) -> asyncpg.Pool[Any]:
         return await asyncpg.create_pool(
