@@ -4,7 +4,6 @@ process, and single postings beside large ones."""
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,16 +135,15 @@ async def _grow(bench: Bench) -> list[Mark]:
         log = bench.directory / "growing.log"
         async with generator(token(settings)) as asking, serving(gateway(settings.data_dir), log) as port:
             load, many, singles, marks = Load(asking), bodies_of(entries), bodies_of(1), []
-            for mark in itertools.count(1):
-                results = []
-                while load.acknowledged < mark * step:
+            while load.acknowledged < (1_200 if bench.quick else GROWN):
+                results: list[Result] = []
+                reach = load.acknowledged + step
+                while load.acknowledged < reach:
                     results.append(await load.post(port, clients, entries, seconds, many))
                 rate = sum(it.answers for it in results) * entries / sum(it.seconds for it in results)
                 single = await load.post(port, PROBING, 1, seconds / 2, singles)
                 marks.append(Mark(load.acknowledged, rate, single))
                 bench.tell(f"posting: {load.acknowledged:,} entries, {rate:,.0f} a second")
-                if mark * step >= (1_200 if bench.quick else GROWN):
-                    break
             await _check(asking, port, load.acknowledged)
     return marks
 
