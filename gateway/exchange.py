@@ -94,9 +94,8 @@ class Exchange:
         if write is None or b"origin" in self.headers:
             return False
         self.status = 200
-        return write(
-            b"%bcontent-length: %d\r\nx-request-id: %b\r\n" % (head, len(body), self.request_id.encode()), body
-        )
+        length_and_id = b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), self.request_id.encode())
+        return write(self.scope, head + length_and_id, body)
 
 
 async def compressed(body: bytes) -> bytes:

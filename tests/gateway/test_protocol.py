@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tests.gateway.toy import token
 
@@ -60,6 +62,28 @@ async def test_a_connection_is_used_again(wire: Wire) -> None:
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert {b"date", b"content-type", b"vary", b"x-content-type-options", b"x-request-id"} <= set(names)
         assert len(names) == len(set(names))
+
+
+async def test_what_was_answered_is_freed_without_the_collector(wire: Wire) -> None:
+    """On a connection that goes on, and with one that ends."""
+
+    def held() -> int:
+        return sum(type(each) is RequestResponseCycle for each in gc.get_objects())
+
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        for name in "abc":
+            wire.send(name)
+            await wire.answer()
+        assert held() <= before + 1
+        wire.writer.close()
+        async with asyncio.timeout(10):
+            while held() > before:
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_requests_that_come_together_are_answered_in_order(wire: Wire) -> None:
