@@ -167,11 +167,11 @@ class Execution:
                 return await self.rows(plan.selection, rows)
             case Nested():
                 return await self._values(plan, list(map(itemgetter(plan.positions[0]), rows)))
-        keys: list[Key] = [plan.key(row) for row in rows]
+        keys = plan.keys(rows)
         results = await self._load(plan, keys)
         texts = await self._values(plan, list(results.values()))
         by_key = dict(zip(results, texts, strict=True))
-        return [by_key[key] for key in keys]
+        return list(map(by_key.__getitem__, keys))
 
     async def _load(self, plan: FieldPlan, keys: Sequence[Key]) -> Mapping[Key, Any]:
         """A result for each distinct key; the relation is asked for those that are whole."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from graphql import (
@@ -89,9 +90,11 @@ class FieldPlan:
         """Of a field whose type is not abstract."""
         return next(iter(self.selections.values()))
 
-    def key(self, row: Row) -> Key:
-        """By which a link's relation loads what stands below the row."""
-        return tuple([row[position] for position in self.positions])
+    def keys(self, rows: Sequence[Row]) -> list[Key]:
+        """By which a link's relation loads what stands below each row."""
+        if len(self.positions) > 1:
+            return list(map(itemgetter(*self.positions), rows))
+        return [tuple([row[position] for position in self.positions]) for row in rows]
 
     @property
     def introspects(self) -> bool:

@@ -159,7 +159,7 @@ async def ledger_by_id(reader: Reader, keys: Sequence[Key], want: Want, _args: A
 
 async def lines_of_entries(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
     """Raises TooMuch for more than MAX_LINES of a ledger at once: an entry may have 10,000."""
-    found: dict[Key, list[Row]] = {key: [] for key in keys}
+    found: dict[Key, list[Row]] = {}
     names = [*want.columns, "sequence"]
     tail = f"ORDER BY n.sequence, n.line_number LIMIT {MAX_LINES + 1}"
     for ledger_id, sequences in by_ledger(keys).items():
@@ -167,8 +167,10 @@ async def lines_of_entries(reader: Reader, keys: Sequence[Key], want: Want, _arg
         rows = await reader.fetch(sql, ledger_id, sequences)
         if len(rows) > MAX_LINES:
             raise TooMuch(f"these entries have more than {MAX_LINES} lines together: ask for fewer entries at once")
+        lines: dict[int, list[Row]] = {sequence: [] for sequence in sequences}
         for row in LINE.decode(want, rows):
-            found[ledger_id, row[-1]].append(row)
+            lines[row[-1]].append(row)
+        found.update({(ledger_id, sequence): those for sequence, those in lines.items()})
     return found
 
 
