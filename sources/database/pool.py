@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from sources.database.lending import Lender, Loan
-from sources.errors import DatabaseUnavailable, LedgergraphError, Unavailable
+from sources.errors import ConfigurationError, DatabaseUnavailable, LedgergraphError, Unavailable
 
 APP_ROLE = "ledgergraph_app"
 CONNECT_TIMEOUT = 10.0
@@ -145,13 +145,17 @@ class Database:
         self._followers: Lender | None = None
 
     async def open(self) -> None:
-        """Raises DatabaseUnavailable when the server cannot be reached."""
+        """Raises DatabaseUnavailable when the server cannot be reached, ConfigurationError when claims would bind nobody."""
         readers, writers = self._sizes
-        async with translated():
-            self._writers = await self._pool(writers, None)
-            self._readers = await self._lender(readers)
-            self._lookups = await self._lender(LOOKUPS)
-            self._followers = await self._lender(FOLLOWERS)
+        try:
+            async with translated():
+                self._writers = await self._pool(writers, None)
+                self._readers = await self._lender(readers)
+                self._lookups = await self._lender(LOOKUPS)
+                self._followers = await self._lender(FOLLOWERS)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         for pool in (self._writers, self._readers, self._lookups, self._followers):
@@ -227,7 +231,7 @@ class Database:
             )
 
     async def _lender(self, size: int) -> Lender:
-        return Lender(await self._pool(size, _text_codecs), size, self._patience)
+        return Lender(await self._pool(size, _reads), size, self._patience)
 
     async def _pool(self, size: int, init: Any) -> asyncpg.Pool[Any]:
         return await asyncpg.create_pool(
@@ -254,7 +258,11 @@ async def _borrowed(pool: asyncpg.Pool[Any]) -> AsyncIterator[Connection]:
             raise
 
 
-async def _text_codecs(connection: asyncpg.Connection[Any]) -> None:
+async def _reads(connection: asyncpg.Connection[Any]) -> None:
+    """Claims are row security, which passes owners and superusers by: behind a pooler that ignores the role that is asked for,
+    the login decides."""
+    if await connection.fetchval("SELECT row_security_active(to_regclass('ledger.ledger'))") is False:
+        raise ConfigurationError(f"the database's login sees every ledger: let it be {APP_ROLE}, or a member of it")
     for name in _TEXTS:
         await connection.set_type_codec(name, schema="pg_catalog", format="text", encoder=str, decoder=str)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import parse_qs, urlsplit
 
 SHIFT = 100_000_000
@@ -14,15 +14,16 @@ CANCEL = 80_877_102
 
 
 @contextlib.asynccontextmanager
-async def pooled(dsn: str) -> AsyncIterator[str]:
-    """A DSN on loopback for the server of `dsn`, which names a socket's directory."""
+async def pooled(dsn: str, *ignored: str) -> AsyncIterator[str]:
+    """A DSN on loopback for the server of `dsn`, which names a socket's directory. `ignored`: settings of sessions that do not
+    reach it."""
     parts = urlsplit(dsn)
     place = parse_qs(parts.query)
     socket = f"{place['host'][0]}/.s.PGSQL.{place['port'][0]}"
     relays: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_relay(socket, reader, writer))
+        task = asyncio.create_task(_relay(socket, ignored, reader, writer))
         relays.add(task)
         task.add_done_callback(relays.discard)
 
@@ -37,9 +38,11 @@ async def pooled(dsn: str) -> AsyncIterator[str]:
         await asyncio.gather(*relays, return_exceptions=True)
 
 
-async def _relay(socket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _relay(
+    socket: str, ignored: Sequence[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     from_server, to_server = await asyncio.open_unix_connection(socket)
-    ways = [asyncio.create_task(_ask(reader, to_server)), asyncio.create_task(_answer(from_server, writer))]
+    ways = [asyncio.create_task(_ask(ignored, reader, to_server)), asyncio.create_task(_answer(from_server, writer))]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -50,14 +53,19 @@ async def _relay(socket: str, reader: asyncio.StreamReader, writer: asyncio.Stre
         writer.close()
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _ask(ignored: Sequence[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """The first message starts a session or cancels a statement of one, by its process id."""
     length = await reader.readexactly(4)
     first = await reader.readexactly(struct.unpack("!I", length)[0] - 4)
     if struct.unpack_from("!I", first)[0] == CANCEL:
         code, pid, secret = struct.unpack("!III", first)
         first = struct.pack("!III", code, pid - SHIFT, secret)
-    writer.write(length + first)
+    else:
+        words = first[4:].split(b"\0")
+        pairs = zip(words[::2], words[1::2], strict=False)
+        kept = [b"%s\0%s\0" % pair for pair in pairs if pair[0] and pair[0].decode() not in ignored]
+        first = first[:4] + b"".join(kept) + b"\0"
+    writer.write(struct.pack("!I", len(first) + 4) + first)
     await _copy(reader, writer)
 
 

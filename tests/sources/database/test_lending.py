@@ -13,7 +13,7 @@ import pytest
 
 from sources.database.embedded import EmbeddedPostgres
 from sources.database.pool import Database, Reading
-from sources.errors import DatabaseUnavailable
+from sources.errors import ConfigurationError, DatabaseUnavailable
 from tests.sources.database.proxies import pooled
 
 READERS = 3
@@ -318,3 +318,14 @@ async def test_a_claim_is_made_of_numbers(database_url: str, text: str) -> None:
             with pytest.raises((ValueError, TypeError)):
                 await database.read([text])  # type: ignore[list-item]
             await (await database.read([])).end()
+
+
+async def test_a_login_that_claims_do_not_bind_serves_nobody(owner_url: str, database_url: str, ids: list[int]) -> None:
+    """A pooler that ignores the role that is asked for gives the login's own: the owner's is refused, the application's serves."""
+    async with pooled(owner_url, "role") as dsn:
+        with pytest.raises(ConfigurationError):
+            await Database(dsn).open()
+    async with pooled(database_url, "role") as dsn, Database(dsn) as database:
+        reading = await database.read(ids[:1])
+        await sees(reading, ids[:1])
+        await reading.end()
