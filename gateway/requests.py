@@ -60,6 +60,10 @@ class Results:
 class Sink(Protocol):
     """Where a subscription's results go: one operation of one reader."""
 
+    def begin(self) -> None:
+        """The subscription stands: whatever is posted from now on will come."""
+        ...
+
     def offer(self, results: Results) -> bool:
         """Takes all of them, or none and is False when the reader is behind. Never raises."""
         ...

@@ -77,11 +77,11 @@ class EventStreams:
         source: Source,
         terms: Terms,
     ) -> None:
-        """Answer with the results as events, until they end, the token expires, or the reader leaves or stalls."""
-        stream = EventStream(receive, send, source, terms)
+        """Answer with the results as events, until they end, the token expires, or the reader leaves or stalls. The response
+        begins when the subscription stands, so that a reader who sees it begin misses nothing from then on."""
+        stream = EventStream(receive, send, headers, source, terms)
         self._open.add(stream)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await stream.serve()
         finally:
             self._open.discard(stream)
@@ -93,16 +93,21 @@ class EventStreams:
 
 
 class ChunkWire:
-    """A wire over a response's body: one part at a time is on its way. `sent`: none is; `wrote_at`: since when."""
+    """A wire over a response: its head, then one part of its body at a time is on its way. `begun`: the head is sent; `sent`:
+    no part is on its way; `wrote_at`: since when."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         self.takes_more = True
         self.resumed: Callable[[], None] | None = None
         self.wrote_at = time.monotonic()
-        self._send = send
+        self._send, self._headers = send, headers
         self._part = b""
-        self._given, self.sent = asyncio.Event(), asyncio.Event()
+        self._given, self.begun, self.sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.sent.set()
+
+    def begin(self) -> None:
+        """Send the head, if that was not done; what is written sends it too."""
+        self._given.set()
 
     def write(self, data: bytes) -> None:
         self.takes_more, self._part = False, data
@@ -114,7 +119,13 @@ class ChunkWire:
         while True:
             await self._given.wait()
             self._given.clear()
-            await self._send({"type": "http.response.body", "body": self._part, "more_body": True})
+            if not self.begun.is_set():
+                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                self.begun.set()
+            part, self._part = self._part, b""
+            if not part:
+                continue
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
             self.wrote_at, self.takes_more = time.monotonic(), True
             self.sent.set()
             if self.resumed is not None:
@@ -125,13 +136,18 @@ class EventStream:
     """One response, and the sink of its results. Three tasks: the pump takes results, the wire sends, and one waits for the
     client to leave."""
 
-    def __init__(self, receive: Receive, send: Send, source: Source, terms: Terms) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]], source: Source, terms: Terms
+    ) -> None:
         self._receive, self._send, self._source, self._terms = receive, send, source, terms
-        self._wire = ChunkWire(send)
+        self._wire = ChunkWire(send, headers)
         self._outbox = Outbox(self._wire, terms.limits.socket_queue, terms.limits.stall_seconds, self._stall)
         self._wire.resumed = self._outbox.flush
         self._pump: asyncio.Task[None] | None = None
         self._stalled = self._ended = False
+
+    def begin(self) -> None:
+        self._wire.begin()
 
     def offer(self, results: Results) -> bool:
         return self._ended or self._outbox.offer("", partial(next_events, results), len(results.bodies), results.length)
@@ -205,6 +221,8 @@ class EventStream:
 
     async def _say_goodbye(self) -> None:
         await self._outbox.drain()
+        self._wire.begin()
+        await self._wire.begun.wait()
         await self._wire.sent.wait()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 

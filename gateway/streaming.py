@@ -195,6 +195,7 @@ class Streams:
         """Gives complete execution results to the sink, one for each event, for ever. Raises what the arguments are refused
         with, and what the stream fails with."""
         ledger, position = await self._start(subscription)
+        sink.begin()
         key = subscription.key
         follower = Follower(sink, subscription.request_id, position)
         streams = self._ledgers.get(ledger.ledger_id)

@@ -92,6 +92,9 @@ class Operation:
         self.given_up = False
         self.task: asyncio.Task[None] | None = None
 
+    def begin(self) -> None:
+        """The protocol has no word for it."""
+
     def offer(self, results: Results) -> bool:
         make = partial(next_of, results, self._id)
         return self.given_up or self._outbox.offer(self._key, make, len(results.bodies), results.length)

@@ -118,6 +118,8 @@ class Queue:
         self.bodies: asyncio.Queue[bytes] = asyncio.Queue()
         self._taken = asyncio.Event()
 
+    def begin(self) -> None: ...
+
     def offer(self, results: Results) -> bool:
         if self.bodies.qsize() >= self.size:
             return False

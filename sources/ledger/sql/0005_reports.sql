@@ -16,3 +16,4 @@ $$;
 
 CREATE TRIGGER stamp_names_version BEFORE UPDATE OF names_version ON ledger.ledger FOR EACH ROW
     WHEN (NEW.names_version <> OLD.names_version) EXECUTE FUNCTION ledger.stamp_names_version();
+REVOKE ALL ON FUNCTION ledger.stamp_names_version() FROM PUBLIC;

@@ -100,10 +100,11 @@ async def test_a_caller_with_listed_ledgers_creates_and_changes_only_those(books
 
 
 async def test_renaming_bumps_the_names_version_once(books: Books) -> None:
-    before = await version(books)
+    versions = [await version(books)]
     for name in ("New name", "New name"):
         assert await administration.update_ledger(books.database, EVERYONE, code="acme-us", name=name) == books.ledger
-    assert await version(books) == before + 1
+        versions.append(await version(books))
+    assert versions[0] < versions[1] == versions[2]
     bad = await administration.update_ledger(books.database, EVERYONE, code="nowhere", name="\x00")
     assert codes(bad) == ["INVALID_TEXT", "UNKNOWN_LEDGER"]
 
@@ -131,7 +132,7 @@ async def test_accounts_are_created_with_parents_of_the_same_input_in_any_order(
     assert saved == AccountsSaved(books.ledger, ("12", "11", "1", "13"))
     found = await chart(books)
     assert [found[code] for code in ("12", "11", "1", "13")] == ["11", "1", None, "1000"]
-    assert await version(books) == before + 1
+    assert await version(books) > before
 
 
 async def test_an_account_that_exists_just_so_is_a_success(books: Books) -> None:
@@ -143,7 +144,7 @@ async def test_an_account_that_exists_just_so_is_a_success(books: Books) -> None
     assert isinstance(await add(books, *same), AccountsSaved)
     assert await version(books) == before
     assert isinstance(await add(books, *same, account("3", "2")), AccountsSaved)
-    assert await version(books) == before + 1
+    assert await version(books) > before
 
 
 async def test_an_account_that_exists_differently_refuses_all(books: Books) -> None:
@@ -210,7 +211,7 @@ async def test_an_update_leaves_absent_fields(books: Books) -> None:
     assert await change(parent="1000") == ("Revenue", True, True)
     assert await change(active=False) == ("Revenue", False, True)
     assert await change(parent=None, name="Sales", active=True) == ("Sales", True, False)
-    assert await version(books) == before + 4
+    assert await version(books) > before
 
 
 async def test_an_update_of_what_does_not_exist(books: Books) -> None:
