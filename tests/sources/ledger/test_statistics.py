@@ -21,4 +21,4 @@ async def test_posting_many_entries_refreshes_the_planners_statistics(database_u
     )
     await owner.close()
     assert 500 <= sizes["entry"] <= 600
-    assert sizes["line"] == 2 * sizes["entry"]
+    assert 1_000 <= sizes["line"] <= 1_200  # tables are analysed one after the other, while postings go on
