@@ -110,7 +110,7 @@ def _surroundings(measured: Sequence[Kept]) -> str:
             f"- Load average before and after: {loads}.",
             f"- A durable write of 8 KiB takes (median): {syncs}.",
             "- Code: a hash over gateway, resolvers, sources and benchmarks, unchanged from a chapter's beginning to its end.",
-            "- Load generator: a process of its own, asyncio streams on uvloop, each client waits for its answer before it asks again.\n",
+            "- Load generator: a process of its own, bare protocols on uvloop, each client waits for its answer before it asks again.\n",
         ]
     )
 

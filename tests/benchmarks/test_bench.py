@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,6 @@ import pytest
 from benchmarks.chapters import CHAPTERS
 from benchmarks.contest import Contest, contest_over
 from benchmarks.execution import equal_answer, statements_of
-from benchmarks.load import Job, WrongAnswer, run
 from benchmarks.questions import questions
 from gateway.limits import Limits
 from tests.gateway.processes import ROOT, environment
@@ -77,35 +74,3 @@ async def test_a_kept_answer_never_passes_for_an_executed_one(database_url):
         assert await statements_of(lambda: contest.planned(newest.query, newest.variables)) == 3
         with pytest.raises(RuntimeError, match="keeps answers"):
             await statements_of(lambda: contest.kept(newest.query, newest.variables))
-
-
-async def test_the_load_generator_reads_every_answer():
-    """Right answers are counted with their times; a wrong one ends the job."""
-
-    answering: set[asyncio.Task[None]] = set()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answering.add(asyncio.current_task())
-        async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(writer.wait_closed)
-            stack.callback(writer.close)
-            while await reader.readline():
-                head = await reader.readuntil(b"\r\n\r\n")
-                assert b"Authorization: Bearer t" in head
-                await reader.readexactly(2)
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nright")
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        job = {"number": 1, "port": port, "token": "t", "clients": 2, "seconds": 0.05, "bodies": ["{}"]}
-        result = await run(Job(**job, expected="right"))
-        assert result.answers > 0
-        assert result.all_answers == result.answers + 2
-        assert 0 < result.p50 <= result.p99 < 5
-        with pytest.raises(WrongAnswer):
-            await run(Job(**job, expected="wrong"))
-        with pytest.raises(WrongAnswer):
-            await run(Job(**job, marker="right", times=2))
-    for task in answering:
-        task.cancel()
-    await asyncio.gather(*answering, return_exceptions=True)
