@@ -123,7 +123,7 @@ async def _beside_pgbench(stage: Stage, asked: Sequence[Question]) -> Mapping[st
     found = {}
     for question in asked:
         stage.bench.tell(f"beside pgbench: {question.title}")
-        body = orjson.dumps({"query": question.query, "variables": question.variables}).decode()
+        body = question.body({})
         answer = (await stage.load.ask(stage.executing, body)).decode()
         mine = statements[question.name]
         script = stage.bench.directory / f"{question.name}.sql"
@@ -197,7 +197,7 @@ async def _profiles(stage: Stage, asked: Sequence[Question]) -> Mapping[str, pro
         return {}
     busy: dict[str, tuple[int, list[str], dict[str, Any]]] = {}
     for question in asked:
-        body = orjson.dumps({"query": question.query, "variables": question.variables}).decode()
+        body = question.body({})
         told = {"marker": '{"data":', "times": 1}
         busy[f"{question.name} executed"] = (stage.executing, [body], told)
         if question is asked[0]:

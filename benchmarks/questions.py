@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+import orjson
 
 from benchmarks.books import LEDGER, PAST_DAY, codes
 
@@ -16,7 +18,8 @@ Facts = Callable[[Any], list[Any]]
 @dataclass(frozen=True, slots=True)
 class Question:
     """`entries`: whether it reads posted entries, whose texts can be kept; `least`: how many facts the answer has at least.
-    PostGraphile knows the ledger by its id, the variable `ledger` of `peer_query`: one lookup less than ours."""
+    PostGraphile knows the ledger by its id, the variable `ledger` of `peer_query`: one lookup less than ours. `variations`:
+    variables, of the same names for both, that the clients set in turn."""
 
     name: str
     title: str
@@ -28,6 +31,19 @@ class Question:
     peer_facts: Facts
     entries: bool
     least: int
+    variations: Sequence[Mapping[str, Any]] = ({},)
+
+    def body(self, variation: Mapping[str, Any]) -> str:
+        """As it is put to us."""
+        return _body(self.query, {**self.variables, **variation})
+
+    def peer_body(self, ledger_id: int, variation: Mapping[str, Any]) -> str:
+        """As it is put to PostGraphile."""
+        return _body(self.peer_query, {**self.peer_variables, "ledger": str(ledger_id), **variation})
+
+
+def _body(query: str, variables: Mapping[str, Any]) -> str:
+    return orjson.dumps({"query": query, "variables": variables}).decode()
 
 
 def questions(entries: int, accounts: int = 200) -> list[Question]:
@@ -62,7 +78,8 @@ def _newest(entries: int) -> Question:
 
 
 def _account(accounts: int) -> Question:
-    code = codes(accounts)[accounts // 2]
+    chart = codes(accounts)
+    code = chart[accounts // 2]
     return Question(
         name="Q2",
         title="one account with its balance",
@@ -79,6 +96,7 @@ def _account(accounts: int) -> Question:
         ],
         entries=False,
         least=2,
+        variations=[{"code": each} for each in chart],
     )
 
 

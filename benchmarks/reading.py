@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import asyncpg
@@ -122,7 +123,7 @@ async def measure(bench: Bench) -> Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One question's results by contestant: its answer's bytes, answers a second, the last round's times."""
+    """One question's results by contestant: its answer's bytes (the mean), answers a second, the last round's times."""
 
     question: Question
     sizes: Mapping[str, int]
@@ -131,24 +132,26 @@ class Answers:
 
 
 async def ask_all(stage: Stage, question: Question, rounds: int, seconds: float) -> Answers:
-    """First whether all give the same answer (RuntimeError when not), then the turns."""
+    """First whether all give the same answers (RuntimeError when not), then the turns."""
     contestants = [name for name in stage.ports if question.entries or name != ENTRIES_KEPT]
-    bodies = {name: _body(stage, question, name) for name in contestants}
-    answers = {name: await stage.load.ask(stage.ports[name], body) for name, body in bodies.items()}
-    _compare(question, answers)
+    bodies = {name: bodies_of(stage, question, name) for name in contestants}
+    answers = {name: [await stage.load.ask(stage.ports[name], body) for body in bodies[name]] for name in contestants}
+    for said in zip(*answers.values(), strict=True):
+        _compare(question, dict(zip(contestants, said, strict=True)))
     last: dict[str, Result] = {}
 
     async def turn(name: str, seconds: float = seconds) -> float:
-        expected = answers[name].decode()
+        expected = [answer.decode() for answer in answers[name]]
         last[name] = await stage.load.run(
-            stage.ports[name], clients=CLIENTS, seconds=seconds, bodies=[bodies[name]], expected=expected
+            stage.ports[name], clients=CLIENTS, seconds=seconds, bodies=bodies[name], expected=expected
         )
         return last[name].answers / last[name].seconds
 
     for name in contestants:
         await turn(name, stage.warming if name in PEERS else seconds)
     rates = await take_turns({name: partial(turn, name) for name in contestants}, rounds)
-    return Answers(question, {name: len(answer) for name, answer in answers.items()}, rates, last)
+    sizes = {name: round(mean(map(len, said))) for name, said in answers.items()}
+    return Answers(question, sizes, rates, last)
 
 
 async def _statements(stage: Stage, bench: Bench, asked: Sequence[Question]) -> dict[str, dict[str, int]]:
@@ -160,7 +163,7 @@ async def _statements(stage: Stage, bench: Bench, asked: Sequence[Question]) -> 
         ours = contest(opened, stage.settings).planned
         found = {}
         for question in asked:
-            answer = orjson.loads(await stage.load.ask(port, _body(stage, question, POSTGRAPHILE)))
+            answer = orjson.loads(await stage.load.ask(port, bodies_of(stage, question, POSTGRAPHILE)[0]))
             found[question.name] = {
                 EXECUTED: await statements_of(partial(ours, question.query, question.variables)),
                 POSTGRAPHILE: len(answer["extensions"]["explain"]["operations"]),
@@ -168,11 +171,11 @@ async def _statements(stage: Stage, bench: Bench, asked: Sequence[Question]) -> 
     return found
 
 
-def _body(stage: Stage, question: Question, name: str) -> str:
-    if name not in PEERS:
-        return orjson.dumps({"query": question.query, "variables": question.variables}).decode()
-    variables = {**question.peer_variables, "ledger": str(stage.ledger_id)}
-    return orjson.dumps({"query": question.peer_query, "variables": variables}).decode()
+def bodies_of(stage: Stage, question: Question, name: str) -> list[str]:
+    """What a contestant is asked, in turn."""
+    if name in PEERS:
+        return [question.peer_body(stage.ledger_id, variation) for variation in question.variations]
+    return [question.body(variation) for variation in question.variations]
 
 
 def _compare(question: Question, answers: Mapping[str, bytes]) -> None:

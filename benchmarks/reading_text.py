@@ -45,7 +45,8 @@ def text(
     said = ", ".join(f"{name} {number}" for name, number in versions.items())
     return f"""{clients} clients, each on a connection that is kept, each waiting for its answer before it asks again. One process each; all
 on one database, one at work at a time, in turns. Before its turns each was asked for some seconds, so that compilers and
-caches are warm, and all had given the same facts: every number and text was compared, amounts as decimals.
+caches are warm, and all had given the same facts: every number and text was compared, amounts as decimals. While they are
+timed, each answer has to be the same bytes again.{_in_turn(answers)}
 
 - `executed`: `ledgergraph serve` that keeps nothing (`answer_cache_bytes` and `fragment_cache_bytes` 0).
 - `entries kept`: it keeps the texts of posted entries (`answer_cache_bytes` 0), and these entries were asked for before.
@@ -59,6 +60,16 @@ caches are warm, and all had given the same facts: every number and text was com
 
 {table(_HEADER, [row for answer in answers for row in _rows(answer, statements[answer.question.name])], left=2)}
 """
+
+
+def _in_turn(answers: Sequence[Answers]) -> str:
+    """Which questions are not one request, sent again and again."""
+    return "".join(
+        f" {it.question.name} is asked in {len(it.question.variations)} variations (of another account each), which the "
+        "clients send in turn; their bytes are the mean."
+        for it in answers
+        if len(it.question.variations) > 1
+    )
 
 
 _HEADER = (

@@ -50,3 +50,20 @@ def test_answers_are_compared_by_their_facts(question: Question):
         _compare(question, answers(question, its[:-1] + b',"errors":[{"message":"no"}]}'))
     with pytest.raises(RuntimeError, match="not the answer"):
         _compare(replace(question, least=3), answers(question, its))
+
+
+def test_one_account_is_asked_for_after_the_other_of_all_contestants_alike():
+    """Ours and PostGraphile's bodies name the same accounts in the same order, each once; the other questions have one body."""
+    newest, account, *others = questions(1)
+    ours = [orjson.loads(account.body(each)) for each in account.variations]
+    its = [orjson.loads(account.peer_body(7, each)) for each in account.variations]
+    assert len({body["variables"]["code"] for body in ours}) == len(ours) == 200
+    assert [body["variables"]["code"] for body in its] == [body["variables"]["code"] for body in ours]
+    assert {(body["query"], body["variables"]["ledger"], body["variables"]["asOf"]) for body in ours} == {
+        (account.query, account.variables["ledger"], account.variables["asOf"])
+    }
+    assert {(body["query"], body["variables"]["ledger"]) for body in its} == {(account.peer_query, "7")}
+    assert [orjson.loads(each.body({}))["variables"] for each in (newest, *others)] == [
+        each.variables for each in (newest, *others)
+    ]
+    assert all(list(each.variations) == [{}] for each in (newest, *others))
