@@ -49,6 +49,7 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             poster=opened.poster,
             refresher=refresher,
             page_size=settings.limits.page_size,
+            reading_group=settings.limits.reading_group,
         )
         app = create_app(
             Engine(core(build()), services, opened.feed, settings.limits),

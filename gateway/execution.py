@@ -50,7 +50,7 @@ class Execution:
     """One operation's run over its context."""
 
     def __init__(
-        self, context: Context, bound: Bound, request_id: str, answer_bytes: int, texts: KeptTexts | None = None
+        self, context: Context, bound: Bound, request_id: str, answer_bytes: int, texts: KeptTexts[str] | None = None
     ) -> None:
         self.context = context
         self.errors: list[ErrorObject] = []
@@ -59,11 +59,16 @@ class Execution:
         self._request_id = request_id
         self._answer_bytes = answer_bytes
         self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
-        self._texts = KeptTexts(0) if texts is None else texts
+        self._texts: KeptTexts[str] = KeptTexts(0) if texts is None else texts
         self._kept: dict[KeptPart, tuple[list[Key], list[str]]] = {}
         self._broken: dict[KeptPart, Mapping[Key, Any]] = {}
         self._unprepared: dict[FieldPlan, Exception] = {}
         self._failed = False
+
+    @property
+    def unprepared(self) -> bool:
+        """Whether preparing failed."""
+        return bool(self._unprepared)
 
     async def prepare(self, plan: FieldPlan) -> None:
         """What has to happen before the snapshot opens."""
@@ -76,15 +81,15 @@ class Execution:
             except Exception as error:
                 self._unprepared[plan] = error
 
-    async def root_field(self, plan: FieldPlan) -> str:
-        """The text of one root field, its errors noted."""
+    async def root_field(self, plan: FieldPlan, rows: Sequence[Row]) -> list[str]:
+        """The texts of one root field for each root row (`FieldPlan.root_row`), its errors noted."""
         self._failed = False
         try:
-            text = (await self._child(plan, [()]))[0]
+            texts = await self._child(plan, rows)
         except TooMuch as error:
             self._tell(error, [plan.name], plan)
-            return "null"
-        return self._explained(plan) if self._failed else text
+            return ["null"] * len(rows)
+        return [self._explained(plan, row) for row in rows] if self._failed else texts
 
     async def rows(self, selection: Selection, rows: Sequence[Row]) -> list[str]:
         """The texts of one level's rows. Raises TooMuch: rows that stand below many parents are loaded once and written for
@@ -261,9 +266,9 @@ class Execution:
         else:
             self._untold += 1
 
-    def _explained(self, plan: FieldPlan) -> str:
+    def _explained(self, plan: FieldPlan, row: Row) -> str:
         try:
-            return self._field(plan, (), [plan.name])
+            return self._field(plan, row, [plan.name])
         except _Null:
             return "null"
 

@@ -1,15 +1,18 @@
 """Texts that are kept for as long as what they tell of stays as it is.
 
-Answers: a root field whose every field depends on nothing but one ledger's postings, chart and names has the same text
-until that ledger's version changes. Fragments: a posted entry never changes, so the text of those of its fields that
-depend on the chart and names alone stays, whatever is posted. Versions are read in the request's own snapshot, so a kept
-text is right to the entry. Whether the caller may have it was decided before: scopes by the plan, ledgers by the snapshot.
+Answers: an operation whose every field depends on nothing but ledgers' postings, chart and names has the same answer until
+one of their versions changes. It is kept by the versions that were read before it was made, and told to those whose own
+reading of the versions, made after they asked, finds these: either nothing changed in between, or the answer is younger than
+that reading. Fragments: a posted entry never changes, so the text of those of its fields that depend on the chart and names
+alone stays, whatever is posted. So a kept text is right to the entry. Whether the caller may have it was decided before:
+scopes by the plan, ledgers by the reading of the versions.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import AnyStr, Generic
 
 from sources.reading import Key
 
@@ -18,7 +21,7 @@ OVERHEAD = 450
 benchmarks/RESULTS.md."""
 
 
-class KeptTexts:
+class KeptTexts(Generic[AnyStr]):
     """Texts of one process, by keys that name the version that they tell of. `limit`: bytes, 0 keeps none.
 
     A text lives in the young generation, which holds half of the limit; when that is full it becomes the old one, whose
@@ -27,8 +30,8 @@ class KeptTexts:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._young: dict[Key, str] = {}
-        self._old: dict[Key, str] = {}
+        self._young: dict[Key, AnyStr] = {}
+        self._old: dict[Key, AnyStr] = {}
         self._young_bytes = self._old_bytes = 0
 
     @property
@@ -39,7 +42,7 @@ class KeptTexts:
     def bytes(self) -> int:
         return self._young_bytes + self._old_bytes
 
-    def get(self, key: Key) -> str | None:
+    def get(self, key: Key) -> AnyStr | None:
         text = self._young.get(key)
         if text is None and self._old:
             text = self._old.pop(key, None)
@@ -48,13 +51,13 @@ class KeptTexts:
                 self.keep(key, text)
         return text
 
-    def get_all(self, keys: Sequence[Key]) -> list[str | None]:
+    def get_all(self, keys: Sequence[Key]) -> list[AnyStr | None]:
         found = list(map(self._young.get, keys))
         if self._old and None in found:
             return [self.get(key) if text is None else text for key, text in zip(keys, found, strict=True)]
         return found
 
-    def keep(self, key: Key, text: str) -> None:
+    def keep(self, key: Key, text: AnyStr) -> None:
         """One text for a key; what would take more than half of the limit is not kept."""
         size = _size(text)
         if size > self._limit // 2 or key in self._young:
@@ -66,6 +69,6 @@ class KeptTexts:
         self._young_bytes += size
 
 
-def _size(text: str) -> int:
+def _size(text: str | bytes) -> int:
     """Bytes. A text with one character beyond Latin-1 takes two or four for each of its characters."""
     return sys.getsizeof(text) + OVERHEAD

@@ -30,6 +30,7 @@ class Limits:
     plan_cache: int = 1_000
     answer_cache_bytes: int = 67_108_864
     fragment_cache_bytes: int = 134_217_728
+    reading_group: int = 100
     source_deadline_seconds: float = 2.0
     statement_timeout_seconds: float = 30.0
     posting_queue: int = 20_000

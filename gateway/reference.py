@@ -136,7 +136,7 @@ class Reference:
 
         async def resolve(value: Source | None, info: Any, **args: Any) -> Any:
             context: ReferenceContext = info.context
-            key = tuple([value.value(column) for column in source.key]) if value else ()
+            key = tuple([value.value(column) for column in source.key] if value else [args[name] for name in source.by])
             if None in key:
                 return None
             want = scalar_want if scalar else self._want(named)

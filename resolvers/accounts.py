@@ -184,6 +184,7 @@ class AccountQuery:
     @linked(
         "One account; null when there is none.",
         queries.account,
+        by=("ledger", "code"),
         scope=READ,
         stability=Stability.POSTED,
         ledger="ledger",

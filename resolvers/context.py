@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sources.caller import Caller
@@ -13,22 +13,26 @@ from sources.errors import NotFound
 from sources.ledger.directory import Directory
 from sources.ledger.model import LedgerRef
 from sources.ledger.posting import Poster
-from sources.ledger.queries import ledger_version
+from sources.ledger.versions import Version, Versions
 from sources.mirror.freshness import Freshness
 from sources.mirror.refresh import Asking, Refresher
-from sources.reading import Key
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What one process offers to its operations."""
+    """What one process offers to its operations. `reading_group`: how many requests that are alike are read together."""
 
     database: Database
     directory: Directory
     poster: Poster
     refresher: Refresher
     page_size: int = 1_000
+    reading_group: int = 100
     clock: Callable[[], float] = time.time
+    versions: Versions = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "versions", Versions(self.database, self.reading_group))
 
 
 class Snapshot(Protocol):
@@ -58,16 +62,19 @@ class Context:
         self.statements = 0
         self._alone = alone
         self._own: Reading | None = None
-        self._versions: dict[int, Key | None] = {}
+        self._versions: dict[int, Version | None] = {}
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
-        if self.snapshot is None:
-            visible = None if self.caller.ledgers is None else [ref.ledger_id for ref in await self.ledgers(None)]
-            self.snapshot = self._own = await self.services.database.read(visible, alone=self._alone)
-        elif self._alone:
+        if self._alone and self.statements:
             raise SecondStatement
+        if self.snapshot is None:
+            self.snapshot = self._own = await self.services.database.read(await self.visible(), alone=self._alone)
         self.statements += 1
         return await self.snapshot.fetch(sql, *args)
+
+    async def visible(self) -> list[int] | None:
+        """The ids of the ledgers that the caller may see; None: all."""
+        return None if self.caller.ledgers is None else [ref.ledger_id for ref in await self.ledgers(None)]
 
     async def ledger(self, code: str) -> LedgerRef:
         found = await self.ledgers([code])
@@ -84,11 +91,20 @@ class Context:
             found = (await self.services.directory.resolve(wanted)).values()
         return sorted(found, key=lambda ref: ref.code)
 
-    async def version(self, ledger_id: int) -> Key | None:
+    async def version(self, ledger_id: int) -> Version | None:
         """What the ledger's books, chart and names are in this snapshot; None: it does not see the ledger."""
         if ledger_id not in self._versions:
-            self._versions[ledger_id] = await ledger_version(self, ledger_id)
+            self._versions[ledger_id] = await self._version(ledger_id)
         return self._versions[ledger_id]
+
+    async def _version(self, ledger_id: int) -> Version | None:
+        versions = self.services.versions
+        if not self._alone:
+            return await versions.seen(self.fetch, ledger_id, fresh=self.statements == 0)
+        if self.statements:
+            raise SecondStatement
+        self.statements += 1
+        return await versions.now(await self.visible(), ledger_id)
 
     def code(self, ledger_id: int) -> str:
         return self.services.directory.codes[ledger_id]

@@ -176,7 +176,12 @@ LedgerCode = Annotated[str, argument("The ledger's code.")]
 @strawberry.type
 class EntryQuery:
     @linked(
-        "One entry; null when there is none.", queries.entry, scope=READ, stability=Stability.POSTED, ledger="ledger"
+        "One entry; null when there is none.",
+        queries.entry,
+        by=("ledger", "sequence"),
+        scope=READ,
+        stability=Stability.POSTED,
+        ledger="ledger",
     )
     def entry(
         self, ledger: LedgerCode, sequence: Annotated[BigInt, argument("Its sequence.")]

@@ -81,12 +81,14 @@ class Nested:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`key`: columns of the parent's row; a None in it is a null result. `writes`: a mutation. `value`: the field is
+    """`key`: columns of the parent's row; a None in it is a null result. `by`: of a root field, the arguments whose values are
+    its key, so that it is loaded for several operations at once. `writes`: a mutation. `value`: the field is
     a scalar, written from the columns of the loaded row. `ledger`: the argument that names the one ledger whose books the
     whole field is about."""
 
     relation: Relation
     key: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
     scope: Scopes | None = None
     stability: Stability | None = None
     ledger: str | None = None

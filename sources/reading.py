@@ -19,6 +19,7 @@ import orjson
 from sources.caller import Caller
 from sources.errors import InvalidArgument, InvalidCursor
 from sources.ledger.model import LedgerRef
+from sources.ledger.versions import Version
 
 Row = Sequence[Any]
 Key = tuple[Any, ...]
@@ -84,6 +85,10 @@ class Reader(Protocol):
 
     def code(self, ledger_id: int) -> str:
         """The code of a ledger that this operation has resolved."""
+        ...
+
+    async def version(self, ledger_id: int) -> Version | None:
+        """Of a ledger in the operation's snapshot; None: it does not see the ledger."""
         ...
 
 

@@ -176,7 +176,9 @@ async def open_graph(database_url: str, limits: Limits | None = None, **options:
         poster = Poster(database, queue_limit=limits.posting_queue, on_posted=feed.posted)
         refresher = Refresher(database, options.get("sources", ()), deadline=limits.source_deadline_seconds)
         await refresher.start()
-        services = Services(database, directory, poster, refresher, page_size=limits.page_size)
+        services = Services(
+            database, directory, poster, refresher, page_size=limits.page_size, reading_group=limits.reading_group
+        )
         try:
             yield Graph(Engine(SCHEMA, services, feed, limits), services, feed)
         finally:

@@ -218,8 +218,8 @@ class _Builder:
             case Nested(column=column):
                 plan.positions = (space.position(column),)
                 inner = space.nested(column)
-            case Link(key=key):
-                plan.positions = tuple(space.position(column) for column in key)
+            case Link(key=key, by=by):
+                plan.positions = tuple(space.position(column) for column in key) or tuple(range(len(by)))
                 inner = RowSpace()
             case Stream():
                 inner = RowSpace()

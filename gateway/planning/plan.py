@@ -163,7 +163,9 @@ class Demanded:
 class Plan:
     """`demands`: the scopes of every field that is selected; `linked`: fields with arguments, for binding; `switches`: what
     @skip and @include variables were; `number`: of this plan among all; `statements`: how many its last run took, and
-    `prepares`: something has to happen before them."""
+    `prepares`: something has to happen before them. `asking`: the root fields that read, and `single`: the only one of
+    them, where what it asks for can be loaded for several operations at once. `keepable`: the answer depends on nothing but
+    the versions of the ledgers that the arguments name."""
 
     root: Selection
     demands: list[Demanded]
@@ -171,7 +173,22 @@ class Plan:
     switches: tuple[bool, ...]
     number: int = field(default_factory=itertools.count(1).__next__)
     statements: int = 0
+    asking: list[FieldPlan] = field(init=False)
+    single: FieldPlan | None = field(init=False, default=None)
+    prepares: bool = field(init=False)
+    introspects: bool = field(init=False)
+    keepable: bool = field(init=False)
 
-    @property
-    def prepares(self) -> bool:
-        return any(isinstance(linked.source, Link) and linked.source.prepare is not None for linked in self.linked)
+    def __post_init__(self) -> None:
+        fields = self.root.fields
+        self.asking = [plan for plan in fields if plan.constant is None and not plan.introspects]
+        self.prepares = any(isinstance(each.source, Link) and each.source.prepare is not None for each in self.linked)
+        if len(self.asking) == 1 and not self.prepares and isinstance(self.asking[0].source, Link):
+            self.single = self.asking[0] if self.asking[0].source.by else None
+        self.introspects = any(plan.introspects for plan in fields)
+        stable = all(_of_one_ledger(plan) and plan.stability <= Stability.POSTED for plan in self.asking)
+        self.keepable = bool(self.asking) and stable and not self.introspects
+
+
+def _of_one_ledger(plan: FieldPlan) -> bool:
+    return isinstance(plan.source, Link) and plan.source.ledger is not None

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from sources.errors import TooMuch
+from sources.ledger.dense import dense_page, is_dense
 from sources.ledger.filters import entry_page, line_page, present
-from sources.reading import Conditions, Key, Order, Reader, Results, Row, View, Want, page
+from sources.reading import Conditions, Key, Order, Reader, Results, Row, View, Want, page, page_args
 
 Args = Mapping[str, Any]
 MAX_LINES = 200_000
@@ -107,10 +108,11 @@ LINE = View(
     decoders={"dimensions": _dimensions},
 )
 
+SEQUENCE = (("sequence", "bigint"),)
 ACCOUNTS_BY_CODE = Order("accounts", (("code", "text"),))
 ENTRY_ORDERS = {
-    "SEQUENCE_ASC": Order("entries:sequence", (("sequence", "bigint"),)),
-    "SEQUENCE_DESC": Order("entries:-sequence", (("sequence", "bigint"),), descending=True),
+    "SEQUENCE_ASC": Order("entries:sequence", SEQUENCE),
+    "SEQUENCE_DESC": Order("entries:-sequence", SEQUENCE, descending=True),
     "EFFECTIVE_DATE_ASC": Order("entries:date", (("effective_date", "date"), ("sequence", "bigint"))),
     "EFFECTIVE_DATE_DESC": Order(
         "entries:-date", (("effective_date", "date"), ("sequence", "bigint")), descending=True
@@ -202,21 +204,30 @@ async def ledger(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -
     return {(): next(iter(rows.values()), None)}
 
 
-async def account(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
-    return await _root_one(reader, ACCOUNT, "code", args["code"], want, args)
+async def account(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    """Keys: (ledger's code, account's code)."""
+    return await _by_ledger_code(reader, ACCOUNT, "code", keys, want)
 
 
-async def entry(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
-    return await _root_one(reader, ENTRY, "sequence", args["sequence"], want, args)
+async def entry(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    """Keys: (ledger's code, sequence)."""
+    return await _by_ledger_code(reader, ENTRY, "sequence", keys, want)
 
 
-async def _root_one(reader: Reader, view: View, column: str, value: Any, want: Want, args: Args) -> Results:
-    found = await reader.ledgers([args["ledger"]])
-    where = Conditions()
-    where.add(f"{view.columns['ledger_id']} = {{0}}", found[0].ledger_id if found else 0)
-    where.add(f"{view.columns[column]} = {{0}}", value)
-    rows = await reader.fetch(view.select(want.columns, where.sql), *where.args) if found else []
-    return {(): rows[0] if rows else None}
+async def _by_ledger_code(reader: Reader, view: View, column: str, keys: Sequence[Key], want: Want) -> Results:
+    """Keys: (ledger's code, value of the column). For one value PostgreSQL keeps a plan; for a list it may make a new one."""
+    found: dict[Key, Row] = {}
+    for ref in await reader.ledgers({code for code, _ in keys}):
+        values = [value for code, value in keys if code == ref.code]
+        where = Conditions()
+        where.add(f"{view.columns['ledger_id']} = {{0}}", ref.ledger_id)
+        if len(values) == 1:
+            where.add(f"{view.columns[column]} = {{0}}", values[0])
+        else:
+            where.add(f"{view.columns[column]} = ANY({{0}})", values)
+        rows = await reader.fetch(view.select([*want.columns, column], where.sql), *where.args)
+        found.update({(ref.code, row[-1]): row for row in rows})
+    return found
 
 
 async def accounts(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
@@ -240,6 +251,11 @@ async def entries(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) 
     ref = await reader.ledger(args["ledger"])
     order = ENTRY_ORDERS[args["orderBy"].value]
     filter_ = {name: value for name, value in (args.get("filter") or {}).items() if value is not None}
+    if not filter_ and order.keys == SEQUENCE and is_dense(want):
+        paging = page_args(args, reader.page_size, order)
+        version = await reader.version(ref.ledger_id)
+        if version is None or version.era:
+            return {(): want.row(dense_page(ref.ledger_id, version, order, want, paging))}
     where, branches = entry_page(ref, filter_, order)
     total = None if filter_ else _ALL_ENTRIES
     return {(): want.row(await page(reader, ENTRY, where, order, want, args, branches, total))}
@@ -262,14 +278,3 @@ async def accounts_by_codes(reader: Reader, keys: Sequence[Key], want: Want, arg
     pairs = [(ledger_id, code) for ledger_id, codes in keys for code in codes]
     rows = await account_by_code(reader, pairs, want, args)
     return {(ledger_id, codes): [rows[ledger_id, code] for code in codes] for ledger_id, codes in keys}
-
-
-async def ledger_version(reader: Reader, ledger_id: int) -> Key | None:
-    """What changes whenever the ledger's books, its chart or its names change: the newest entry and a counter. None: the
-    ledger is not there, or not within the reader's claims."""
-    rows = await reader.fetch(
-        "SELECT h.last_sequence, h.last_hash, l.names_version FROM ledger.head h "
-        "JOIN ledger.ledger l ON l.ledger_id = h.ledger_id WHERE h.ledger_id = $1",
-        ledger_id,
-    )
-    return tuple(rows[0]) if rows else None

@@ -156,7 +156,7 @@ async def test_nothing_is_kept_when_it_is_switched_off(database_url):
         await graph.found()
         for _ in range(3):
             await graph.data(QUERIES[4])
-        assert graph.engine._answers.bytes == graph.engine._fragments.bytes == 0
+        assert graph.engine.answering.answers.bytes == graph.engine.answering.fragments.bytes == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 400), st.booleans()), max_size=80))
@@ -201,5 +201,5 @@ async def test_a_kept_answer_holds_neither_its_document_nor_its_arguments(databa
         for _ in range(3):
             data = await graph.data(query, {"codes": ["1000", "y" * 10_000]})
             assert data == {"accounts": {"nodes": [{"code": "1000"}]}}
-        (key,) = graph.engine._answers._young
+        (key,) = graph.engine.answering.answers._young
         assert len(repr(key)) < 500
