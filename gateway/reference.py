@@ -31,7 +31,8 @@ from graphql import (
 from gateway.errors import describe
 from gateway.planning.declared import declaration, substituted
 from gateway.planning.plan import RowSpace
-from gateway.planning.writing import WORDS, leaf, namespace
+from gateway.planning.shaping import leaf, namespace
+from gateway.planning.writing import WORDS
 from resolvers.context import Context, Services
 from resolvers.fields import Inline, Leaf, Link, Nested
 from sources.caller import Caller

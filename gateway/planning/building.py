@@ -32,7 +32,7 @@ from gateway.planning.declared import (
 from gateway.planning.document import LimitExceeded
 from gateway.planning.introspection import INTROSPECTION, Introspection
 from gateway.planning.plan import HOLE, Arguments, Demanded, FieldPlan, KeptPart, Path, Plan, RowSpace, Selection
-from gateway.planning.writing import Part, Shape, generate, leaf, namespace
+from gateway.planning.shaping import Part, Shape, generate, leaf, namespace
 from resolvers.fields import (
     Fragment,
     Leaf,
@@ -161,7 +161,7 @@ class _Builder:
             if plan.constant is not None:
                 parts.append(Part(text=plan.constant))
             elif id(plan) in numbers:
-                parts.append(Part(expression=f"c{numbers[id(plan)]}[i]"))
+                parts.append(Part(child=numbers[id(plan)]))
             elif plan.write is not None:
                 parts.append(Part(expression=expression(plan)))
         parts.append(Part(text="}" if fields else "{}"))

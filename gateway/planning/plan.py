@@ -15,7 +15,7 @@ from graphql import (
 )
 
 from gateway.planning.introspection import INTROSPECTION
-from gateway.planning.writing import Shape
+from gateway.planning.shaping import Shape
 from resolvers.fields import (
     Inline,
     Leaf,

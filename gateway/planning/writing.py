@@ -1,18 +1,14 @@
-"""The words of leaf expressions, and the generated functions that turn rows into JSON text."""
+"""The words of leaf expressions: each writes one value as JSON text, those that pages are made of a whole column too."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
 from sources.ledger.feed import posting_cursor
 from sources.money import EXPONENTS
-
-Shape = Callable[..., list[str]]
-"""(rows, *children) -> one JSON text a row; each child is a list of texts aligned with the rows."""
 
 
 def quote(text: str) -> str:
@@ -42,17 +38,17 @@ def money(minor: int, exponent: int) -> str:
     return f'"{sign}{digits[:-exponent]}.{digits[-exponent:]}"'
 
 
-ZEROS = [money(0, exponent) for exponent in range(20)]
+_ZEROS = [money(0, exponent) for exponent in range(20)]
 
 
 def debit(amount: int, exponent: int) -> str:
     """The amount when it is one, else zero."""
-    return money(amount, exponent) if amount > 0 else ZEROS[exponent]
+    return money(amount, exponent) if amount > 0 else _ZEROS[exponent]
 
 
 def credit(amount: int, exponent: int) -> str:
     """The amount's opposite when it is below zero, else zero."""
-    return money(-amount, exponent) if amount < 0 else ZEROS[exponent]
+    return money(-amount, exponent) if amount < 0 else _ZEROS[exponent]
 
 
 def timestamp(text: str) -> str:
@@ -62,6 +58,58 @@ def timestamp(text: str) -> str:
     seconds, _, fraction = text[:-3].partition(".")
     return f'"{seconds.replace(" ", "T")}.{fraction:0<6}+00:00"'
 
+
+# ---------------------------------------------------------------- columns
+
+
+def quote_column(texts: Sequence[str | None]) -> list[str]:
+    """As `quote`, of each; null for None."""
+    # Indented, each stands on a line of its own: no JSON text holds a line feed, whatever it is the text of.
+    return orjson.dumps(texts, option=orjson.OPT_INDENT_2)[4:-2].decode().split(",\n  ") if texts else []
+
+
+def money_column(amounts: Sequence[int], keys: Sequence[Any], exponents: Mapping[Any, int]) -> list[str]:
+    """As `money`, of each with the exponent that its key has."""
+    if not _cents(keys, exponents):
+        return [money(amount, exponents[key]) for amount, key in zip(amounts, keys, strict=True)]
+    return [
+        f'"{amount // 100}{_CENTS[amount % 100]}' if amount >= 0 else f'"-{-amount // 100}{_CENTS[-amount % 100]}'
+        for amount in amounts
+    ]
+
+
+def debit_column(amounts: Sequence[int], keys: Sequence[Any], exponents: Mapping[Any, int]) -> list[str]:
+    """As `debit`, of each with the exponent that its key has."""
+    if not _cents(keys, exponents):
+        return [debit(amount, exponents[key]) for amount, key in zip(amounts, keys, strict=True)]
+    return [f'"{amount // 100}{_CENTS[amount % 100]}' if amount > 0 else '"0.00"' for amount in amounts]
+
+
+def credit_column(amounts: Sequence[int], keys: Sequence[Any], exponents: Mapping[Any, int]) -> list[str]:
+    """As `credit`, of each with the exponent that its key has."""
+    if not _cents(keys, exponents):
+        return [credit(amount, exponents[key]) for amount, key in zip(amounts, keys, strict=True)]
+    return [f'"{-amount // 100}{_CENTS[-amount % 100]}' if amount < 0 else '"0.00"' for amount in amounts]
+
+
+def _cents(keys: Sequence[Any], exponents: Mapping[Any, int]) -> bool:
+    return all(exponents[key] == 2 for key in set(keys))
+
+
+def timestamp_column(texts: Sequence[str]) -> list[str]:
+    """As `timestamp`, of each."""
+    return [f'"{text[:10]}T{text[11:26]}+00:00"' if len(text) == 29 else timestamp(text) for text in texts]
+
+
+COLUMNS: dict[str, Any] = {
+    "quote": quote_column,
+    "timestamp": timestamp_column,
+    "money": money_column,
+    "debit": debit_column,
+    "credit": credit_column,
+}
+"""What writes a whole column at once, by the word that writes one value. A table's item as an argument (the exponent of an
+amount) comes as the column of its keys and the table."""
 
 WORDS: dict[str, Any] = {
     "quote": quote,
@@ -75,46 +123,3 @@ WORDS: dict[str, Any] = {
     "str": str,
 }
 """What leaf expressions may name; `codes` and `functional` (by ledger id) join them when a planner is made."""
-
-
-class Part:
-    """A piece of an object's text: a constant, or a Python expression of r (the row) and i (its number)."""
-
-    __slots__ = ("expression", "text")
-
-    def __init__(self, *, text: str = "", expression: str = "") -> None:
-        self.text = text
-        self.expression = expression
-
-
-def namespace(words: Mapping[str, Any]) -> dict[str, Any]:
-    """The globals that every generated function of a planner shares."""
-    return {"__builtins__": {}, "enumerate": enumerate, **words}
-
-
-def generate(parts: Sequence[Part], children: int, words: dict[str, Any]) -> Shape:
-    """A function that joins the parts for every row."""
-    pieces: list[ast.expr] = []
-    for part in parts:
-        if part.text:
-            pieces.append(ast.Constant(part.text))
-        if part.expression:
-            pieces.append(ast.FormattedValue(ast.parse(part.expression, mode="eval").body, conversion=-1))
-    names = "".join(f", c{n}" for n in range(children))
-    template = ast.parse(f"lambda rows{names}: [text for i, r in enumerate(rows)]", mode="eval")
-    rows = cast("ast.ListComp", cast("ast.Lambda", template.body).body)
-    rows.elt = ast.JoinedStr(pieces)
-    shape: Shape = _compile(ast.fix_missing_locations(template), words)
-    return shape
-
-
-def leaf(expression: str, words: dict[str, Any]) -> Callable[[Any], str]:
-    """A function from a row to one field's text."""
-    write: Callable[[Any], str] = _compile(f"lambda r: {expression}", words)
-    return write
-
-
-def _compile(source: str | ast.Expression, words: dict[str, Any]) -> Any:
-    # The source is made of declarations of this product and positions; nothing of a request is in it but response
-    # names, which GraphQL limits to [_A-Za-z0-9] and which are constants of the syntax tree.
-    return eval(compile(source, "<shaper>", "eval"), words)  # noqa: S307
