@@ -32,7 +32,7 @@ from sources.database.embedded import OWNER_ROLE, EmbeddedPostgres
 CLIENTS = 16
 BATCH = 100
 SMALLEST = "query ($ledger: String!) { ledger(code: $ledger) { code name functionalCurrency } }"
-_EXECUTING = "[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n"
+_EXECUTING = "[limits]\nreading_group = 1\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n"
 _POST = """mutation ($input: PostEntriesInput!) { postEntries(input: $input) { results { __typename
   ... on EntryPosted { replayed entry { sequence } } } } }"""
 _POSTED = '"replayed":false'

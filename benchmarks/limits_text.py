@@ -36,7 +36,7 @@ median of the shares of the rounds, so 50 % means: half as often as the limit.
 
 `benchmarks/bare.py`: the gateway's own server (uvicorn, uvloop, httptools, the same settings), an application that reads the
 body and answers with as many bytes. {clients} clients. Ours check a token and limits, log and count; kept answers still ask the
-database for the ledger's version.
+database for the ledger's version, once for all who want to know at one moment. `executed` reads for each request alone.
 
 {_served(served)}
 ### pgbench on the same statements

@@ -1,4 +1,4 @@
-"""Reading: four questions through HTTP, asked of `ledgergraph serve` in three settings and of PostGraphile over the same database."""
+"""Reading: four questions through HTTP, asked of `ledgergraph serve` in four settings and of PostGraphile over the same database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmarks.measuring import Samples, take_turns
 from benchmarks.peers import Peer, installed
 from benchmarks.processes import Generator, gateway, generator, serving
 from benchmarks.questions import Question, questions
-from benchmarks.reading_text import ANSWERS_KEPT, ENTRIES_KEPT, EXECUTED, GUARDED, POSTGRAPHILE, numbers, text
+from benchmarks.reading_text import ANSWERS_KEPT, ENTRIES_KEPT, EXECUTED, GATHERED, GUARDED, POSTGRAPHILE, numbers, text
 from gateway.config import Settings
 from gateway.openbooks import books
 from gateway.tokens import signing_secret
@@ -33,8 +33,9 @@ from sources.database.sockets import PORT, socket_directory
 
 CLIENTS = 16
 OURS: Mapping[str, str] = {
-    EXECUTED: "[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n",
-    ENTRIES_KEPT: "[limits]\nanswer_cache_bytes = 0\n",
+    EXECUTED: "[limits]\nreading_group = 1\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n",
+    GATHERED: "[limits]\nanswer_cache_bytes = 0\nfragment_cache_bytes = 0\n",
+    ENTRIES_KEPT: "[limits]\nreading_group = 1\nanswer_cache_bytes = 0\n",
     ANSWERS_KEPT: "",
 }
 """By contestant, the settings file of its gateway."""
@@ -133,7 +134,7 @@ class Answers:
 
 async def ask_all(stage: Stage, question: Question, rounds: int, seconds: float) -> Answers:
     """First whether all give the same answers (RuntimeError when not), then the turns."""
-    contestants = [name for name in stage.ports if question.entries or name != ENTRIES_KEPT]
+    contestants = contestants_of(question)
     bodies = {name: bodies_of(stage, question, name) for name in contestants}
     answers = {name: [await stage.load.ask(stage.ports[name], body) for body in bodies[name]] for name in contestants}
     for said in zip(*answers.values(), strict=True):
@@ -152,6 +153,17 @@ async def ask_all(stage: Stage, question: Question, rounds: int, seconds: float)
     rates = await take_turns({name: partial(turn, name) for name in contestants}, rounds)
     sizes = {name: round(mean(map(len, said))) for name, said in answers.items()}
     return Answers(question, sizes, rates, last)
+
+
+def contestants_of(question: Question) -> list[str]:
+    """Who is asked it: entries are kept by those who read them, and requests that are all the same are not gathered, they
+    would share one answer."""
+    means_nothing = set()
+    if not question.entries:
+        means_nothing.add(ENTRIES_KEPT)
+    if len(question.variations) == 1:
+        means_nothing.add(GATHERED)
+    return [name for name in (*OURS, *PEERS) if name not in means_nothing]
 
 
 async def _statements(stage: Stage, bench: Bench, asked: Sequence[Question]) -> dict[str, dict[str, int]]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from benchmarks.questions import Question, questions
-from benchmarks.reading import _compare
-from benchmarks.reading_text import EXECUTED, POSTGRAPHILE
+from benchmarks.reading import OURS as SETTINGS
+from benchmarks.reading import PEERS, _compare, contestants_of
+from benchmarks.reading_text import ANSWERS_KEPT, ENTRIES_KEPT, EXECUTED, GATHERED, POSTGRAPHILE
+from gateway.config import load
+from gateway.limits import Limits
 
 CASH = {"code": "1000", "name": "Cash"}
 ENTRY = {"effectiveDate": "2025-01-31", "description": "Rent", "journal": None, "reference": "R-1"}
@@ -67,3 +71,29 @@ def test_one_account_is_asked_for_after_the_other_of_all_contestants_alike():
         each.variables for each in (newest, *others)
     ]
     assert all(list(each.variations) == [{}] for each in (newest, *others))
+
+
+def test_what_is_told_as_executed_is_neither_kept_nor_shared(tmp_path: Path):
+    """The gateways' settings: each request alone without any cache, gathered without any cache, entries kept, the defaults."""
+    found = {}
+    for name, limits in SETTINGS.items():
+        (tmp_path / "settings.toml").write_text(limits)
+        found[name] = load({}, config=tmp_path / "settings.toml").limits
+    nothing_kept = replace(Limits(), answer_cache_bytes=0, fragment_cache_bytes=0)
+    assert found == {
+        EXECUTED: replace(nothing_kept, reading_group=1),
+        GATHERED: nothing_kept,
+        ENTRIES_KEPT: replace(Limits(), reading_group=1, answer_cache_bytes=0),
+        ANSWERS_KEPT: Limits(),
+    }
+    assert Limits().reading_group > 1
+
+
+def test_nobody_is_asked_what_would_mean_nothing():
+    """Clients that all send one request would share one answer; a balance has no entries to keep."""
+    assert {question.name: contestants_of(question) for question in questions(1)} == {
+        "Q1": [EXECUTED, ENTRIES_KEPT, ANSWERS_KEPT, *PEERS],
+        "Q2": [EXECUTED, GATHERED, ANSWERS_KEPT, *PEERS],
+        "Q3": [EXECUTED, ANSWERS_KEPT, *PEERS],
+        "Q4": [EXECUTED, ENTRIES_KEPT, ANSWERS_KEPT, *PEERS],
+    }
