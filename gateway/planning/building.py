@@ -18,9 +18,9 @@ from graphql import (
     is_leaf_type,
 )
 
+from gateway.planning.arguments import Arguments
 from gateway.planning.collect import Collector
 from gateway.planning.declared import (
-    constant_arguments,
     declaration,
     expression,
     fragment_of,
@@ -31,7 +31,7 @@ from gateway.planning.declared import (
 )
 from gateway.planning.document import LimitExceeded
 from gateway.planning.introspection import INTROSPECTION, Introspection
-from gateway.planning.plan import HOLE, Arguments, Demanded, FieldPlan, KeptPart, Path, Plan, RowSpace, Selection
+from gateway.planning.plan import HOLE, Demanded, FieldPlan, KeptPart, Path, Plan, RowSpace, Selection
 from gateway.planning.shaping import Part, Shape, generate, leaf, namespace
 from resolvers.fields import (
     Fragment,
@@ -198,7 +198,7 @@ class _Builder:
         if demanding and scopes:
             self.demands.append(Demanded(path, scopes))
         if definition.args:
-            plan.arguments = Arguments(definition, nodes[0], constant_arguments(definition, nodes))
+            plan.arguments = Arguments.of(definition, nodes[0])
         if plan.arguments or (isinstance(source, Link) and (source.prepare or source.demand)):
             self.linked.append(plan)
         if isinstance(source, Leaf):

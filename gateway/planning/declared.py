@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from graphql import (
-    FieldNode,
-    GraphQLError,
     GraphQLField,
     GraphQLList,
     GraphQLObjectType,
-    VariableNode,
-    get_argument_values,
     get_named_type,
     is_leaf_type,
     is_list_type,
@@ -84,17 +80,3 @@ def substituted(write: str, positions: Sequence[int]) -> str:
 
 def function_name(source: Leaf) -> str:
     return f"function_{id(source)}"
-
-
-def constant_arguments(definition: GraphQLField, nodes: Sequence[FieldNode]) -> Mapping[str, Any] | None:
-    """None: a variable stands in them, or they do not coerce (which is the request's error to tell)."""
-    pending: list[Any] = [argument.value for argument in nodes[0].arguments or ()]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, VariableNode):
-            return None
-        pending += [*getattr(value, "values", ()), *[item.value for item in getattr(value, "fields", ())]]
-    try:
-        return get_argument_values(definition, nodes[0])
-    except GraphQLError:
-        return None

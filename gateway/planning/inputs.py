@@ -6,7 +6,7 @@ to graphql-core, which says why: the two agree, and only one of them explains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ from graphql import (
     Undefined,
     is_required_input_field,
 )
+from graphql.execution.get_variable_signature import GraphQLVariableSignature
 from graphql.execution.values import VariableValues, VariableValueSource
 
 Coerce = Callable[[Any], Any]
@@ -33,26 +34,27 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """The variables of one operation, as graphql-core described them when it coerced them the first time."""
+    """The variables of one operation, as graphql-core described them when it coerced them the first time: each with its
+    signature and what coerces it."""
 
-    sources: Mapping[str, VariableValueSource]
-    coercers: Mapping[str, Coerce]
+    described: Sequence[tuple[str, GraphQLVariableSignature, Coerce]]
 
     @staticmethod
     def of(values: VariableValues) -> Variables:
-        sources = {name: VariableValueSource(source.signature) for name, source in values.sources.items()}
-        return Variables(sources, {name: coercer(source.signature.type) for name, source in sources.items()})
+        signatures = {name: source.signature for name, source in values.sources.items()}
+        return Variables([(name, each, coercer(each.type)) for name, each in signatures.items()])
 
     def coerce(self, inputs: Mapping[str, Any]) -> VariableValues | None:
         """None: graphql-core has to say what is wrong, or to fill in what is absent."""
-        sources, coerced = dict(self.sources), {}
+        sources, coerced = {}, {}
         try:
-            for name, coerce in self.coercers.items():
-                if name not in inputs:
-                    return None
-                sources[name] = VariableValueSource(sources[name].signature, inputs[name])
-                coerced[name] = coerce(inputs[name])
-        except Exception:  # whatever a scalar raises: graphql-core will raise it again, and explain it
+            for name, signature, coerce in self.described:
+                value = inputs[name]
+                sources[name] = VariableValueSource(signature, value)
+                coerced[name] = coerce(value)
+        except (
+            Exception
+        ):  # one is absent, or whatever a scalar raises: graphql-core will raise it again, and explain it
             return None
         return VariableValues(sources, coerced)
 

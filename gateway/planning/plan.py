@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graphql import (
-    FieldNode,
-    GraphQLField,
-    get_argument_values,
-)
+from graphql import FieldNode
 
+from gateway.planning.arguments import Arguments
 from gateway.planning.introspection import INTROSPECTION
 from gateway.planning.shaping import Shape
 from resolvers.fields import (
@@ -27,6 +24,9 @@ from resolvers.fields import (
     Stream,
 )
 from sources.reading import Key, Row, Want
+
+if TYPE_CHECKING:
+    from gateway.planning.cost import Values
 
 Path = tuple[str, ...]
 
@@ -101,30 +101,16 @@ class FieldPlan:
         return self.field_name in INTROSPECTION
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """A field's arguments: coerced once where they are literals, else for each request."""
-
-    definition: GraphQLField
-    node: FieldNode
-    constant: Mapping[str, Any] | None
-
-    def bind(self, variables: Any) -> Mapping[str, Any]:
-        """Raises GraphQLError."""
-        if self.constant is not None:
-            return self.constant
-        return get_argument_values(self.definition, self.node, variables)
-
-
 @dataclass(slots=True, eq=False)
 class Selection:
-    """What is selected of one concrete type."""
+    """What is selected of one concrete type. `values`: how many it may hold, once they were counted."""
 
     typename: str
     fields: list[FieldPlan]
     children: list[FieldPlan]
     shape: Shape
     kept: KeptPart | None = None
+    values: Values | None = None
 
     @property
     def stability(self) -> Stability:
@@ -165,7 +151,8 @@ class Plan:
     @skip and @include variables were; `number`: of this plan among all; `statements`: how many its last run took, and
     `prepares`: something has to happen before them. `asking`: the root fields that read, and `single`: the only one of
     them, where what it asks for can be loaded for several operations at once. `keepable`: the answer depends on nothing but
-    the versions of the ledgers that the arguments name."""
+    the versions of the ledgers that the arguments name. `scopes`: all that are demanded, beside those that the arguments of
+    `demanding` fields tell."""
 
     root: Selection
     demands: list[Demanded]
@@ -178,6 +165,8 @@ class Plan:
     prepares: bool = field(init=False)
     introspects: bool = field(init=False)
     keepable: bool = field(init=False)
+    scopes: frozenset[str] = field(init=False)
+    demanding: list[FieldPlan] = field(init=False)
 
     def __post_init__(self) -> None:
         fields = self.root.fields
@@ -188,6 +177,12 @@ class Plan:
         self.introspects = any(plan.introspects for plan in fields)
         stable = all(_of_one_ledger(plan) and plan.stability <= Stability.POSTED for plan in self.asking)
         self.keepable = bool(self.asking) and stable and not self.introspects
+        self.scopes = frozenset(itertools.chain.from_iterable(demanded.scopes for demanded in self.demands))
+        self.demanding = [each for each in self.linked if isinstance(each.source, Link) and each.source.demand]
+
+    def allows(self, scopes: frozenset[str]) -> bool:
+        """Whether these scopes are all that it can need, so that nobody has to look what one of its fields lacks."""
+        return not self.demanding and self.scopes <= scopes
 
 
 def _of_one_ledger(plan: FieldPlan) -> bool:
