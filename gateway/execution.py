@@ -22,6 +22,7 @@ from gateway.requests import ErrorObject
 from resolvers.context import Context, SecondStatement
 from resolvers.fields import Inline, Link, Nested
 from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphError, TooMuch
+from sources.packing import Columns
 from sources.reading import Failure, Key, Row, Tagged
 
 log = structlog.get_logger(__name__)
@@ -218,9 +219,9 @@ class Execution:
         if not plan.is_list:
             return await self._objects(plan, values)
         whole = [value for value in values if value is not None and value.__class__ is not Failure]
-        texts = await self._objects(plan, list(chain.from_iterable(whole)))
         if len(values) == 1 and whole:
-            return [f"[{','.join(texts)}]"]
+            return [f"[{','.join(await self._objects(plan, whole[0]))}]"]
+        texts = await self._objects(plan, list(chain.from_iterable(whole)))
         answers, at = [], 0
         for value in values:
             if self._note(value):
@@ -232,7 +233,7 @@ class Execution:
 
     async def _objects(self, plan: FieldPlan, values: Sequence[Any]) -> list[str]:
         if not plan.abstract:
-            if _WITHOUT_ROW.isdisjoint(map(type, values)):
+            if values.__class__ is Columns or _WITHOUT_ROW.isdisjoint(map(type, values)):
                 return await self.rows(plan.selection, values)
             present = [value for value in values if value is not None and value.__class__ is not Failure]
             texts = iter(await self.rows(plan.selection, present))
