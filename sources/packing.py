@@ -45,7 +45,7 @@ class Columns(Sequence[tuple[Any, ...]]):
 
 def columns_of(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
     """What rows hold, by column: as many columns as the shortest row has; none without rows."""
-    return rows.columns if isinstance(rows, Columns) else list(zip(*rows, strict=False))
+    return rows.columns if rows.__class__ is Columns else list(zip(*rows, strict=False))
 
 
 class Fetching(Protocol):
