@@ -81,7 +81,6 @@ class RequestLines:
         seconds: float,
     ) -> None:
         """`request_id` needs no escapes; subjects are printable, and headers are Latin-1, so that UTF-8 holds them."""
-        milliseconds = round(seconds * 1000, 2)
         if self._stream is None:
             structlog.get_logger("gateway.http").info(
                 "request",
@@ -90,13 +89,13 @@ class RequestLines:
                 kind=kind,
                 subject=subject,
                 client=client,
-                milliseconds=milliseconds,
+                milliseconds=round(seconds * 1000, 2),
             )
         elif self._shown:
             if not self._waiting:
                 asyncio.get_running_loop().call_soon(self._write)
             self._waiting.append(
-                f'{_begun(method, status, kind, subject, client)}"milliseconds":{milliseconds},'
+                f'{_begun(method, status, kind, subject, client)}"milliseconds":{seconds * 1000:.2f},'
                 f'"request_id":"{request_id}","timestamp":"{self._now()}"}}\n'
             )
 

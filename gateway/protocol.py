@@ -38,6 +38,7 @@ class Protocol(HttpToolsProtocol):
         self._last: Head | None = None
         self._between = True
         self._begun = 0
+        self._answered_at = 0.0
         app: Any = self.app
         self._behind_proxies = app.app if isinstance(app, ProxyHeadersMiddleware) else app
 
@@ -66,6 +67,31 @@ class Protocol(HttpToolsProtocol):
         self._between = not self.parser.should_upgrade()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but that one timer serves for many requests: when it ends, it sees when the last one was answered. A
+        request that is open then will start another."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._answered_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait(self.timeout_keep_alive)
+
+    def _wait(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if self._is_free() and left > 0:
+            self._wait(left)
+        elif self._is_free():
+            super().timeout_keep_alive_handler()
+
     def _is_free(self) -> bool:
         """Whether nothing is open on a connection that goes on."""
         cycle = self.cycle
@@ -76,7 +102,6 @@ class Protocol(HttpToolsProtocol):
 
     def _begin(self, head: Head, data: bytes) -> None:
         """As uvicorn's callbacks of the parser do, for a request that is whole."""
-        self._unset_keepalive_if_required()
         scope: Any = {
             **head.scope,
             "server": self.server,

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import logs
 from gateway.heads import LONGEST, MOST_HEADS, MOST_LINES, Heads, head_of
 from gateway.protocol import HEAD, Protocol
-from tests.gateway.toy import token
+from tests.gateway.toy import ToyEngine, token, toy_app
 
 TIMES = 4
 """A head is parsed the first two times that it comes."""
@@ -100,13 +100,11 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": answer})
 
 
-@pytest.fixture
-async def echoing() -> AsyncIterator[str]:
-    """A server of the protocol that echoes; its address."""
-    config = uvicorn.Config(
-        echo, host="127.0.0.1", port=0, http=partial(Protocol, heads=Heads()), lifespan="off", log_config=None
-    )
-    server = uvicorn.Server(config)
+@asynccontextmanager
+async def served(app: Any, keep_alive: float = 65) -> AsyncIterator[str]:
+    """A server of the protocol; its address."""
+    options: Any = {"http": partial(Protocol, heads=Heads()), "timeout_keep_alive": keep_alive}
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None, **options))
     running = asyncio.create_task(server._serve())
     while not server.started:
         assert not running.done(), running.exception()
@@ -114,6 +112,12 @@ async def echoing() -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     await asyncio.wait_for(running, 20)
+
+
+@pytest.fixture
+async def echoing() -> AsyncIterator[str]:
+    async with served(echo) as url:
+        yield url
 
 
 USUAL = {
@@ -199,6 +203,22 @@ async def test_connections_share_heads_and_nothing_else(echoing: str) -> None:
             assert b"'client': '10.1.2.4'" in body
             assert b"'scheme': 'https'" in body
             assert b"'client': '127.0.0.1'" in (await wire.ask(USUAL["no body"]))[1]
+
+
+async def test_only_a_connection_that_rests_is_closed() -> None:
+    """Not one with an open request, however long that takes."""
+    engine = ToyEngine()
+    async with served(toy_app(engine), 0.2) as url, connected(url) as busy, connected(url) as resting:
+        for _ in range(TIMES):
+            await busy.ask(request("{ down }"))
+        busy.writer.write(request("{ slow }"))
+        await asyncio.wait_for(engine.slow_started.wait(), 10)
+        await resting.ask(request())
+        assert await asyncio.wait_for(resting.reader.read(), 10) == b""
+        engine.slow_released.set()
+        assert json.loads((await busy.answer())[1]) == {"data": {"slow": "done"}}
+        assert b" 503 " in (await busy.ask(request("{ down }")))[0]
+        assert await asyncio.wait_for(busy.reader.read(), 10) == b""
 
 
 async def test_nonsense_after_a_known_request_is_refused(echoing: str) -> None:
@@ -325,6 +345,8 @@ async def test_a_known_request_behind_one_that_runs_waits_for_it(client: Any) ->
         await asyncio.wait_for(client.engine.slow_started.wait(), 10)
         wire.writer.write(request("{ down }"))
         await wire.writer.drain()
+        for _ in range(2):  # what was sent is read before this is answered
+            assert await metrics(client)
         client.engine.slow_released.set()
         assert json.loads((await wire.answer())[1]) == {"data": {"slow": "done"}}
         assert b" 503 " in (await wire.answer())[0]
