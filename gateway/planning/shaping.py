@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from gateway.planning.writing import COLUMNS
@@ -16,6 +17,10 @@ from sources.packing import columns_of
 
 Shape = Callable[..., list[str]]
 """(rows, *children) -> one JSON text a row; each child is a list of texts aligned with the rows."""
+
+
+_AT: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
+"""Where the trees' nodes are said to stand: the compiler asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +44,38 @@ def generate(parts: Sequence[Part], children: int, words: dict[str, Any]) -> Sha
     written: list[ast.expr] = []
     for part in parts:
         if part.text:
-            pieces.append(ast.Constant(part.text))
+            pieces.append(ast.Constant(part.text, **_AT))
         if part.child is not None:
             pieces.append(_formatted(_name(f"c{part.child}")))
         if part.expression:
-            expression = ast.parse(part.expression, mode="eval").body
-            column = _column(expression)
+            column, within, values = _analysed(part.expression)
             if column is None:
-                pieces += _pieces(_Values(read).visit(expression))
+                pieces += within
+                read |= values
             else:
                 pieces.append(_formatted(_name(f"t{len(written)}")))
                 written.append(column)
     given = {f"c{number}": _name(f"c{number}") for number in range(children)}
     texts = {f"t{number}": column for number, column in enumerate(written)}
-    joined = _of_all(ast.JoinedStr(pieces), {**_stored(read), **texts, **given})
     template = ast.parse(f"lambda {', '.join(['rows', 'columns', *given])}: 0", mode="eval")
+    joined = _of_all(ast.JoinedStr(pieces, **_AT), {**_stored(read), **texts, **given})
     cast("ast.Lambda", template.body).body = joined
-    join: Shape = _compile(ast.fix_missing_locations(template), words)
+    join: Shape = _compile(template, words)
     if not read and not written:
         return lambda rows, *texts: join(rows, (), *texts)
     return lambda rows, *texts: join(rows, columns_of(rows), *texts) if rows else []
+
+
+@lru_cache(maxsize=2_000)
+def _analysed(expression: str) -> tuple[ast.expr | None, list[ast.expr], set[int]]:
+    """What gives all rows' values of a leaf's expression at once; or, without that, the pieces of a row's text and the positions
+    of the values that they read. Fields of a type say the same in every document: the trees are shared."""
+    tree = ast.parse(expression, mode="eval").body
+    column = _column(tree)
+    if column is not None:
+        return ast.fix_missing_locations(column), [], set()
+    read: set[int] = set()
+    return None, list(map(ast.fix_missing_locations, _pieces(_Values(read).visit(tree)))), read
 
 
 def leaf(expression: str, words: dict[str, Any]) -> Callable[[Any], str]:
@@ -124,7 +141,9 @@ class _Values(ast.NodeTransformer):
 
 def _stored(read: Iterable[int]) -> dict[str, ast.expr]:
     """The columns that rows give, by the names of their values."""
-    return {f"v{at}": ast.Subscript(_name("columns"), ast.Constant(at), ast.Load()) for at in sorted(read)}
+    return {
+        f"v{at}": ast.Subscript(_name("columns"), ast.Constant(at, **_AT), ast.Load(), **_AT) for at in sorted(read)
+    }
 
 
 def _of_all(value: ast.expr, columns: Mapping[str, ast.expr]) -> ast.expr:
@@ -163,8 +182,8 @@ def _is_text(expression: ast.expr) -> bool:
 
 
 def _name(name: str) -> ast.expr:
-    return ast.Name(name, ast.Load())
+    return ast.Name(name, ast.Load(), **_AT)
 
 
 def _formatted(value: ast.expr) -> ast.expr:
-    return ast.FormattedValue(value, conversion=-1)
+    return ast.FormattedValue(value, conversion=-1, **_AT)
