@@ -142,9 +142,11 @@ class _Stored:
     less: bool
 
 
-_FUNCTIONAL = {"debit": "b.functional_debit", "credit": "b.functional_credit"}
-_NET = {"net": "b.functional_debit - b.functional_credit"}
-_SUMS = {name: f"b.{name}" for name in ("debit", "credit", "functional_debit", "functional_credit")}
+_KEYS = {name: f"b.{name}" for name in ("account_id", "currency")}
+_ACCOUNT = {"account_id": "b.account_id"}
+_FUNCTIONAL = {**_ACCOUNT, "debit": "b.functional_debit", "credit": "b.functional_credit"}
+_NET = {**_ACCOUNT, "net": "b.functional_debit - b.functional_credit"}
+_SUMS = _KEYS | {name: f"b.{name}" for name in ("debit", "credit", "functional_debit", "functional_credit")}
 
 
 def _day_after(day: date | None) -> date | None:
@@ -152,30 +154,28 @@ def _day_after(day: date | None) -> date | None:
     return None if day is None or day >= LAST_DATE else day + timedelta(days=1)
 
 
-def _stored_before(day: date | None, sums: Mapping[str, str], where: str, number: int) -> _Stored:
-    """Columns account_id, currency and `sums`: expressions over a balance row b. `where`: a condition over it; `number`: of
-    the first argument. No day: all that is posted."""
+def _stored_before(day: date | None, columns: Mapping[str, str], where: str, number: int) -> _Stored:
+    """`columns`: expressions over a balance row b, by name; but for keys they are sums. `where`: a condition over the row;
+    `number`: of the first argument. No day: all that is posted."""
     if day is None or day > LAST_DATE:
-        return _Stored(_select("year", sums, where), (), less=False)
+        return _Stored(_select("year", columns, where), (), less=False)
     day = max(day, FIRST_DATE)
     month = _month_near(day)
     year = _year_near(month)
-    parts = [f"{_select('year', sums, where)} AND b.year < ${number}::date"]
+    parts = [f"{_select('year', columns, where)} AND b.year < ${number}::date"]
     days = [year]
     for period, start, end in (("month", year, month), ("day", month, day)):
         if start != end:
-            stored = _select(period, sums, where, "-" if end < start else "")
+            stored = _select(period, columns, where, "-" if end < start else "")
             first = number + len(days)
             parts.append(f"{stored} AND b.{period} >= ${first}::date AND b.{period} < ${first + 1}::date")
             days += sorted((start, end))
     return _Stored(" UNION ALL ".join(parts), tuple(map(date.isoformat, days)), less=day < month or month < year)
 
 
-def _select(period: str, sums: Mapping[str, str], where: str, sign: str = "") -> str:
-    columns = ", ".join(f"{sign}({column}) AS {name}" for name, column in sums.items())
-    return (
-        f"SELECT b.account_id, b.currency, {columns} FROM ledger.balance_{period} b WHERE b.ledger_id = $1 AND {where}"
-    )
+def _select(period: str, columns: Mapping[str, str], where: str, sign: str = "") -> str:
+    signed = [f"{'' if name in _KEYS else sign}({column}) AS {name}" for name, column in columns.items()]
+    return f"SELECT {', '.join(signed)} FROM ledger.balance_{period} b WHERE b.ledger_id = $1 AND {where}"
 
 
 def _month_near(day: date) -> date:

@@ -26,8 +26,17 @@ ORDER BY 1, 2, 3, 4;
 
 GRANT SELECT ON ledger.balance_year TO ledgergraph_app;
 ALTER TABLE ledger.balance_year ENABLE ROW LEVEL SECURITY;
+
+-- Who sees a balance is as it was. Most callers see one ledger: compared first, it costs a row half of what the list does.
 CREATE POLICY visible ON ledger.balance_year FOR SELECT TO ledgergraph_app
-    USING ((SELECT ledger.sees_every_ledger()) OR ledger_id = ANY ((SELECT ledger.visible_ledgers())::bigint[]));
+    USING (ledger_id = (SELECT (ledger.visible_ledgers())[1]) OR (SELECT ledger.sees_every_ledger())
+        OR ledger_id = ANY ((SELECT ledger.visible_ledgers())::bigint[]));
+ALTER POLICY visible ON ledger.balance_month
+    USING (ledger_id = (SELECT (ledger.visible_ledgers())[1]) OR (SELECT ledger.sees_every_ledger())
+        OR ledger_id = ANY ((SELECT ledger.visible_ledgers())::bigint[]));
+ALTER POLICY visible ON ledger.balance_day
+    USING (ledger_id = (SELECT (ledger.visible_ledgers())[1]) OR (SELECT ledger.sees_every_ledger())
+        OR ledger_id = ANY ((SELECT ledger.visible_ledgers())::bigint[]));
 
 -- A report reads the months of one year, as it reads the days of one month: whatever else the ledger holds.
 CREATE INDEX balance_month_by_month ON ledger.balance_month (ledger_id, month);
