@@ -60,8 +60,8 @@ timed, each answer has to be the same bytes again.{_in_turn(answers)}
   asked each time, once for all who want to know at one moment.
 - `PostGraphile`: {said}. Production settings, no IDE, lists without cursors, answers written as strings,
   prepared statements, plans kept, as many connections as serve it best (4, guarded 7); tables and relations alone, and SQL
-  functions over the same month and day rows for the sums. It checks no token, sets nothing for row-level security and needs
-  no transaction; amounts are the tables' minor units. All of that is in its favour.
+  functions over the month and day rows for the sums (ours reads year rows too). It checks no token, sets nothing for
+  row-level security and needs no transaction; amounts are the tables' minor units. All of that is in its favour.
 - `PostGraphile, guarded`: the same with what ours always has: the token of each request is verified, and its ledgers are
   settings of the request's transaction, for the same row-level security.
 

@@ -1,7 +1,7 @@
 """Balances and reports: sums of year, month and day rows, never of lines; amounts are minor units, debit positive.
 
 What was posted before a day is the years up to the nearest beginning of a year, more or less the months from there to the
-nearest beginning of a month, more or less the days from there: for each account and currency at most six months and sixteen
+nearest beginning of a month, more or less the days from there: for each account and currency at most six months and fifteen
 days, however long the ledger is.
 """
 

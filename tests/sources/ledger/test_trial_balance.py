@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -143,6 +144,20 @@ async def test_on_a_day(kept: tuple[Graph, Posted], day: date | None) -> None:
             }
             for currency, (debit, credit, worth) in mine
         ]
+
+
+async def test_a_sum_beyond_64_bits_is_told_never_wrong(database_url: str, owner_url: str) -> None:
+    """Two years that fit, of an account whose sum does not: its balance is exact, the trial balance says what to ask for."""
+    async with open_graph(database_url) as graph:
+        await graph.found()
+        await graph.post(*[entry(year, date(year, 1, 1), "1000", "4000", 100, False) for year in (2025, 2026)])
+        owner = await asyncpg.connect(owner_url)
+        await owner.execute("UPDATE ledger.balance_year SET functional_debit = 9223372036854775807 WHERE debit > 0")
+        await owner.close()
+        found = await graph.run(QUERY)
+        assert found["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+        found = await graph.run('{ account(ledger: "us", code: "1000") { functionalBalance } }')
+        assert found["data"]["account"]["functionalBalance"] == money(2 * 9223372036854775807)
 
 
 def in_(currency: str, minor: int) -> str:
