@@ -57,17 +57,17 @@ class Answering:
         if operation.kind == "mutation":
             return (await self._execute(operation, self._execution(operation), [()]))[()][0]
         key = await self._key(operation)
-        kept = self.answers.get(key) if key else None
+        kept = self.answers.get(*key) if key else None
         if kept is not None:
             return kept
         body, alone = await self._read(operation)
         if key and alone is None:
-            self.answers.keep(key, body)
+            self.answers.keep(*key, body)
         return body
 
     # ------------------------------------------------------------ keeping
 
-    async def _key(self, operation: BoundOperation) -> Key | None:
+    async def _key(self, operation: BoundOperation) -> tuple[Key, bytes] | None:
         """By which the answer is kept: with the versions of its ledgers as they are now. None: it is not kept. From a document's
         second run on, so that documents that never return cost nothing."""
         if not (self.answers.on and operation.plan.keepable and operation.planned.runs > 1):
@@ -83,7 +83,7 @@ class Answering:
         if versions is None:
             return None
         digest = sha256(repr(list(operation.bound.values())).encode()).digest()  # they may be as long as a request
-        return (operation.plan.number, versions, digest)
+        return (operation.plan.number, *versions), digest
 
     async def _versions(
         self, operation: BoundOperation, codes: Sequence[str]

@@ -43,6 +43,30 @@ class Columns(Sequence[tuple[Any, ...]]):
         return zip(*self.columns, strict=True)
 
 
+class Numbered(Sequence[tuple[Any, ...]]):
+    """Rows that differ in one column alone, which counts up or down. `same`: the values of the others; the number stands at
+    `place` among them."""
+
+    __slots__ = ("numbers", "place", "same")
+
+    def __init__(self, same: tuple[Any, ...], place: int, numbers: range) -> None:
+        self.same, self.place, self.numbers = same, place, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[Any, ...]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Numbered: ...
+
+    def __getitem__(self, at: int | slice) -> tuple[Any, ...] | Numbered:
+        if isinstance(at, slice):
+            return Numbered(self.same, self.place, self.numbers[at])
+        return (*self.same[: self.place], self.numbers[at], *self.same[self.place :])
+
+
 def columns_of(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
     """What rows hold, by column: as many columns as the shortest row has; none without rows."""
     return rows.columns if rows.__class__ is Columns else list(zip(*rows, strict=False))
