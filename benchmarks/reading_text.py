@@ -16,7 +16,7 @@ GUARDED = "PostGraphile, guarded"
 EXECUTED, GATHERED, ENTRIES_KEPT, ANSWERS_KEPT = "executed", "gathered", "entries kept", "answers kept"
 _REACH: Mapping[str, Sequence[tuple[str, str, float | None, str]]] = {
     "Q1": [(EXECUTED, "cold", 2.5, "3×"), (ENTRIES_KEPT, "warm", 10, "15×")],
-    "Q2": [(GATHERED, "gathered", 3.5, "5×"), (EXECUTED, "alone", None, "")],
+    "Q2": [(EXECUTED, "alone", 3.5, "5×"), (GATHERED, "gathered", 3.5, "5×"), (ANSWERS_KEPT, "kept", 3.5, "5×")],
     "Q3": [(EXECUTED, "", 2.5, ""), (ANSWERS_KEPT, "kept", None, "10×")],
     "Q4": [(EXECUTED, "cold", 3.5, "4×"), (ENTRIES_KEPT, "warm", 10, "15×")],
 }
