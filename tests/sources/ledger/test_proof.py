@@ -16,7 +16,18 @@ from tests.sources.ledger.books import Books, create, entry, reversal
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
-TABLES = ("currency", "ledger", "head", "account", "entry", "line", "balance_day", "balance_month", "balance_year", "schema_version")
+TABLES = (
+    "currency",
+    "ledger",
+    "head",
+    "account",
+    "entry",
+    "line",
+    "balance_day",
+    "balance_month",
+    "balance_year",
+    "schema_version",
+)
 ENTRY = (
     "INSERT INTO ledger.entry (ledger_id, sequence, effective_date, posted_at, posted_by, description, idempotency_key, "
     "line_count, total, body_hash, hash, canonical_version, reverses) "
