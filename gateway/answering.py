@@ -195,7 +195,8 @@ def _group(operation: BoundOperation, context: Context | None = None) -> Hashabl
     """What an answer depends on besides the database and the member; `context`: of an operation that was prepared."""
     plan, caller = operation.plan, operation.caller
     fresh = tuple([(each.source, each.as_of) for each in context.freshness.values()]) if context else ()
-    arguments = [args for field, args in operation.bound.items() if field is not plan.single]
+    bound = operation.bound.items()
+    arguments = [args for field, args in bound if field is not plan.single or isinstance(args, GraphQLError)]
     return (plan.number, caller.scopes, caller.ledgers, fresh, repr(arguments))
 
 
