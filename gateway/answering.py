@@ -37,6 +37,9 @@ from sources.ledger.versions import Version
 from sources.mirror.freshness import Freshness
 from sources.reading import Key, Row
 
+_SHELF: Key = ()
+"""All answers stand on one: hardly two have a version of their ledgers in common for long."""
+
 Answer = tuple[bytes, BoundOperation | None]
 """A complete response, and to which operation alone it may be told, because its errors tell that one's request id."""
 
@@ -57,17 +60,17 @@ class Answering:
         if operation.kind == "mutation":
             return (await self._execute(operation, self._execution(operation), [()]))[()][0]
         key = await self._key(operation)
-        kept = self.answers.get(*key) if key else None
+        kept = self.answers.get(_SHELF, key) if key else None
         if kept is not None:
             return kept
         body, alone = await self._read(operation)
         if key and alone is None:
-            self.answers.keep(*key, body)
+            self.answers.keep(_SHELF, key, body)
         return body
 
     # ------------------------------------------------------------ keeping
 
-    async def _key(self, operation: BoundOperation) -> tuple[Key, bytes] | None:
+    async def _key(self, operation: BoundOperation) -> Key | None:
         """By which the answer is kept: with the versions of its ledgers as they are now. None: it is not kept. From a document's
         second run on, so that documents that never return cost nothing."""
         if not (self.answers.on and operation.plan.keepable and operation.planned.runs > 1):
@@ -83,7 +86,7 @@ class Answering:
         if versions is None:
             return None
         digest = sha256(repr(list(operation.bound.values())).encode()).digest()  # they may be as long as a request
-        return (operation.plan.number, *versions), digest
+        return (operation.plan.number, *versions, digest)
 
     async def _versions(
         self, operation: BoundOperation, codes: Sequence[str]
