@@ -2,6 +2,8 @@
 
 -- Postings wait for this lock before they fold anything: none is half in the months that the years begin as.
 LOCK TABLE ledger.head IN EXCLUSIVE MODE;
+-- Readers of both, who read days before months, are waited for in that order.
+LOCK TABLE ledger.balance_day, ledger.balance_month IN ACCESS EXCLUSIVE MODE;
 
 CREATE TABLE ledger.balance_year (
     ledger_id bigint NOT NULL,

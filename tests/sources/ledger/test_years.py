@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 
 import sources.ledger
+from sources.database import migrate
 from sources.database.migrate import current_revision, head_revision, upgrade
+from sources.errors import DatabaseUnavailable
 from sources.ledger.verify import verify
 from tests.sources.ledger.books import Books, credit, debit, entry, sequences
 
@@ -83,4 +85,22 @@ async def test_what_is_posted_meanwhile_is_in_its_year(
     await upgrade(owner_url)
     migrated.set()
     await asyncio.gather(*clients)
+    assert await findings(owner) == []
+
+
+async def test_an_open_report_is_not_waited_for_without_end(
+    earlier: Books, owner: asyncpg.Connection[Any], owner_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who holds what the upgrade has to change: it gives up with a sentence, and nothing was changed."""
+    monkeypatch.setattr(migrate, "_LOCK_SECONDS", 1)
+    reader = await asyncpg.connect(owner_url)
+    try:
+        async with reader.transaction():
+            await reader.fetch("SELECT count(*) FROM ledger.balance_month")
+            with pytest.raises(DatabaseUnavailable, match="nothing was changed"):
+                await upgrade(owner_url)
+            assert await owner.fetchval("SELECT version_num FROM ledger.schema_version") == BEFORE
+        await upgrade(owner_url)
+    finally:
+        await reader.close()
     assert await findings(owner) == []
