@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gateway", "resolvers", "sources")
-SQL_HOMES = ("sources.ledger", "sources.mirror", "sources.database")
+SQL_HOMES = ("sources.ledger", "sources.mirror", "sources.pipeline", "sources.database")
 PURE = (
     "sources.ledger.rules",
     "sources.ledger.model",

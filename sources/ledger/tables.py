@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -172,3 +173,19 @@ def _balance_table(name: str, period: str, *indexes: Index) -> Table:
 balance_day = _balance_table("balance_day", "day", Index("balance_day_by_day", "ledger_id", "day"))
 balance_month = _balance_table("balance_month", "month")
 """`month` is the month's first day."""
+
+rate = Table(
+    "rate",
+    METADATA,
+    _required("base", _KEY_TEXT),
+    _required("quote", _KEY_TEXT),
+    _required("type", _KEY_TEXT),
+    _required("on_date", Date),
+    _required("rate", Numeric),
+    _required("source", _KEY_TEXT),
+    _required("recorded_at", DateTime(timezone=True), server_default=text("now()")),
+    PrimaryKeyConstraint("base", "quote", "type", "on_date", name="rate_pkey"),
+    _references("base", "currency", "code", "rate_base_fkey"),
+    _references("quote", "currency", "code", "rate_quote_fkey"),
+    schema=_SCHEMA,
+)

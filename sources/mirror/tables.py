@@ -57,6 +57,7 @@ source_state = Table(
     Column("last_error", Text),
     _required("problems", Integer, server_default=text("0")),
     _required("documents", BigInteger, server_default=text("0")),
+    Column("post_from", Date),
     PrimaryKeyConstraint("source", name="source_state_pkey"),
     schema=_SCHEMA,
 )
@@ -94,8 +95,28 @@ issue = Table(
     _required("last_seen", _MOMENT),
     _required("times", Integer, server_default=text("1")),
     Column("closed_at", _MOMENT),
+    Column("kind", _KEY_TEXT),
+    Column("account", _KEY_TEXT),
+    Column("external_id", _KEY_TEXT),
+    Column("hint", Text),
+    Column("excerpt", Text),
+    Column("next_attempt_at", _MOMENT),
+    _required("attempts", Integer, server_default=text("0")),
+    Column("resolved_at", _MOMENT),
+    Column("resolved_by", _KEY_TEXT),
+    Column("note", Text),
+    Column("muted_until", _MOMENT),
     PrimaryKeyConstraint("ledger_id", "source", "code", "subject", name="issue_pkey"),
     _references("ledger_id", "ledger.ledger", "ledger_id", "issue_ledger_fkey"),
+    Index(
+        "issue_by_document",
+        "ledger_id",
+        "source",
+        "kind",
+        "account",
+        "external_id",
+        postgresql_where=text("kind IS NOT NULL"),
+    ),
     schema=_SCHEMA,
 )
 
@@ -318,6 +339,9 @@ document_entry = Table(
     _required("account", _KEY_TEXT, server_default=text("''::text")),
     _required("external_id", _KEY_TEXT),
     _required("sequence", BigInteger),
+    Column("rule", _KEY_TEXT),
+    Column("ruleset_version", Integer),
+    Column("posting", _KEY_TEXT),
     PrimaryKeyConstraint(
         "ledger_id", "source", "kind", "account", "external_id", "sequence", name="document_entry_pkey"
     ),
