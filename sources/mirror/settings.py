@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -26,12 +27,14 @@ _ORIGIN = ("path", "tenant_id", "client_id")
 class SourceSettings:
     """One `[[sources]]` table. `ledger`: the code of the ledger that its documents belong to, which may not exist yet.
     `accounts`: bank account (IBAN or external id) or tenant id -> the code of another ledger. `max_age`: seconds.
+    `post_from`: its documents dated before are never posted; None: none of them is.
     `options`: base_url, path and credentials, already resolved; never logged."""
 
     name: str
     kind: str
     ledger: str
     max_age: float = DEFAULT_MAX_AGE
+    post_from: date | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     accounts: Mapping[str, str] = field(default_factory=dict)
 
