@@ -1,5 +1,5 @@
 -- Exchange rates: on_date, one unit of base is worth `rate` units of quote. They belong to no ledger. type: what the rate
--- is good for (SPOT, CLOSING, AVERAGE …); source: who says so (a file's name, a caller).
+-- is good for (spot, closing, average …); source: who says so (a file's name, a caller).
 CREATE TABLE ledger.rate (
     base text COLLATE "C" NOT NULL,
     quote text COLLATE "C" NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE ledger.rate (
     CONSTRAINT rate_base_fkey FOREIGN KEY (base) REFERENCES ledger.currency (code),
     CONSTRAINT rate_quote_fkey FOREIGN KEY (quote) REFERENCES ledger.currency (code),
     CONSTRAINT rate_of_two_currencies CHECK (base <> quote),
-    CONSTRAINT rate_type_form CHECK (type ~ '^[A-Z][A-Z0-9_]{0,30}$'),
+    CONSTRAINT rate_type_form CHECK (type ~ '^[a-z][a-z0-9_-]{0,30}$'),
     CONSTRAINT rate_date_range CHECK (on_date BETWEEN '1900-01-01' AND '2199-12-31'),
     -- NaN is greater than every number.
     CONSTRAINT rate_range CHECK (rate > 0 AND rate < 1000000000000),

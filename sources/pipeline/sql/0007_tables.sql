@@ -42,8 +42,8 @@ CREATE TABLE pipeline.todo (
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX todo_by_turn ON pipeline.todo (ledger_id, not_before, change);
 
--- What became of a document when it was looked at last. rule: which one decided, null: none did. generation: of explicit
--- re-postings. bill_key: of a bill, a digest of what two systems would state alike (supplier's tax id, number, total).
+-- What became of a document when it was looked at last. rule: which one decided, null: none did. content_hash: of all that
+-- may change what it posts, null: it is looked at whatever it says. generation: of explicit re-postings. bill_key: of a bill, a digest of what two systems would state alike (supplier's tax id, number, total).
 CREATE TABLE pipeline.document (
     ledger_id bigint NOT NULL,
     source text COLLATE "C" NOT NULL,
@@ -69,9 +69,9 @@ CREATE INDEX document_waiting ON pipeline.document (ledger_id, status, source)
 CREATE INDEX document_by_bill ON pipeline.document (ledger_id, bill_key) WHERE bill_key IS NOT NULL;
 
 -- Each posting that was ever made, or proposed, of a document. name: of the posting within the rule; number: counts what
--- became of that name, from 1 in each generation. outcome: SHA-256 of all that the posting says.
--- PROPOSED: waits for approval; REJECTED: a person refused it; WITHDRAWN: the document changed before anybody decided;
--- POSTED: it stands as the entry `sequence`; REVERSED: by the entry `reversal_sequence`.
+-- became of that name, from 1. outcome: SHA-256 of all that the posting says.
+-- PROPOSED: waits for approval, or was approved and waits to be posted; REJECTED: a person refused it; WITHDRAWN: the
+-- document changed before it was posted; POSTED: it stands as the entry `sequence`; REVERSED: by `reversal_sequence`.
 CREATE TABLE pipeline.posting (
     ledger_id bigint NOT NULL,
     source text COLLATE "C" NOT NULL,

@@ -84,7 +84,7 @@ async def test_key_text_sorts_by_bytes(owner: asyncpg.Connection[Any]) -> None:
         "DELETE FROM pipeline.posting",
         "DELETE FROM pipeline.proposal",
         "TRUNCATE pipeline.todo",
-        "INSERT INTO ledger.rate VALUES ('EUR', 'USD', 'SPOT', '2026-01-02', 1, 'me')",
+        "INSERT INTO ledger.rate VALUES ('EUR', 'USD', 'spot', '2026-01-02', 1, 'me')",
         "UPDATE ledger.rate SET rate = 2",
         "DELETE FROM ledger.rate",
     ],
