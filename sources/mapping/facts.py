@@ -5,53 +5,67 @@ No person paid is among them: of payslips only departments and amounts are left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from sources import documents
+
 KINDS: Final = ("invoice", "payroll_run", "bank_transaction", "payment")
 
-_EVERYWHERE = ("source", "external_id", "account", "raw")
-_COLUMNS: Final = {
-    "invoice": (
-        "direction kind status source_status number currency issue_date due_date subtotal tax rounding total prepaid "
-        "amount_due taxes lines"
-    ),
-    "payroll_run": (
-        "period_start period_end pay_date source_status currency gross employee_taxes deductions reimbursements net "
-        "employer_taxes employer_contributions total_cost"
-    ),
-    "bank_transaction": (
-        "status amount currency booked_on value_date dated_on description counterparty reference provisional statement"
-    ),
-    "payment": (
-        "type status source_status currency amount fee net occurred_on available_on party_name party_external_id "
-        "invoice_external_id payout_external_id parent_external_id description reference bank_account settles"
-    ),
+_STATED: Final[Mapping[str, type]] = {
+    "invoice": documents.Invoice,
+    "payroll_run": documents.PayrollRun,
+    "bank_transaction": documents.BankTransaction,
+    "payment": documents.Payment,
 }
-_DERIVED: Final = {
-    "invoice": ("party",),
+_DERIVED: Final[Mapping[str, tuple[str, ...]]] = {
+    "invoice": (),
     "payroll_run": ("departments", "withheld", "employer_costs"),
-    "bank_transaction": (),
-    "payment": ("party",),
+    "bank_transaction": ("account", "statement", "provisional", "dated_on"),
+    "payment": ("settles",),
 }
+_LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
+    "invoice": (),
+    "payroll_run": ("payslips", "raw"),
+    "bank_transaction": (),
+    "payment": (),
+}
+
+
+def _fields(kind: type) -> frozenset[str]:
+    return frozenset(kind.__dataclass_fields__)
+
+
 NAMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {kind: frozenset((*_EVERYWHERE, *_COLUMNS[kind].split(), *_DERIVED[kind])) for kind in KINDS}
+    {kind: _fields(_STATED[kind]).union({"source"}, _DERIVED[kind]) - set(_LEFT_OUT[kind]) for kind in KINDS}
 )
 """The names that a rule may use of each kind of document."""
 
-LISTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+ITEMS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
     {
-        "invoice": frozenset({"lines", "taxes"}),
-        "payroll_run": frozenset({"departments"}),
-        "bank_transaction": frozenset(),
-        "payment": frozenset(),
+        "invoice": {"lines": _fields(documents.InvoiceLine), "taxes": _fields(documents.TaxAmount)},
+        "payroll_run": {"departments": frozenset({"department", "gross"})},
+        "bank_transaction": {},
+        "payment": {},
     }
 )
-"""The names that `each` may go through."""
+"""The lists that `each` may go through, with the names of their items."""
 
-_PAYSLIP_PARTS = ("employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
+VALUES: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
+    {
+        ("invoice", "direction"): frozenset(documents.InvoiceDirection),
+        ("invoice", "kind"): frozenset(documents.InvoiceKind),
+        ("invoice", "status"): frozenset(documents.InvoiceStatus),
+        ("bank_transaction", "status"): frozenset(documents.BankTransactionStatus),
+        ("payment", "type"): frozenset(documents.PaymentType),
+        ("payment", "status"): frozenset(documents.PaymentStatus),
+    }
+)
+"""The values that there are, of the names that have only some, by kind and name."""
+
+_PARTS: Final = ("employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +82,18 @@ class Facts:
 
 
 def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
-    """The facts of a row of mirror.<kind>: its columns by name, JSONB decoded, dates as dates; columns that no rule speaks of
-    are passed over. A payroll run's row may have its payslips' rows under "payslips" (None or absent: not held); a payment's
-    row, under "settles", the invoice that it settles ({"issue_date": …}), for the exchange difference."""
-    names = {name: row.get(name) for name in NAMES[kind]}
+    """The facts of a row of mirror.<kind>: its columns by name, JSONB decoded, dates as dates or ISO texts; columns that no rule
+    speaks of are passed over, and those that are absent count as None.
+
+    A payroll run's row may have its payslips' rows under "payslips" (None or absent: not held). A payment's may have the
+    invoice that it settles under "settles" ({"issue_date": …}), which gives the rate that the receivable was booked at."""
+    names = dict.fromkeys(NAMES[kind])
+    for name in names:
+        names[name] = row.get(name)
     slips = None
     if kind == "payroll_run":
-        names["raw"] = None
         slips = _payroll(names, row.get("payslips"))
-    elif kind in ("invoice", "payment"):
+    elif kind != "bank_transaction":
         names["party"] = {
             "name": row.get("party_name"),
             "external_id": row.get("party_external_id"),
@@ -88,30 +105,26 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
 def _payroll(
     names: dict[str, Any], payslips: Sequence[Mapping[str, Any]] | None
 ) -> tuple[tuple[int | None, int], ...] | None:
-    """Fills in what the run leaves out and its slips or its other figures tell; answers with gross and net of the slips."""
+    """Fills in what the run leaves out and its slips or its other figures tell; answers with gross and net of the slips.
+    `withheld`: taxes and deductions in one, where they are not stated apart; `employer_costs` likewise."""
     slips = list(payslips or ())
     if slips:
-        for name in ("gross", *_PAYSLIP_PARTS):
+        for name in ("gross", *_PARTS):
             if names[name] is None:
                 names[name] = _sum(slip.get(name) for slip in slips)
     gross, total_cost = names["gross"], names["total_cost"]
-    known = [names[name] is not None for name in ("employee_taxes", "deductions")]
-    if gross is not None and not all(known):
-        names["withheld"] = (
-            gross
-            + sum(names[name] or 0 for name in ("reimbursements",))
-            - names["net"]
-            - sum(names[name] or 0 for name in ("employee_taxes", "deductions"))
-        )
-    if gross is not None and total_cost is not None and names["employer_taxes"] is None:
-        names["employer_costs"] = total_cost - gross - (names["employer_contributions"] or 0)
+    taxes, deductions, reimbursements, employer_taxes, contributions = (names[name] for name in _PARTS)
+    if gross is not None and (taxes is None or deductions is None):
+        names["withheld"] = gross + (reimbursements or 0) - names["net"] - (taxes or 0) - (deductions or 0)
+    if gross is not None and total_cost is not None and (employer_taxes is None or contributions is None):
+        names["employer_costs"] = total_cost - gross - (employer_taxes or 0) - (contributions or 0)
     names["departments"] = _departments(slips)
-    return tuple((slip.get("gross"), slip["net"]) for slip in slips) if slips else None
+    return tuple([(slip.get("gross"), slip["net"]) for slip in slips]) if slips else None
 
 
 def _departments(slips: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Gross by department, in order of the departments' names; none where not every slip states both."""
-    if not slips or any(slip.get("gross") is None or not slip.get("department") for slip in slips):
+    if any(slip.get("gross") is None or not slip.get("department") for slip in slips):
         return []
     gross: dict[str, int] = {}
     for slip in slips:
@@ -119,7 +132,11 @@ def _departments(slips: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"department": name, "gross": amount} for name, amount in sorted(gross.items())]
 
 
-def _sum(values: Any) -> int | None:
+def _sum(values: Iterable[int | None]) -> int | None:
     """None where one of them is."""
-    stated = list(values)
-    return None if any(value is None for value in stated) else sum(stated)
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
