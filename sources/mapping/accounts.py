@@ -1,7 +1,8 @@
 """Accounts as rules state them: by name, by code, by lookup table, by expression. No I/O.
 
 A text of a-z, digits and _ that begins with a letter is a name of [accounts]; any other is a code of the ledger, and
-{ code = "cash" } is a code that looks like a name. A name may itself stand for a table or an expression.
+{ code = "cash" } is a code that looks like a name. A name may itself stand for a table or an expression; an entry of a table
+is a code, or a name that stands for one.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import re
 from typing import Any, Final
 
 from sources.mapping.compiled import Account, NotMapped
-from sources.mapping.language import Getter, Scope, Vocabulary, shown, unknown
+from sources.mapping.language import Getter, Scope, Vocabulary, meant, shown, unknown
 from sources.mapping.model import UnmappedCode
 from sources.mapping.nodes import Node
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_PLAIN_FORMS: Final = 'a name, a code or { code = "…" }'
 _FORMS: Final = 'a name, a code, { code = "…" }, { table = "…", key = "…" } or { expression = "…" }'
 MAX_CODE: Final = 255
 MAX_NESTING: Final = 8
@@ -30,7 +32,7 @@ class Accounts:
         self._accounts: dict[str, Node] = {}
         self._tables: dict[str, dict[str, Node]] = {}
         self._mentioned: set[str] = set()
-        self._used_tables: set[str] = set()
+        self._used_tables: dict[str, dict[str, Account]] = {}
         self._computed = False
         self._file = ""
 
@@ -57,12 +59,12 @@ class Accounts:
             return
         for kind, known, used in (
             ("accounts", self._accounts, self._mentioned),
-            ("tables", self._tables, self._used_tables),
+            ("tables", self._tables, set(self._used_tables)),
         ):
             for name in root.values.get(kind, {}):
                 if name in known and name not in used:
-                    others = unknown(name, used - set(root.values[kind]))
-                    root.fault(f"no rule uses it: {others}", kind, name)
+                    close = meant(name, used.difference(root.values[kind]))
+                    root.fault(f"no rule uses {name}{close or '; leave it out'}", kind, name)
 
     def of(self, node: Node, key: str, vocabulary: Vocabulary) -> Account:
         """The account stated under `key`. Faults are noted."""
@@ -73,22 +75,24 @@ class Accounts:
         self._mentioned.add(name)
         return self._stated(name, vocabulary, ()) if name in self._accounts else self._missing(name)
 
-    def _of(self, value: Any, node: Node, key: str, vocabulary: Vocabulary, before: tuple[str, ...]) -> Account:
+    def _of(self, value: Any, node: Node, key: str, vocabulary: Vocabulary | None, before: tuple[str, ...]) -> Account:
+        """Without a vocabulary: a code, or a name that stands for one."""
         if isinstance(value, str) and value.strip():
             if not _NAME.fullmatch(value):
                 return self._code(value, node, key)
             return self._by_name(value, node, key, vocabulary, before)
+        forms = _FORMS if vocabulary else _PLAIN_FORMS
         if not isinstance(value, dict):
-            node.fault(f"{key} is missing: state {_FORMS}" if value is None else f"must be {_FORMS}", key)
+            node.fault(f"{key} is missing: state {forms}" if value is None else f"must be {forms}", key)
             return _ABSENT
         inner = node.under(value, key)
         if set(value) == {"code"}:
             return self._code(inner.string("code"), inner, "code")
-        if set(value) == {"table", "key"}:
-            return self._by_table(inner, vocabulary, before)
-        if set(value) == {"expression"}:
+        if vocabulary and set(value) == {"table", "key"}:
+            return self._by_table(inner, vocabulary)
+        if vocabulary and set(value) == {"expression"}:
             return self._by_expression(inner, vocabulary)
-        node.fault(f"must be {_FORMS}", key)
+        node.fault(f"must be {forms}", key)
         return _ABSENT
 
     def _code(self, code: str | None, node: Node, key: str) -> Account:
@@ -98,7 +102,9 @@ class Accounts:
             node.fault(f"a code has at most {MAX_CODE} printable characters", key)
         return code
 
-    def _by_name(self, name: str, node: Node, key: str, vocabulary: Vocabulary, before: tuple[str, ...]) -> Account:
+    def _by_name(
+        self, name: str, node: Node, key: str, vocabulary: Vocabulary | None, before: tuple[str, ...]
+    ) -> Account:
         self._mentioned.add(name)
         if name in before or len(before) >= MAX_NESTING:
             node.fault(f"the names {', '.join((*before, name))} go round in a circle", key)
@@ -106,12 +112,12 @@ class Accounts:
         if name in self._accounts:
             return self._stated(name, vocabulary, (*before, name))
         if node.text.own:
-            close = unknown(name, {*self._accounts, *self._mentioned} - {name})
-            node.fault(f'{close}; state {name} = "…" under [accounts], or {{ code = "{name}" }} for a code', key)
+            known = unknown(name, {*self._accounts, *self._mentioned} - {name})
+            node.fault(f'{known}; state {name} = "…" under [accounts], or {{ code = "{name}" }} for a code', key)
             return _ABSENT
         return self._missing(name)
 
-    def _stated(self, name: str, vocabulary: Vocabulary, before: tuple[str, ...]) -> Account:
+    def _stated(self, name: str, vocabulary: Vocabulary | None, before: tuple[str, ...]) -> Account:
         node = self._accounts[name]
         return self._of(node.values[name], node, name, vocabulary, before or (name,))
 
@@ -124,19 +130,17 @@ class Accounts:
 
         return missing
 
-    def _by_table(self, node: Node, vocabulary: Vocabulary, before: tuple[str, ...]) -> Account:
+    def _by_table(self, node: Node, vocabulary: Vocabulary) -> Account:
         name, key = node.string("table"), node.expression("key", vocabulary)
         if name is None or key is None:
             return _ABSENT
-        self._used_tables.add(name)
         if name not in self._tables:
             node.fault(f"{unknown(name, self._tables)}; state it as [tables.{name}]", "table")
             return _ABSENT
-        entries = {
-            entry: self._of(table.values[entry], table, entry, vocabulary, before)
-            for entry, table in self._tables[name].items()
-        }
-        return _lookup(name, key, entries, self._file)
+        if name not in self._used_tables:
+            stated = self._tables[name].items()
+            self._used_tables[name] = {entry: self._of(table.values[entry], table, entry, None, ()) for entry, table in stated}
+        return _lookup(name, key, self._used_tables[name], self._file)
 
     def _by_expression(self, node: Node, vocabulary: Vocabulary) -> Account:
         self._computed = True
@@ -152,7 +156,7 @@ class Accounts:
 
 
 def _lookup(name: str, key: Getter, entries: dict[str, Account], file: str) -> Account:
-    default = entries.pop("default", None)
+    default = entries.get("default")
 
     def find(scope: Scope) -> str:
         wanted = shown(key(scope))

@@ -49,7 +49,7 @@ def _rule_for(rules: RuleSet, facts: Facts, scope: dict[str, Any]) -> Rule:
     for rule in rules.rules[facts.kind]:
         if rule.sources is not None and facts.source not in rule.sources:
             continue
-        if all([getter(scope) in values for getter, values in rule.when]) and (
+        if all(getter(scope) in values for getter, values in rule.when) and (
             rule.condition is None or _value(rule.condition, scope, rule.where)
         ):
             return rule

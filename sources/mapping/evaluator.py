@@ -11,7 +11,7 @@ from operator import eq, ge, gt, le, lt, ne
 from types import MappingProxyType
 from typing import Any, Final
 
-from simpleeval import NumberTooHigh, SimpleEval
+from simpleeval import NumberTooHigh, SimpleEval  # type: ignore[import-untyped]
 
 from sources.money import DECIMAL
 
@@ -22,7 +22,7 @@ MAX_TEXT: Final = 2_000
 Number = int | Fraction
 
 
-class Evaluator(SimpleEval):
+class Evaluator(SimpleEval):  # type: ignore[misc]
     """Computes one checked tree in one scope. Paths of fields come as one dotted name."""
 
     def __init__(self, scope: Mapping[str, Any]) -> None:  # the library's own would make tables anew each time
@@ -120,11 +120,11 @@ def _positive(value: Any) -> Number:
     return result
 
 
-Evaluator.operators = {  # type: ignore[attr-defined]
+Evaluator.operators = {
     ast.Add: _plus,
     ast.Sub: _arithmetic(lambda left, right: left - right),
     ast.Mult: _arithmetic(lambda left, right: left * right),
-    ast.Div: _arithmetic(Fraction),  # type: ignore[arg-type]
+    ast.Div: _arithmetic(Fraction),
     ast.FloorDiv: _arithmetic(lambda left, right: left // right),
     ast.Mod: _arithmetic(lambda left, right: left % right),
     ast.Eq: eq,
@@ -224,7 +224,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
 """round: to a whole number, half to even. number: of a decimal text. date: of an ISO text. day: in UTC, of seconds since 1970
 (None of None). month_end: the last day of a date's month."""
 
-Evaluator.functions = dict(FUNCTIONS)  # type: ignore[attr-defined]
+Evaluator.functions = dict(FUNCTIONS)
 
 _NODES: Final[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {
     ast.BoolOp: SimpleEval._eval_boolop,

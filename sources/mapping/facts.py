@@ -6,7 +6,7 @@ No person paid is among them: of payslips only departments and amounts are left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ _LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _fields(kind: type) -> frozenset[str]:
-    return frozenset(kind.__dataclass_fields__)
+    return frozenset(field.name for field in fields(kind))
 
 
 NAMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(

@@ -61,7 +61,7 @@ def completed(lines: Sequence[Line], exchange: Exchange, side: Side, what: str) 
     if not lines:
         return ()
     currency = lines[0].currency
-    if any([line.currency != currency for line in lines]):
+    if any(line.currency != currency for line in lines):
         return _of_several_currencies(lines, exchange, side, what)
     if off := sum([line.amount for line in lines]):
         raise _unbalanced(what, off, currency)

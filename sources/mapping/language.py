@@ -22,7 +22,7 @@ from keyword import iskeyword
 from operator import itemgetter
 from typing import Any, Final
 
-from simpleeval import InvalidExpression
+from simpleeval import InvalidExpression  # type: ignore[import-untyped]
 
 from sources.mapping.evaluator import FUNCTIONS, Evaluator
 from sources.money import DECIMAL
@@ -69,9 +69,9 @@ class Vocabulary:
             if self._item is None:
                 raise BadExpression("there is no item here: only a line with `each` has one")
             if len(path) > 1 and path[1] not in self._item:
-                raise BadExpression(_unknown("item." + path[1], [f"item.{name}" for name in self._item]))
+                raise BadExpression(unknown("item." + path[1], [f"item.{name}" for name in self._item]))
         elif first not in self._names:
-            raise BadExpression(_unknown(first, self._names))
+            raise BadExpression(unknown(first, self._names))
 
 
 def expression(text: str, vocabulary: Vocabulary) -> Getter:
@@ -140,7 +140,13 @@ def one_line(text: str) -> str:
 
 def unknown(name: str, known: Collection[str]) -> str:
     """A sentence about a name that is not known, with the one that was probably meant."""
-    return _unknown(name, known)
+    return f"{name} is not known{meant(name, known)}"
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """ ": is … meant?", or nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f": is {close[0]} meant?" if close else ""
 
 
 # ---------------------------------------------------------------- paths
@@ -208,7 +214,7 @@ def _check(tree: ast.expr, vocabulary: Vocabulary) -> None:
 def _arguments(node: ast.Call) -> list[ast.expr]:
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     if name not in FUNCTIONS:
-        raise BadExpression(_unknown(name, FUNCTIONS) if name else "calls what is no function of the language")
+        raise BadExpression(unknown(name, FUNCTIONS) if name else "calls what is no function of the language")
     try:
         inspect.signature(FUNCTIONS[name]).bind(*node.args)
     except TypeError as error:
@@ -265,11 +271,6 @@ def _pieces(text: str, vocabulary: Vocabulary) -> list[str | Getter]:
         pieces.append(found[0][0] if found[1] is None else expression(found[1], vocabulary))
     pieces.append(text[end:])
     return [piece for piece in pieces if piece != ""] or [""]
-
-
-def _unknown(name: str, known: Collection[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f"{name} is not known" + (f": is {close[0]} meant?" if close else "")
 
 
 def _kind(value: Any) -> str:

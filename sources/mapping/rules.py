@@ -32,6 +32,8 @@ from sources.mapping.starter import STARTER_FILE, starter_text
 
 MAX_TEXT: Final = 1_000_000
 """Characters of a rule file."""
+MAX_FAULTS: Final = 100
+"""As many mistakes are told at once."""
 
 _TOP_KEYS: Final = ("name", "extends", "rate_type", "accounts", "tables", "rules")
 _RULE_KEYS: Final = ("name", "kind", "sources", "when", "if", "policy", "postings")
@@ -69,7 +71,7 @@ def load(text: str, file: str = "rules.toml") -> RuleSet:
 def _refuse(*texts: RuleText | None) -> None:
     faults = {fault: None for text in texts if text for fault in text.faults}
     if faults:
-        raise InvalidRules(tuple(sorted(faults, key=lambda fault: (fault.file, fault.line))))
+        raise InvalidRules(tuple(sorted(faults, key=lambda fault: (fault.file, fault.line))[:MAX_FAULTS]))
 
 
 def _parse(text: str, file: str, *, own: bool) -> Node:
@@ -77,6 +79,7 @@ def _parse(text: str, file: str, *, own: bool) -> Node:
         raise InvalidRules((RuleFault(file, 1, "", f"a rule file has at most {MAX_TEXT:,} characters"),))
     text = text.replace("\r\n", "\n")
     try:
+        text.encode()
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
@@ -84,7 +87,9 @@ def _parse(text: str, file: str, *, own: bool) -> Node:
         line = int(place[1]) if place and place[1] else text.count("\n") + 1
         raise InvalidRules((RuleFault(file, line, "", f"is no TOML: {_PLACE.sub('', message)}"),)) from None
     except (RecursionError, ValueError):
-        raise InvalidRules((RuleFault(file, 1, "", "is no TOML: nested too deeply, or a number too long"),)) from None
+        raise InvalidRules(
+            (RuleFault(file, 1, "", "is no TOML: not UTF-8, nested too deeply, or a number too long"),)
+        ) from None
     return Node(RuleText(file, own, places(text)), (), values)
 
 
