@@ -14,10 +14,10 @@ from sources.documents import BankStatement, Document
 DEFAULT_MAX_AGE = 300.0
 """Seconds that a source's documents may be old when neither the query nor the configuration says otherwise."""
 
-GIVES: Mapping[str, str] = MappingProxyType(
-    {"stripe": "invoice", "xero-payroll": "payroll_run", "bank-statements": "bank_statement"}
+GIVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"stripe": ("invoice", "payment"), "xero-payroll": ("payroll_run",), "bank-statements": ("bank_statement",)}
 )
-"""Kind of source -> the kind of document that it gives."""
+"""Kind of source -> the kinds of document that it gives."""
 
 _ORIGIN = ("path", "tenant_id", "client_id")
 """Options that say whose documents a source gives. Stripe's account is in no option: its connector tells (`Page.afresh`)."""
@@ -39,8 +39,8 @@ class SourceSettings:
     accounts: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def gives(self) -> str:
-        """The kind of document that it gives: "invoice", "payroll_run" or "bank_statement"."""
+    def gives(self) -> tuple[str, ...]:
+        """The kinds of document that it gives: "invoice", "payment", "payroll_run" or "bank_statement"."""
         return GIVES[self.kind]
 
     @property
@@ -51,7 +51,7 @@ class SourceSettings:
     @property
     def ledgers(self) -> frozenset[str]:
         """Codes of every ledger that documents of this source may belong to."""
-        return frozenset((self.home, *(self.accounts.values() if self.gives == "bank_statement" else ())))
+        return frozenset((self.home, *(self.accounts.values() if "bank_statement" in self.gives else ())))
 
     @property
     def route(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sources.documents import Document, Page, Problem
 from sources.mirror import deletions, issues, statements, writing
+from sources.mirror.changes import Changes, enrol
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
 from sources.mirror.state import Standing
@@ -67,15 +68,30 @@ class Run:
 
 async def begin(connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing) -> Run:
     """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything held of
-    the source is marked deleted and read anew, from the beginning."""
-    if found.route == settings.route:
+    the source is marked deleted and read anew, from the beginning; when their cut-over is another one, all are for the
+    pipeline to look at."""
+    same_route, same_cutover = found.route == settings.route, found.post_from == settings.post_from
+    if same_route and same_cutover:
         return Run(settings, ledgers, found, found.cursor)
     async with _transaction(connection) as now:
-        if found.route is not None:
-            await deletions.forget(connection, settings.name, now)
-        await connection.execute(_ROUTE, settings.name, settings.kind, settings.route)
-        await connection.execute(_INTERRUPTED, settings.name, now)
-    return Run(settings, ledgers, found, None)
+        if not same_route:
+            await _begin_elsewhere(connection, settings, found, now)
+        if not same_cutover:
+            await enrol(connection, settings.name, settings.post_from, now)
+    return Run(settings, ledgers, found, found.cursor if same_route else None)
+
+
+async def _begin_elsewhere(connection: Connection, settings: SourceSettings, found: Standing, now: datetime) -> None:
+    if found.route is not None:
+        changes = _changes(settings, now)
+        await deletions.forget(connection, changes)
+        await changes.record(connection)
+    await connection.execute(_ROUTE, settings.name, settings.kind, settings.route)
+    await connection.execute(_INTERRUPTED, settings.name, now)
+
+
+def _changes(settings: SourceSettings, now: datetime) -> Changes:
+    return Changes(settings.name, now, posts=settings.post_from is not None)
 
 
 async def store_page(connection: Connection, run: Run, page: Page) -> None:
@@ -87,18 +103,20 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
         return
     async with _transaction(connection) as now:
         await _record(connection, run, now)
+        changes = _changes(run.settings, now)
         if page.afresh:
             run.cursor = None
-            await deletions.forget(connection, run.source, now)
+            await deletions.forget(connection, changes)
             await connection.execute(_BEGIN_AFRESH, run.source)
-        batch = writing.Batch(run.source, now)
+        batch = writing.Batch(changes)
         unstorable = [problem for document in page.documents if (problem := _add(batch, run, document))]
         changed = await batch.write(connection)
-        touched = await deletions.delete(connection, run.source, list(run.ledgers.values()), page.deletions, now)
-        await statements.settle(connection, run.source, batch.touched | touched)
+        touched = await deletions.delete(connection, list(run.ledgers.values()), page.deletions, changes)
+        await statements.settle(connection, batch.touched | touched, changes)
         problems = [*page.problems, *unstorable]
         await issues.note(connection, run.home_id, run.source, problems, run.started_at, run.problems)
         await issues.close_read(connection, run.home_id, run.source, batch.external_ids, run.problems, now)
+        await changes.record(connection)
         await connection.execute(_ADVANCE, run.source, page.cursor, batch.documents)
     run.pages += 1
     run.documents += batch.documents
@@ -128,9 +146,10 @@ async def end(
             codes = None if everything or run.cursor is None else restated
             await issues.close_absent(connection, run.home_id, run.source, run.problems, now, codes)
         if error is None and everything:
-            run.deleted += await deletions.compare(
-                connection, run.source, run.settings.gives, run.mentioned, run.started_at, now
-            )
+            changes = _changes(run.settings, now)
+            for kind in run.settings.gives:
+                run.deleted += await deletions.compare(connection, kind, run.mentioned, run.started_at, changes)
+            await changes.record(connection)
         counts = (run.pages, run.documents, run.changed, run.deleted, len(run.problems))
         await connection.execute(_END_RUN, run.home_id, run.source, run.run_id, now, error, *counts)
         await connection.execute(_FORGET_RUNS, run.home_id, run.source)
@@ -156,7 +175,7 @@ def _add(batch: writing.Batch, run: Run, document: Document) -> Problem | None:
     try:
         batch.add(run.ledgers[run.settings.ledger_of(document)], document)
     except Unstorable as error:
-        subject = f"{run.settings.gives} {clean(document.external_id)}"
+        subject = f"{writing.kind_of(document)} {clean(document.external_id)}"
         message = f"The {subject} cannot be kept: {error}."
         return Problem(subject=subject, code="UNREADABLE_RECORD", message=message)
     return None
