@@ -7,16 +7,19 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.values import Problems, Secret, take_text, unknown_keys
+from sources.ledger.rules import FIRST_DATE, LAST_DATE
 from sources.mirror.settings import SourceSettings, compact
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""The form of a source's name, and of a ledger's code."""
 _LONGEST_AGE = 10 * 365 * 86_400
-_COMMON = ("name", "kind", "ledger", "max_age", "accounts")
+_COMMON = ("name", "kind", "ledger", "max_age", "accounts", "post_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,15 @@ def read_sources(
     return sources
 
 
+def absolute(text: str, folder: Path, kind: str, where: str, key: str, problems: Problems) -> str | None:
+    """A path that starts at `folder` where it is relative; None and a problem for ~someone who has no account here."""
+    try:
+        return os.path.abspath(folder / Path(text).expanduser())
+    except RuntimeError:
+        problems.add(where, key, f"must be a {kind}, and {text.partition('/')[0]} is nobody's home on this machine")
+        return None
+
+
 class _Reader:
     def __init__(self, folder: Path, environment: Mapping[str, str], where: str, problems: Problems) -> None:
         self._folder = folder
@@ -66,7 +78,7 @@ class _Reader:
     def source(self, table: Mapping[str, Any], number: int) -> SourceSettings | None:
         name = table.get("name")
         prefix = f"[[sources]] {name if isinstance(name, str) else f'number {number}'}: "
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             self._wrong(prefix + "name", "must be of a-z, 0-9, _ and -, at most 63, and not begin with _ or -")
             return None
         kind = KINDS.get(str(table.get("kind")))
@@ -80,6 +92,7 @@ class _Reader:
             ledger=self._ledger(table.get("ledger"), prefix + "ledger"),
             options=options,
             accounts=self._accounts(table.get("accounts", {}), str(table["kind"]), options, prefix),
+            post_from=self._post_from(table.get("post_from"), prefix + "post_from"),
             **self._max_age(table, prefix),
         )
 
@@ -87,7 +100,7 @@ class _Reader:
         self._problems.add(self._where, key, rule)
 
     def _ledger(self, value: Any, key: str) -> str:
-        if isinstance(value, str) and _NAME.fullmatch(value):
+        if isinstance(value, str) and NAME.fullmatch(value):
             return value
         self._wrong(key, f"must be the code of the ledger that its documents belong to, not {value!r}")
         return ""
@@ -101,6 +114,14 @@ class _Reader:
             self._wrong(prefix + "max_age", rule)
             return {}
         return {"max_age": float(value)}
+
+    def _post_from(self, value: Any, key: str) -> date | None:
+        if value is None or (type(value) is date and FIRST_DATE <= value <= LAST_DATE):
+            return value
+        shown = repr(value) if isinstance(value, str) else value
+        rule = f"must be a day from {FIRST_DATE} to {LAST_DATE}, written without quotes as 2026-01-01, not {shown}"
+        self._wrong(key, rule)
+        return None
 
     def _accounts(self, value: Any, kind: str, options: Mapping[str, str], prefix: str) -> dict[str, str]:
         if not isinstance(value, dict):
@@ -145,12 +166,8 @@ class _Reader:
         return text
 
     def _path(self, text: str, place: str) -> str | None:
-        try:
-            # One folder has one name, however the settings file was named: a copy belongs to the folder it was read from.
-            return os.path.abspath(self._folder / Path(text).expanduser())
-        except RuntimeError:  # ~someone who has no account here
-            self._wrong(place, f"must be a folder, and {text.partition('/')[0]} is nobody's home on this machine")
-            return None
+        # One folder has one name, however the settings file was named: a copy belongs to the folder it was read from.
+        return absolute(text, self._folder, "folder", self._where, place, self._problems)
 
     def _from_environment(self, name: str, place: str) -> Secret | None:
         value = self._environment.get(name)

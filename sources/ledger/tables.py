@@ -187,5 +187,6 @@ rate = Table(
     PrimaryKeyConstraint("base", "quote", "type", "on_date", name="rate_pkey"),
     _references("base", "currency", "code", "rate_base_fkey"),
     _references("quote", "currency", "code", "rate_quote_fkey"),
+    Index("rate_by_date", "on_date"),
     schema=_SCHEMA,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,50 @@ def test_a_ledger_of_an_account_that_cannot_apply_is_told(tmp_path: Path, kind: 
     path = file(tmp_path, text)
     told = refused({"KEY": "word"}, config=path)
     assert told[0].startswith(f"{path}: [[sources]] one: {rule}")
+
+
+def posting(line: str) -> str:
+    return f'[[sources]]\nname = "one"\nkind = "bank-statements"\nledger = "acme-us"\npath = "x"\n{line}\n'
+
+
+def test_a_source_posts_from_a_day_on_or_not_at_all(tmp_path: Path) -> None:
+    (source,) = load({}, config=file(tmp_path, posting("post_from = 2026-01-01"))).sources
+    assert source.post_from == date(2026, 1, 1)
+    (source,) = load({}, config=file(tmp_path, posting(""))).sources
+    assert source.post_from is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ('"2026-01-01"', "'2026-01-01'"),
+        ("2026-01-01T00:00:00", "2026-01-01 00:00:00"),
+        ("2026", "2026"),
+        ("true", "True"),
+        ("1899-12-31", "1899-12-31"),
+    ],
+)
+def test_a_cutover_that_is_no_day_is_told(tmp_path: Path, value: str, shown: str) -> None:
+    path = file(tmp_path, posting(f"post_from = {value}"))
+    rule = "must be a day from 1900-01-01 to 2199-12-31, written without quotes as 2026-01-01"
+    assert refused(config=path) == [f"{path}: [[sources]] one: post_from: {rule}, not {shown}"]
+
+
+def test_rules_are_named_by_ledger_from_the_files_folder(tmp_path: Path) -> None:
+    settings = load({}, config=file(tmp_path, '[mapping]\nacme-us = "rules/us.toml"\nacme-eu = "/etc/eu.toml"\n'))
+    assert settings.mapping == {"acme-us": tmp_path / "rules" / "us.toml", "acme-eu": Path("/etc/eu.toml")}
+    assert load({}).mapping == {}
+
+
+def test_rules_of_no_ledger_or_no_file_are_told(tmp_path: Path) -> None:
+    path = file(tmp_path, '[mapping]\n"Acme US" = "a.toml"\nacme-us = 7\nacme-eu = "~no-such-user/x.toml"\n')
+    assert refused(config=path) == [
+        f"{path}: [mapping] Acme US: must be the code of the ledger that the rules are for, of a-z, 0-9, _ and -",
+        f"{path}: [mapping] acme-us: must be a text that is not empty, not 7",
+        f"{path}: [mapping] acme-eu: must be a file, and ~no-such-user is nobody's home on this machine",
+    ]
+    path = file(tmp_path, 'mapping = "rules.toml"\n')
+    assert refused(config=path) == [f"{path}: mapping: must be a table, written [mapping]"]
 
 
 def test_a_credential_that_is_not_set_names_its_variable(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ CREATE TABLE ledger.rate (
     CONSTRAINT rate_range CHECK (rate > 0 AND rate < 1000000000000),
     CONSTRAINT rate_source_length CHECK (char_length(source) BETWEEN 1 AND 255)
 );
+-- Documents of a few days ask for whatever rates those days have.
+CREATE INDEX rate_by_date ON ledger.rate (on_date);
 
 -- Rates of one source, as arrays of one length without repeated keys. A rate that stands there already, the same, is left
 -- alone with its source. Answers with the number of those that are new or changed.
