@@ -7,24 +7,43 @@ from datetime import date, timedelta
 from typing import Final
 
 from sources.ledger.model import EntryDraft, LineDraft, ReversalDraft
-from sources.ledger.texts import MAX_CODE, MAX_DESCRIPTION
+from sources.ledger.texts import MAX_DESCRIPTION
 from sources.mapping.model import MappedLine, MappedPosting
 from sources.money import EXPONENTS, format_minor
 from sources.pipeline.model import Key, Posting, Terms
 
 POSTED_BY: Final = "pipeline"
 REVERSED: Final = ":reversed"
-_ROOM = MAX_CODE - len(REVERSED)
-_KEPT = _ROOM - 65
+_DOCUMENT_ROOM: Final = 120
+_NAME_ROOM: Final = 80
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A"})
+
+
+def document_prefix(key: Key) -> str:
+    """What the keys of all entries of a document, and of no other one, begin with."""
+    return f"doc:{_short(':'.join([part.translate(_ESCAPES) for part in key]), _DOCUMENT_ROOM)}:"
 
 
 def entry_key(key: Key, posting: Posting) -> str:
     """doc:{source}:{kind}:{account}:{external_id}:{name}:{generation}.{number}, with % and : in a part escaped, so that no
-    two documents share one. A longer key than the ledger takes ends in its SHA-256."""
-    parts = [part.translate(_ESCAPES) for part in (*key, posting.name)]
-    text = f"doc:{':'.join(parts)}:{posting.generation}.{posting.number}"
-    return text if len(text) <= _ROOM else f"{text[:_KEPT]}~{hashlib.sha256(text.encode()).hexdigest()}"
+    two documents share one. The document, or the name, ends in its SHA-256 where it is long: with REVERSED behind, the key
+    fits into what the ledger takes."""
+    name = _short(posting.name.translate(_ESCAPES), _NAME_ROOM)
+    return f"{document_prefix(key)}{name}:{posting.generation}.{posting.number}"
+
+
+def parse_key(text: str, key: Key) -> tuple[str, int, int, bool]:
+    """(name, generation, number, whether it is a reversal's) of a key that begins with the document's prefix. Raises
+    ValueError."""
+    is_reversal = text.endswith(REVERSED)
+    rest = text.removesuffix(REVERSED).removeprefix(document_prefix(key))
+    name, counts = rest.rsplit(":", 1)
+    generation, number = counts.split(".")
+    return name.replace("%3A", ":").replace("%25", "%"), int(generation), int(number), is_reversal
+
+
+def _short(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 65]}~{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def entry_draft(key: Key, posting: Posting, mapped: MappedPosting, terms: Terms, day: date) -> EntryDraft:

@@ -27,6 +27,14 @@ from sources.pipeline.model import (
 )
 
 
+def is_settled(version: Version, past: Past, active: int) -> bool:
+    """Whether a document is as it was when it was dealt with, so that other rules alone change nothing."""
+    if version.digest != past.digest:
+        return False
+    quiet = (DocumentStatus.NOTHING, DocumentStatus.BEFORE_CUTOVER)
+    return past.status is DocumentStatus.POSTED or (past.status in quiet and past.ruleset_version == active)
+
+
 def is_unchanged(version: Version, past: Past, mapping: Mapping, terms: Terms) -> bool:
     """Whether a mapping calls for just what is posted."""
     if isinstance(mapping, Unmapped) or not past.postings:

@@ -1,19 +1,22 @@
-"""What the ledger answered, as what is now known of a document. Pure.
+"""What the ledger holds and answers, as what is now known of a document. Pure.
 
-A key that a crash left in the books unrecorded is met again as a replay, or as a conflict when the document, or what is locked,
-changed meanwhile: either way the entry is taken over as it stands, and what is still to be done is planned anew from there.
+Entries that a crash left in the books unrecorded are found by their keys before anything is planned, and taken over as they
+stand: the document, or what is locked, may have changed since. Who meets one later (two workers at once, after one lost its
+right unawares) has a conflict, and does the same. What is still to be done is planned from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
 from sources.ledger.model import Conflict, Outcome, Posted, Reason, Rejected, RejectionCode
 from sources.ledger.rules import check
-from sources.pipeline.drafting import entry_draft
+from sources.mapping.model import MappedPosting, Mapping, Unmapped
+from sources.pipeline.drafting import entry_draft, parse_key
 from sources.pipeline.model import (
     UNKNOWN_OUTCOME,
     Finding,
@@ -21,6 +24,7 @@ from sources.pipeline.model import (
     Making,
     Past,
     Plan,
+    Posting,
     PostingStatus,
     Terms,
     Undoing,
@@ -28,7 +32,7 @@ from sources.pipeline.model import (
 
 Step = Undoing | Making
 _PASSING = frozenset({RejectionCode.BATCH_REJECTED, RejectionCode.PERIOD_LOCKED, RejectionCode.ALREADY_REVERSED})
-_HINTS: Mapping[RejectionCode, str] = {
+_HINTS: Table[RejectionCode, str] = {
     RejectionCode.UNKNOWN_ACCOUNT: "Create the account, or name another one in the rules.",
     RejectionCode.INACTIVE_ACCOUNT: "Activate the account, or name another one in the rules.",
     RejectionCode.CURRENCY_MISMATCH: "Name an account in the rules that takes this currency.",
@@ -38,9 +42,10 @@ _HINT = "Correct the document in its source, or the rules; it is tried again by 
 
 
 class Standing(NamedTuple):
-    """An entry of the books: what a conflict or a reversal by another hand leads to."""
+    """An entry of the books."""
 
     sequence: int
+    idempotency_key: str
     effective_date: date
     body_hash: bytes
     reverses: int | None
@@ -57,6 +62,46 @@ class Verdict:
     posted: list[tuple[Step, int]] = field(default_factory=list)
 
 
+def take_over(key: Key, past: Past, strays: Iterable[Standing], mapping: Mapping, terms: Terms) -> None:
+    """Keeps in `past` the entries of the document that nothing was recorded of."""
+    mapped = {} if isinstance(mapping, Unmapped) else {each.name: each for each in mapping}
+    for stray in sorted(strays):
+        name, generation, number, is_reversal = parse_key(stray.idempotency_key, key)
+        known = past.postings.get((name, number))
+        if is_reversal:
+            if known is not None:
+                past.keep(known._replace(status=PostingStatus.REVERSED, reversal_sequence=stray.sequence))
+            continue
+        wanted = mapped.get(name)
+        posting = known or Posting(
+            name,
+            number,
+            generation,
+            UNKNOWN_OUTCOME,
+            PostingStatus.POSTED,
+            wanted.rule if wanted else past.rule or "",
+            terms.ruleset_version,
+            stray.effective_date,
+        )
+        outcome = _outcome(key, posting, wanted, stray, terms)
+        past.keep(
+            posting._replace(
+                outcome=outcome,
+                status=PostingStatus.POSTED,
+                sequence=stray.sequence,
+                effective_date=stray.effective_date,
+            )
+        )
+
+
+def _outcome(key: Key, posting: Posting, mapped: MappedPosting | None, found: Standing, terms: Terms) -> bytes:
+    """What is called for, if the entry says just that on its day."""
+    if mapped is None:
+        return UNKNOWN_OUTCOME
+    checked = check(entry_draft(key, posting, mapped, terms, found.effective_date))[0]
+    return mapped.outcome() if checked and checked.body_hash == found.body_hash else UNKNOWN_OUTCOME
+
+
 def to_look_up(steps: Iterable[Step], outcomes: Sequence[Outcome]) -> Iterator[tuple[int | None, int | None]]:
     """(the sequence of an entry, None) or (None, the sequence whose reversal it is) of each that `settle` has to know of."""
     for step, outcome in zip(steps, outcomes, strict=True):
@@ -71,8 +116,8 @@ def settle(
     past: Past,
     plan: Plan,
     outcomes: Sequence[Outcome],
-    books: Mapping[int, Standing],
-    reversals: Mapping[int, Standing],
+    books: Table[int, Standing],
+    reversals: Table[int, Standing],
     terms: Terms,
 ) -> Verdict:
     """Keeps in `past` what the books now hold of a plan's drafts. `books` by sequence, `reversals` by what they reverse."""
@@ -83,7 +128,7 @@ def settle(
                 _keep(past, verdict, step, sequence)
             case Conflict(_, _, sequence):
                 verdict.again = True
-                _take_over(key, past, verdict, step, books[sequence], terms)
+                _meet(key, past, verdict, step, books[sequence], terms)
             case Rejected(reasons):
                 _refuse(past, verdict, step, reasons, reversals)
     return verdict
@@ -98,17 +143,16 @@ def _keep(past: Past, verdict: Verdict, step: Step, sequence: int) -> None:
     verdict.posted.append((step, sequence))
 
 
-def _take_over(key: Key, past: Past, verdict: Verdict, step: Step, found: Standing, terms: Terms) -> None:
+def _meet(key: Key, past: Past, verdict: Verdict, step: Step, found: Standing, terms: Terms) -> None:
     if isinstance(step, Making):
-        same = check(entry_draft(key, step.posting, step.mapped, terms, found.effective_date))[0]
-        outcome = step.posting.outcome if same and same.body_hash == found.body_hash else UNKNOWN_OUTCOME
+        outcome = _outcome(key, step.posting, step.mapped, found, terms)
         posting = step.posting._replace(outcome=outcome, effective_date=found.effective_date)
         step = Making(posting, step.mapped, step.draft)
     _keep(past, verdict, step, found.sequence)
 
 
 def _refuse(
-    past: Past, verdict: Verdict, step: Step, reasons: Sequence[Reason], reversals: Mapping[int, Standing]
+    past: Past, verdict: Verdict, step: Step, reasons: Sequence[Reason], reversals: Table[int, Standing]
 ) -> None:
     if isinstance(step, Undoing) and (found := reversals.get(step.posting.sequence or 0)):
         verdict.again = True

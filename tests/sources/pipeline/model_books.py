@@ -22,7 +22,7 @@ from sources.ledger.model import (
 )
 from sources.ledger.rules import CheckedEntry, check
 from sources.mapping.model import MappedLine, MappedPosting, Mapping, Policy, Unmapped, UnmappedCode
-from sources.pipeline import planning, settling
+from sources.pipeline import drafting, planning, settling
 from sources.pipeline.model import Key, Past, Plan, Posting, PostingStatus, Terms, Version
 from sources.pipeline.settling import Standing
 
@@ -183,13 +183,14 @@ class World:
         return plan
 
     def _advance(self, paper: Paper, past: Past) -> Plan:
-        version = paper.version()
+        version, chosen = paper.version(), self.rules
+        mapping = paper.mapping(chosen, self.policy)
+        settling.take_over(version.key, past, self._strays(paper, past), mapping, self._terms(chosen))
+        old = past.ruleset_version
+        if old and planning.is_unchanged(version, past, paper.mapping(old, self.policy), self._terms(old)):
+            chosen, mapping = old, paper.mapping(old, self.policy)
         for _ in range(20):
-            terms = Terms(LEDGER, self.rules, self.books.locked, {"billing": CUTOVER})
-            old = past.ruleset_version
-            if old is not None and planning.is_unchanged(version, past, paper.mapping(old, self.policy), terms):
-                terms = Terms(LEDGER, old, self.books.locked, {"billing": CUTOVER})
-            mapping = paper.mapping(terms.ruleset_version, self.policy)
+            terms = self._terms(chosen)
             plan = planning.plan(version, past, mapping, terms)
             self.step()
             if self.between is not None:
@@ -203,8 +204,19 @@ class World:
                 return plan
         raise AssertionError("it never comes to an end")
 
+    def _terms(self, rules: int) -> Terms:
+        return Terms(LEDGER, rules, self.books.locked, {"billing": CUTOVER})
+
     def _standings(self) -> dict[int, Standing]:
-        return {e.sequence: Standing(e.sequence, e.day, e.body_hash, e.reverses) for e in self.books.entries}
+        return {e.sequence: Standing(e.sequence, e.key, e.day, e.body_hash, e.reverses) for e in self.books.entries}
+
+    def _strays(self, paper: Paper, past: Past) -> list[Standing]:
+        """Entries of the document that are not recorded."""
+        prefix = drafting.document_prefix(paper.version().key)
+        known = {s for p in past.postings.values() for s in (p.sequence, p.reversal_sequence)}
+        return [
+            e for e in self._standings().values() if e.idempotency_key.startswith(prefix) and e.sequence not in known
+        ]
 
     def _reversals(self) -> dict[int, Standing]:
         standings = self._standings()

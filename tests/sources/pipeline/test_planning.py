@@ -116,6 +116,16 @@ def test_an_entry_left_by_a_crash_stands_although_its_period_was_locked_since() 
     assert world.look(PAPER).drafts() == []
 
 
+def test_entries_left_by_a_crash_are_reversed_when_the_document_is_as_before_again() -> None:
+    world = World()
+    world.look(PAPER)
+    world.crash_at = 2
+    with pytest.raises(Crash):
+        world.look(replace(PAPER, amount=70, parts=2))
+    world.look(PAPER)
+    assert world.books.nets()["1100"] == 100
+
+
 def test_an_entry_that_a_person_reversed_is_replaced_by_the_next_version() -> None:
     world = World()
     world.look(PAPER)
@@ -196,10 +206,20 @@ class Lives(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.papers: dict[str, Paper] = {}
+        self.versions: dict[str, list[Paper]] = {}
 
     @rule(name=NAMES, amount=AMOUNTS, day=DAYS, parts=st.integers(1, 3), alive=st.integers(0, 3), on=DAYS)
     def change(self, name: str, amount: int, day: date, parts: int, alive: int, on: date) -> None:
         self.papers[name] = Paper(name, amount, day, parts, alive > 0, on)
+        self.versions.setdefault(name, []).append(self.papers[name])
+
+    @rule(name=NAMES, before=st.integers(1, 4))
+    def go_back(self, name: str, before: int) -> None:
+        """To how it was some changes ago."""
+        versions = self.versions.get(name, [])
+        if len(versions) > before:
+            self.papers[name] = versions[-1 - before]
+            versions.append(self.papers[name])
 
     @rule(name=NAMES)
     def look(self, name: str) -> None:

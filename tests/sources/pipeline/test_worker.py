@@ -1,0 +1,187 @@
+"""Documents of the mirror become entries: each behaviour of the worker, on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date
+
+import pytest
+
+from sources.documents import InvoiceDirection, InvoiceStatus, Party
+from tests.sources.mirror.kit import Kit
+from tests.sources.pipeline.company import Company, changed, key, opened, rules
+
+INVOICE = Kit.invoice("in_1", issue_date=date(2026, 3, 10), subtotal=1000, tax=190, total=1190)
+BILL = Kit.invoice(
+    "b_1",
+    direction=InvoiceDirection.PAYABLE,
+    number="R-7",
+    party=Party(name="Initech", tax_id="DE 123"),
+    issue_date=date(2026, 3, 10),
+)
+
+
+@pytest.fixture
+async def company(database_url: str, owner_url: str) -> AsyncIterator[Company]:
+    async with opened(database_url, owner_url) as found:
+        yield found
+        assert await found.findings() == []
+
+
+async def test_a_document_becomes_an_entry_that_names_it_and_its_rule(company: Company) -> None:
+    await company.state(INVOICE)
+    counts = await company.look()
+    assert (counts.taken, counts.entries, counts.statuses) == (1, 1, {"POSTED": 1})
+    assert await company.nets() == {"1100": 1190, "4000": -1000, "1700": -190}
+    row = await company.owner.fetchrow("SELECT idempotency_key, origin, posted_by, reference FROM ledger.entry")
+    assert tuple(row) == ("doc:billing:invoice::in_1:invoice:1.1", "billing", "pipeline", "in_1")
+    link = await company.owner.fetchrow(
+        "SELECT external_id, sequence, rule, ruleset_version, posting FROM mirror.document_entry"
+    )
+    assert tuple(link) == ("in_1", 1, "sale", 1, "invoice")
+    assert await company.to_do() == []
+    assert (await company.look()).taken == 0
+
+
+async def test_a_change_reverses_and_posts_anew_and_what_is_unchanged_posts_nothing(company: Company) -> None:
+    await company.state(INVOICE)
+    await company.look()
+    await company.state(changed(INVOICE, raw={"note": "seen"}))
+    assert (await company.look()).entries == 0
+    await company.state(changed(INVOICE, subtotal=500, total=690))
+    counts = await company.look()
+    assert (counts.entries, counts.reversals) == (1, 1)
+    assert await company.entries() == [
+        ("2026-03-10", None, "Invoice in_1"),
+        ("2026-03-10", 1, "Reversal of entry 1"),
+        ("2026-03-10", None, "Invoice in_1"),
+    ]
+    assert (await company.nets())["1100"] == 690
+
+
+async def test_a_void_and_a_deletion_reverse_and_both_come_back(company: Company) -> None:
+    await company.state(INVOICE)
+    await company.look()
+    await company.state(changed(INVOICE, status=InvoiceStatus.VOID))
+    await company.look()
+    assert (await company.nets(), await company.statuses()) == ({}, {"in_1": "NOTHING"})
+    reversed_on = await company.owner.fetchval("SELECT effective_date FROM ledger.entry WHERE reverses IS NOT NULL")
+    assert reversed_on == await company.owner.fetchval("SELECT (now() AT TIME ZONE 'UTC')::date")
+    await company.state(INVOICE)
+    await company.look()
+    await company.state(gone=[("invoice", "in_1")])
+    await company.look()
+    assert (await company.nets(), await company.statuses()) == ({}, {"in_1": "NOTHING"})
+    await company.state(INVOICE)
+    await company.look()
+    assert (await company.nets())["1100"] == 1190
+
+
+async def test_a_locked_period_moves_reversal_and_replacement(company: Company) -> None:
+    await company.state(INVOICE)
+    await company.look()
+    await company.lock(date(2026, 3, 31))
+    await company.state(changed(INVOICE, subtotal=500, total=690))
+    await company.look()
+    assert [entry[0] for entry in await company.entries()] == ["2026-03-10", "2026-04-01", "2026-04-01"]
+    assert (await company.entries())[2][2] == "Invoice in_1 (of 2026-03-10; dated 2026-04-01, as that period is locked)"
+
+
+async def test_before_cut_over_nothing_posts_but_a_later_settlement(company: Company) -> None:
+    early = changed(INVOICE, issue_date=date(2025, 12, 31), due_date=date(2026, 1, 20))
+    await company.state(early)
+    await company.look()
+    assert (await company.statuses(), await company.entries()) == ({"in_1": "BEFORE_CUTOVER"}, [])
+    await company.state(changed(early, status=InvoiceStatus.PAID))
+    await company.look()
+    assert await company.entries() == [("2026-01-20", None, "Settled in_1")]
+    company.post_from = date(2025, 12, 1)
+    await company.state()
+    await company.look()
+    assert len(await company.entries()) == 2
+
+
+async def test_what_cannot_be_posted_is_an_issue_that_closes_itself(company: Company) -> None:
+    await company.use_rules(rules(revenue="9999"))
+    await company.state(INVOICE, changed(INVOICE, external_id="odd", status=InvoiceStatus.UNKNOWN))
+    await company.look()
+    assert await company.issues() == {("UNKNOWN_ACCOUNT", "in_1"): True, ("NO_RULE", "odd"): True}
+    row = await company.owner.fetchrow(
+        "SELECT message, hint, excerpt, attempts, next_attempt_at > now() FROM mirror.issue WHERE external_id = 'in_1'"
+    )
+    assert "'9999'" in row[0]
+    assert row[1] == "Create the account, or name another one in the rules."
+    assert '"total":1190' in row[2]
+    assert tuple(row[3:]) == (1, True)
+    assert (await company.look()).taken == 0
+    await company.use_rules(rules())
+    await company.look()
+    assert await company.issues() == {("UNKNOWN_ACCOUNT", "in_1"): False, ("NO_RULE", "odd"): True}
+    assert await company.statuses() == {"in_1": "POSTED", "odd": "ISSUE"}
+    await company.state(changed(INVOICE, external_id="odd", status=InvoiceStatus.DRAFT))
+    await company.look()
+    assert not any((await company.issues()).values())
+
+
+async def test_rules_that_change_change_nothing_that_is_posted(company: Company) -> None:
+    await company.state(INVOICE)
+    await company.look()
+    await company.use_rules(rules(revenue="4100"))
+    await company.state(changed(INVOICE, raw={"note": "seen"}))
+    assert (await company.look()).entries == 0
+    await company.state(changed(INVOICE, subtotal=500, total=690))
+    await company.look()
+    assert await company.nets() == {"1100": 690, "4100": -500, "1700": -190}
+
+
+async def test_one_bill_from_two_systems_posts_once(company: Company) -> None:
+    same = changed(BILL, external_id="x", number="r 7", party=Party(name="INITECH", tax_id="de123"))
+    await company.state(BILL, changed(BILL, external_id="b_2", number="R-8"), source="erp")
+    await company.state(same, source="scans")
+    await company.look()
+    assert await company.statuses() == {"b_1": "POSTED", "b_2": "POSTED", "x": "DUPLICATE"}
+    assert await company.issues() == {("POSSIBLE_DUPLICATE", "x"): True}
+    await company.state(changed(BILL, status=InvoiceStatus.VOID), source="erp")
+    await company.look()
+    await company.look()
+    assert await company.statuses() == {"b_1": "NOTHING", "b_2": "POSTED", "x": "POSTED"}
+    assert await company.issues() == {("POSSIBLE_DUPLICATE", "x"): False}
+
+
+async def test_a_duplicate_that_a_person_resolves_posts(company: Company) -> None:
+    await company.state(BILL, source="erp")
+    await company.look()
+    await company.state(changed(BILL, external_id="x"), source="scans")
+    await company.look()
+    await company.hurry()
+    await company.look()
+    assert (await company.statuses())["x"] == "DUPLICATE"
+    await company.owner.execute(
+        "UPDATE mirror.issue SET closed_at = now(), resolved_at = now(), resolved_by = 'ann' WHERE external_id = 'x'"
+    )
+    await company.hurry()
+    await company.look()
+    assert (await company.statuses())["x"] == "POSTED"
+    assert (await company.nets())["2000"] == -2 * 1190
+
+
+async def test_documents_come_in_batches_and_keys_of_any_shape(database_url: str, owner_url: str) -> None:
+    names = [f"in_{number}" for number in range(25)] + ["a:b", "x" * 1000, "x" * 999 + "y", "%3A", "é\u2028\"'"]
+    async with opened(database_url, owner_url, batch=7) as company:
+        await company.state(*[changed(INVOICE, external_id=name, number=None) for name in names])
+        counts = await company.look()
+        assert (counts.taken, counts.entries) == (30, 30)
+        await company.state(*[changed(INVOICE, external_id=name, number=None, total=1191, tax=191) for name in names])
+        await company.look()
+        assert (await company.nets())["1100"] == 30 * 1191
+        assert await company.findings() == []
+
+
+async def test_the_key_of_a_document_is_found_by_what_it_begins_with(company: Company) -> None:
+    """An entry of in_1 is no entry of in_10."""
+    await company.state(changed(INVOICE, external_id="in_10"))
+    await company.look()
+    await company.state(INVOICE)
+    await company.look()
+    assert (await company.nets())["1100"] == 2 * 1190
+    assert key("in_1") != key("in_10")
