@@ -139,7 +139,9 @@ class Accounts:
             return _ABSENT
         if name not in self._used_tables:
             stated = self._tables[name].items()
-            self._used_tables[name] = {entry: self._of(table.values[entry], table, entry, None, ()) for entry, table in stated}
+            self._used_tables[name] = {
+                entry: self._of(table.values[entry], table, entry, None, ()) for entry, table in stated
+            }
         return _lookup(name, key, self._used_tables[name], self._file)
 
     def _by_expression(self, node: Node, vocabulary: Vocabulary) -> Account:

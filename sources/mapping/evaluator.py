@@ -11,7 +11,7 @@ from operator import eq, ge, gt, le, lt, ne
 from types import MappingProxyType
 from typing import Any, Final
 
-from simpleeval import NumberTooHigh, SimpleEval  # type: ignore[import-untyped]
+from simpleeval import InvalidExpression, SimpleEval  # type: ignore[import-untyped]
 
 from sources.money import DECIMAL
 
@@ -20,6 +20,10 @@ MAX_BITS: Final = 256
 MAX_TEXT: Final = 2_000
 
 Number = int | Fraction
+
+
+class Unfit(Exception):
+    """Values that cannot be computed with; the text says why, and holds none of them."""
 
 
 class Evaluator(SimpleEval):  # type: ignore[misc]
@@ -32,9 +36,14 @@ class Evaluator(SimpleEval):  # type: ignore[misc]
         """The library breaks a cycle here that this class does not have."""
 
     def compute(self, tree: ast.expr) -> Any:
-        """Raises ArithmeticError, LookupError, TypeError, ValueError or simpleeval's InvalidExpression."""
+        """Raises Unfit."""
         self.expr = ""
-        value = self._eval(tree)
+        try:
+            value = self._eval(tree)
+        except ZeroDivisionError:
+            raise Unfit("it divides by zero") from None
+        except (ArithmeticError, LookupError, TypeError, ValueError, InvalidExpression):
+            raise Unfit("the fields do not hold what it needs") from None
         return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
 
     def _eval(self, node: ast.AST) -> Any:
@@ -42,15 +51,15 @@ class Evaluator(SimpleEval):  # type: ignore[misc]
         kind = type(value)
         if kind is int:
             if value.bit_length() > MAX_BITS:
-                raise NumberTooHigh("a number becomes too large")
+                raise Unfit("a number becomes too large")
         elif kind is str:
             if len(value) > MAX_TEXT:
-                raise ValueError("a text becomes too long")
+                raise Unfit("a text becomes too long")
         elif kind is Fraction:
             if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-                raise NumberTooHigh("a number becomes too large")
+                raise Unfit("a number becomes too large")
         elif kind is float:
-            raise TypeError("a field holds a floating-point number, which is not exact")
+            raise Unfit("a field holds a floating-point number, which is not exact")
         return value
 
     def _eval_constant(self, node: ast.Constant) -> Any:
@@ -73,7 +82,7 @@ class Evaluator(SimpleEval):  # type: ignore[misc]
 def _numbers(*values: Any) -> None:
     for value in values:
         if type(value) is not int and type(value) is not Fraction:
-            raise TypeError("a field is empty" if value is None else f"{_shown(value)} is no number")
+            raise Unfit("a field is empty" if value is None else f"{_shown(value)} is no number")
 
 
 def _plus(left: Any, right: Any) -> Any:
@@ -104,7 +113,7 @@ def _within(left: Any, right: Any) -> bool:
     if type(right) is str:
         return _text(left) in right
     if not isinstance(right, tuple | list):
-        raise TypeError("`in` needs a list or a text on its right")
+        raise Unfit("`in` needs a list or a text on its right")
     return left in right
 
 
@@ -146,7 +155,7 @@ Evaluator.operators = {
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("a field is empty" if value is None else f"{_shown(value)} is no text")
+        raise Unfit("a field is empty" if value is None else f"{_shown(value)} is no text")
     return value
 
 
@@ -184,19 +193,24 @@ def _number(value: Any) -> Number:
     if type(value) is int or type(value) is Fraction:
         return value
     if not DECIMAL.fullmatch(_text(value)):
-        raise ValueError("a text is no decimal number")
+        raise Unfit("a text is no decimal number")
     return Fraction(value)
 
 
 def _date(value: Any) -> date:
-    return value if type(value) is date else date.fromisoformat(_text(value))
+    if type(value) is date:
+        return value
+    try:
+        return date.fromisoformat(_text(value))
+    except ValueError:
+        raise Unfit("a text is no date of the form 2026-01-31") from None
 
 
 def _day(seconds: Any) -> date | None:
     if seconds is None:
         return None
     if type(seconds) is not int or not 0 <= seconds < 253_402_300_800:
-        raise ValueError("what should be seconds since 1970 is not")
+        raise Unfit("what should be seconds since 1970 is not")
     return datetime.fromtimestamp(seconds, UTC).date()
 
 

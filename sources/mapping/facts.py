@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sources import documents
 
@@ -53,6 +53,11 @@ ITEMS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
 )
 """The lists that `each` may go through, with the names of their items."""
 
+GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"party": _fields(documents.Party), "settles": frozenset({"issue_date"})}
+)
+"""Names within a name."""
+
 VALUES: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
     {
         ("invoice", "direction"): frozenset(documents.InvoiceDirection),
@@ -68,17 +73,25 @@ VALUES: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
 _PARTS: Final = ("employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
 
 
+class Slip(NamedTuple):
+    """Figures of one payslip, no one's in particular. `computed`: the net that its parts make; None: it does not state them."""
+
+    gross: int | None
+    net: int
+    computed: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """One version of a document. `names` holds every name of NAMES[kind]; what the source does not give is None. Amounts are
-    minor units of `currency`. `slips`: gross and net of each payslip, where they are held."""
+    minor units of `currency`. `slips`: of a payroll run, where they are held."""
 
     kind: str
     source: str
     external_id: str
     currency: str
     names: Mapping[str, Any]
-    slips: tuple[tuple[int | None, int], ...] | None = None
+    slips: tuple[Slip, ...] | None = None
 
 
 def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
@@ -102,10 +115,8 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
     return Facts(kind, row["source"], row["external_id"], row["currency"], names, slips)
 
 
-def _payroll(
-    names: dict[str, Any], payslips: Sequence[Mapping[str, Any]] | None
-) -> tuple[tuple[int | None, int], ...] | None:
-    """Fills in what the run leaves out and its slips or its other figures tell; answers with gross and net of the slips.
+def _payroll(names: dict[str, Any], payslips: Sequence[Mapping[str, Any]] | None) -> tuple[Slip, ...] | None:
+    """Fills in what the run leaves out and its slips or its other figures tell; answers with the slips.
     `withheld`: taxes and deductions in one, where they are not stated apart; `employer_costs` likewise."""
     slips = list(payslips or ())
     if slips:
@@ -119,7 +130,15 @@ def _payroll(
     if gross is not None and total_cost is not None and (employer_taxes is None or contributions is None):
         names["employer_costs"] = total_cost - gross - (employer_taxes or 0) - (contributions or 0)
     names["departments"] = _departments(slips)
-    return tuple([(slip.get("gross"), slip["net"]) for slip in slips]) if slips else None
+    return tuple([Slip(slip.get("gross"), slip["net"], _computed(slip)) for slip in slips]) if slips else None
+
+
+def _computed(slip: Mapping[str, Any]) -> int | None:
+    gross, taxes, deductions = (slip.get(name) for name in ("gross", "employee_taxes", "deductions"))
+    if gross is None or taxes is None or deductions is None:
+        return None
+    net: int = gross - taxes - deductions + (slip.get("reimbursements") or 0)
+    return net
 
 
 def _departments(slips: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

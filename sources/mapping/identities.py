@@ -6,10 +6,12 @@ No message states pay: of payroll it says the identity and by how much it is off
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from sources.mapping.facts import Facts
+from sources.mapping.facts import Facts, Slip
 from sources.money import EXPONENTS, format_minor
+
+_NET: Final = "net = gross - employee taxes - deductions + reimbursements"
 
 
 def disagreement(facts: Facts) -> str | None:
@@ -30,26 +32,33 @@ def _invoice(facts: Facts) -> Iterable[str]:
 
 def _payroll_run(facts: Facts) -> Iterable[str]:
     names = facts.names
-    gross, net = names["gross"], names["net"]
+    net = names["net"]
+    if facts.slips is not None:
+        yield from _payslips(facts, facts.slips)
     parts = [names[name] for name in ("gross", "employee_taxes", "deductions")]
     if None not in parts and (computed := parts[0] - parts[1] - parts[2] + (names["reimbursements"] or 0)) != net:
-        yield _off(facts, "net = gross - employee taxes - deductions + reimbursements", net, computed)
+        yield _off(facts, _NET, net, computed)
     costs = [names[name] for name in ("total_cost", "gross", "employer_taxes", "employer_contributions")]
     if None not in costs and costs[0] != sum(costs[1:]):
         yield _off(facts, "total cost = gross + employer taxes + employer contributions", costs[0], sum(costs[1:]))
-    if facts.slips is None:
-        return
-    if (stated := sum(each for _, each in facts.slips)) != net:
+
+
+def _payslips(facts: Facts, slips: tuple[Slip, ...]) -> Iterable[str]:
+    gross, net = facts.names["gross"], facts.names["net"]
+    for number, slip in enumerate(slips, 1):
+        if slip.computed is not None and slip.net != slip.computed:
+            identity = f"{_NET} of payslip {number} of {len(slips)}"
+            yield _off(facts, identity, slip.net, slip.computed)
+    if (stated := sum(slip.net for slip in slips)) != net:
         yield _off(facts, "net = sum of the payslips' net", net, stated)
-    slips = [each for each, _ in facts.slips if each is not None]
-    if len(slips) == len(facts.slips) and gross is not None and sum(slips) != gross:
-        yield _off(facts, "gross = sum of the payslips' gross", gross, sum(slips))
+    stated_gross = [slip.gross for slip in slips if slip.gross is not None]
+    if len(stated_gross) == len(slips) and gross is not None and sum(stated_gross) != gross:
+        yield _off(facts, "gross = sum of the payslips' gross", gross, sum(stated_gross))
 
 
 def _payment(facts: Facts) -> Iterable[str]:
-    """A source may state what leaves as a positive amount; its net is then what leaves, with the fee."""
     amount, fee, net = (facts.names[name] for name in ("amount", "fee", "net"))
-    if None not in (amount, fee, net) and net != amount - fee and net not in (-amount - fee, amount + fee):
+    if None not in (amount, fee, net) and net != amount - fee:
         yield _off(facts, "net = amount - fee", net, amount - fee)
 
 
@@ -62,7 +71,7 @@ def _off(facts: Facts, identity: str, stated: int, computed: int) -> str:
     return f"the figures disagree: {identity} is off by {difference} ({sides})"
 
 
-_IDENTITIES: Final[Mapping[str, Callable[[Facts], Iterable[Any]]]] = {
+_IDENTITIES: Final[Mapping[str, Callable[[Facts], Iterable[str]]]] = {
     "invoice": _invoice,
     "payroll_run": _payroll_run,
     "bank_transaction": lambda facts: (),

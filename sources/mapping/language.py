@@ -20,17 +20,16 @@ from difflib import get_close_matches
 from fractions import Fraction
 from keyword import iskeyword
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, Final
 
-from simpleeval import InvalidExpression  # type: ignore[import-untyped]
-
-from sources.mapping.evaluator import FUNCTIONS, Evaluator
+from sources.mapping.evaluator import FUNCTIONS, Evaluator, Unfit
 from sources.money import DECIMAL
 
 MAX_LENGTH: Final = 500
 """Characters of an expression."""
 MAX_NODES: Final = 200
-MAX_DEPTH: Final = 24
+MAX_DEPTH: Final = 50
 MAX_TEMPLATE: Final = 1_000
 
 Scope = Mapping[str, Any]
@@ -56,11 +55,18 @@ class ExpressionFailed(Exception):
 
 
 class Vocabulary:
-    """The names that an expression may use: `names` of the document, and `item` names where there is an item (else None)."""
+    """The names that an expression may use: `names` of the document, `item` names where there is an item (else None), and the
+    names within a name, of those `groups` that have only some."""
 
-    def __init__(self, names: Collection[str], item: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        names: Collection[str],
+        item: Collection[str] | None = None,
+        groups: Mapping[str, Collection[str]] = MappingProxyType({}),
+    ) -> None:
         self._names = names
         self._item = item
+        self._groups = groups
 
     def check(self, path: list[str]) -> None:
         """Raises BadExpression."""
@@ -68,10 +74,11 @@ class Vocabulary:
         if first == "item":
             if self._item is None:
                 raise BadExpression("there is no item here: only a line with `each` has one")
-            if len(path) > 1 and path[1] not in self._item:
-                raise BadExpression(unknown("item." + path[1], [f"item.{name}" for name in self._item]))
         elif first not in self._names:
             raise BadExpression(unknown(first, self._names))
+        within = self._item if first == "item" else self._groups.get(first)
+        if within is not None and len(path) > 1 and path[1] not in within:
+            raise BadExpression(unknown(".".join(path[:2]), [f"{first}.{name}" for name in within]))
 
 
 def expression(text: str, vocabulary: Vocabulary) -> Getter:
@@ -88,7 +95,7 @@ def expression(text: str, vocabulary: Vocabulary) -> Getter:
     def compute(scope: Scope) -> Any:
         try:
             return Evaluator(scope).compute(body)
-        except (ArithmeticError, LookupError, TypeError, ValueError, InvalidExpression) as error:
+        except Unfit as error:
             raise ExpressionFailed(f"{stripped} cannot be computed: {error}") from None
 
     return compute

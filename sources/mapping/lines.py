@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 from sources.mapping.accounts import MAX_CODE, Accounts
 from sources.mapping.compiled import Account, LineRule, PostingRule, Spread
-from sources.mapping.facts import ITEMS, NAMES
+from sources.mapping.facts import GROUPS, ITEMS, NAMES
 from sources.mapping.language import Getter, Vocabulary
 from sources.mapping.nodes import Node
 from sources.mapping.rates import DEFAULT_TYPE
@@ -41,25 +41,30 @@ class Reading:
     rate_type: str
 
 
+def vocabulary(kind: str, item: Collection[str] | None = None) -> Vocabulary:
+    """The names of a kind of document, and of an item of one of its lists."""
+    return Vocabulary(NAMES[kind], item, GROUPS)
+
+
 def read_posting(node: Node, reading: Reading) -> PostingRule | None:
     """The posting; None where it has a fault that leaves nothing to run."""
     node.only(*_POSTING_KEYS)
-    vocabulary = Vocabulary(NAMES[reading.kind])
+    names = vocabulary(reading.kind)
     name = node.string("name", required=True)
     if name is not None and not NAME.fullmatch(name):
         node.fault("a name has a-z, 0-9, _ and -, at most 63", "name")
     journal = node.string("journal")
     if journal is not None and (len(journal) > MAX_CODE or not journal.isprintable()):
         node.fault(f"a journal has at most {MAX_CODE} printable characters", "journal")
-    day = node.expression("date", vocabulary, required=True)
-    description = node.template("description", vocabulary, required=True)
+    day = node.expression("date", names, required=True)
+    description = node.template("description", names, required=True)
     spread = _read_spread(node, reading.kind)
     lines = [_read_line(each, reading) for each in node.tables("lines", required=True)]
     if "lines" in node.values and isinstance(node.values["lines"], list) and len(lines) < 1:
         node.fault("a posting has lines, each under [[rules.postings.lines]]", "lines")
-    document_date = node.expression("document_date", vocabulary)
-    reference = node.template("reference", vocabulary)
-    condition = node.expression("if", vocabulary)
+    document_date = node.expression("document_date", names)
+    reference = node.template("reference", names)
+    condition = node.expression("if", names)
     rate_type = node.string("rate_type") or reading.rate_type
     if name is None or day is None or description is None:
         return None
@@ -87,27 +92,27 @@ def _read_spread(node: Node, kind: str) -> Spread | None:
     spread.only("from", "to", "every")
     spread.choice("every", ("month",), required=True)
     items = frozenset[str]().union(*ITEMS[kind].values())
-    vocabulary = Vocabulary(NAMES[kind], items)
-    first, last = (spread.expression(key, vocabulary, required=True) for key in ("from", "to"))
+    names = vocabulary(kind, items)
+    first, last = (spread.expression(key, names, required=True) for key in ("from", "to"))
     return None if first is None or last is None else Spread(first, last)
 
 
 def _read_line(node: Node, reading: Reading) -> LineRule | None:
     node.only(*_LINE_KEYS)
     each = node.choice("each", tuple(sorted(ITEMS[reading.kind]))) if "each" in node.values else None
-    vocabulary = Vocabulary(NAMES[reading.kind], ITEMS[reading.kind][each] if each else None)
+    names = vocabulary(reading.kind, ITEMS[reading.kind][each] if each else None)
     side = _side(node)
-    amount = node.expression(side, vocabulary) if side else None
+    amount = node.expression(side, names) if side else None
     account: Account = ""
     weights: tuple[int, ...] = ()
     shares: tuple[Account, ...] = ()
     if "split" not in node.values:
-        account = reading.accounts.of(node, "account", vocabulary)
+        account = reading.accounts.of(node, "account", names)
     elif "account" in node.values:
         node.fault("a line takes one of account and split", "split")
     else:
-        weights, shares = _read_split(node, reading.accounts, vocabulary)
-    line = _rest_of_line(node, vocabulary)
+        weights, shares = _read_split(node, reading.accounts, names)
+    line = _rest_of_line(node, names)
     if side is None or amount is None:
         return None
     return LineRule(
@@ -123,14 +128,14 @@ def _read_line(node: Node, reading: Reading) -> LineRule | None:
     )
 
 
-def _rest_of_line(node: Node, vocabulary: Vocabulary) -> Mapping[str, Any]:
+def _rest_of_line(node: Node, names: Vocabulary) -> Mapping[str, Any]:
     return {
-        "condition": node.expression("if", vocabulary),
-        "currency": node.expression("currency", vocabulary),
-        "rate_on": node.expression("rate_on", vocabulary),
-        "description": node.template("description", vocabulary),
-        "tax_code": node.template("tax_code", vocabulary),
-        "dimensions": _read_dimensions(node, vocabulary),
+        "condition": node.expression("if", names),
+        "currency": node.expression("currency", names),
+        "rate_on": node.expression("rate_on", names),
+        "description": node.template("description", names),
+        "tax_code": node.template("tax_code", names),
+        "dimensions": _read_dimensions(node, names),
     }
 
 
@@ -142,11 +147,11 @@ def _side(node: Node) -> str | None:
     return None
 
 
-def _read_split(node: Node, accounts: Accounts, vocabulary: Vocabulary) -> tuple[tuple[int, ...], tuple[Account, ...]]:
+def _read_split(node: Node, accounts: Accounts, names: Vocabulary) -> tuple[tuple[int, ...], tuple[Account, ...]]:
     weights, shares = [], []
     for each in node.tables("split"):
         each.only("share", "account")
-        shares.append(accounts.of(each, "account", vocabulary))
+        shares.append(accounts.of(each, "account", names))
         weights.append(_share(each))
     if None in weights:
         return (), ()
@@ -167,7 +172,7 @@ def _share(node: Node) -> Fraction | None:
     return None
 
 
-def _read_dimensions(node: Node, vocabulary: Vocabulary) -> tuple[tuple[str, Getter], ...]:
+def _read_dimensions(node: Node, names: Vocabulary) -> tuple[tuple[str, Getter], ...]:
     dimensions = node.table("dimensions")
     if dimensions is None:
         return ()
@@ -177,7 +182,7 @@ def _read_dimensions(node: Node, vocabulary: Vocabulary) -> tuple[tuple[str, Get
     for name in sorted(dimensions.values):
         if not _DIMENSION.fullmatch(name):
             dimensions.fault("a dimension's name begins with a-z and goes on with a-z, 0-9 and _, at most 63", name)
-        value = dimensions.template(name, vocabulary)
+        value = dimensions.template(name, names)
         if value is not None:
             found.append((name, value))
     return tuple(found)

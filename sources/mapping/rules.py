@@ -23,7 +23,7 @@ from sources.mapping.accounts import Accounts
 from sources.mapping.compiled import Rule, RuleSet
 from sources.mapping.facts import KINDS, NAMES, VALUES
 from sources.mapping.language import BadExpression, Getter, Vocabulary, expression, unknown
-from sources.mapping.lines import NAME, Reading, read_posting
+from sources.mapping.lines import NAME, Reading, read_posting, vocabulary
 from sources.mapping.model import InvalidRules, Policy, RuleFault
 from sources.mapping.nodes import Node, RuleText
 from sources.mapping.places import places
@@ -122,7 +122,7 @@ def _read_rule(node: Node, accounts: Accounts, rate_type: str) -> Rule | None:
     if kind is None:
         return None
     when = _read_when(node, kind)
-    condition = node.expression("if", Vocabulary(NAMES[kind]))
+    condition = node.expression("if", vocabulary(kind))
     postings = _read_postings(node, Reading(kind, accounts, rate_type))
     return Rule(
         where=node.where,
@@ -158,7 +158,7 @@ def _read_when(node: Node, kind: str) -> tuple[tuple[Getter, tuple[Any, ...]], .
     for path, value in _flat(when.values if when else {}):
         assert when is not None
         try:
-            getter = expression(".".join(path), Vocabulary(NAMES[kind]))
+            getter = expression(".".join(path), vocabulary(kind))
         except BadExpression as error:
             when.fault(str(error), *path)
             continue
