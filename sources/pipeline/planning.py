@@ -39,7 +39,7 @@ def is_unchanged(version: Version, past: Past, mapping: Mapping, terms: Terms) -
     """Whether a mapping calls for just what is posted."""
     if isinstance(mapping, Unmapped) or not past.postings:
         return False
-    wanted = {mapped.name: mapped.outcome() for mapped in _after_cutover(version, mapping, terms)}
+    wanted = {mapped.name: mapped.outcome() for mapped in after_cutover(version, mapping, terms)}
     return wanted == {name: posting.outcome for name, posting in past.live().items()}
 
 
@@ -47,10 +47,10 @@ def plan(version: Version, past: Past, mapping: Mapping, terms: Terms, duplicate
     """What is to be done about a document. `mapping`: () for a deleted one. `duplicate`: that another document is the same
     bill; it holds for a document of which nothing is posted yet."""
     if isinstance(mapping, Unmapped):
-        if _is_early(version, terms) and not past.live():
+        if is_early(version, terms) and not past.live():
             return Plan(DocumentStatus.BEFORE_CUTOVER, withdrawn=_pending(past))
         return refused(past, Finding(mapping.code, mapping.message, mapping.hint))
-    wanted = _after_cutover(version, mapping, terms)
+    wanted = after_cutover(version, mapping, terms)
     if duplicate is not None and wanted and not past.live():
         return Plan(DocumentStatus.DUPLICATE, finding=duplicate, withdrawn=_pending(past))
     found = Plan(DocumentStatus.NOTHING, mapping[0].rule if mapping else None, terms.ruleset_version)
@@ -66,12 +66,14 @@ def refused(past: Past, finding: Finding) -> Plan:
     return Plan(DocumentStatus.ISSUE, past.rule, past.ruleset_version, finding=finding, withdrawn=_pending(past))
 
 
-def _after_cutover(version: Version, mapping: Iterable[MappedPosting], terms: Terms) -> list[MappedPosting]:
+def after_cutover(version: Version, mapping: Iterable[MappedPosting], terms: Terms) -> list[MappedPosting]:
+    """What of a mapping is dated on or after the source's cut-over."""
     since = terms.post_from[version.key.source]
     return [mapped for mapped in mapping if mapped.effective_date >= since]
 
 
-def _is_early(version: Version, terms: Terms) -> bool:
+def is_early(version: Version, terms: Terms) -> bool:
+    """Whether the document itself is dated before its source's cut-over."""
     return version.dated is not None and version.dated < terms.post_from[version.key.source]
 
 
