@@ -12,6 +12,7 @@ from resolvers.entries import EntryQuery, JournalLine
 from resolvers.invoices import Invoice, InvoiceQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
 from resolvers.nodes import NodeQuery
+from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
@@ -28,6 +29,7 @@ class Query(
     EntryQuery,
     TrialBalanceQuery,
     InvoiceQuery,
+    PaymentQuery,
     PayrollQuery,
     CashQuery,
     SourceQuery,
@@ -50,7 +52,7 @@ def build() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[JournalLine, Invoice, PayrollRun, BankAccount, BankTransaction],
+        types=[JournalLine, Invoice, Payment, PayrollRun, BankAccount, BankTransaction],
         config=StrawberryConfig(scalar_map=dict(SCALARS)),
     )
 

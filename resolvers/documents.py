@@ -11,7 +11,7 @@ from resolvers.sources import Source, source_by_name
 from sources.ledger import queries
 
 
-@strawberry.interface(description="What a source system states: an invoice, a payroll run, a bank transaction.")
+@strawberry.interface(description="What a source system states: an invoice, a payment, a payroll run, a bank transaction.")
 class Document:
     """Its implementations have the columns ledger_id, source, external_id and fetched_at, and say their own `id`."""
 

@@ -21,6 +21,8 @@ from sources.documents import (
     InvoiceLine,
     InvoiceStatus,
     Party,
+    PaymentStatus,
+    PaymentType,
     TaxAmount,
 )
 from sources.ledger.queries import ACCOUNTS_BY_CODE, ENTRY_ORDERS, LINES_BY_DATE
@@ -39,7 +41,8 @@ IDS = [
     "ledger:us", "ledger:eu", "ledger:no", "ledger:us:", "account:us:1000", "account:us:9999", "account:jp:", "entry:us:1",
     "entry:us:2", "entry:eu:1", "entry:us:999", "entry:us:01", "entry:us:9223372036854775807", "line:us:1:1", "line:us:1:9",
     "line:us:6:2", "line:us:1", "invoice:us:stripe:in:1\"", "invoice:us:stripe:in_2", "invoice:us:stripe:gone",
-    "invoice:us:dead:x", "invoice:us:nobody:x", "payroll-run:eu:payroll:run-1", "payroll-run:eu:payroll:run-3",
+    "invoice:us:dead:x", "invoice:us:nobody:x", "payment:us:stripe:ch:1", "payment:us:stripe:po_1", "payment:us:dead:x",
+    "payroll-run:eu:payroll:run-1", "payroll-run:eu:payroll:run-3",
     "payroll-run:us:payroll:run-1", f"bank-account:eu:bank:{IBAN}", "bank-account:us:bank:us:1%", "bank-account:eu:bank:x",
     f"bank-transaction:eu:bank:{IBAN}:t1", "bank-transaction:us:bank:us%3A1%25:u1", f"bank-transaction:us:bank:{IBAN}:t1",
     "nothing", "", ":", "ledger", "entry:us:", "entry:\u00e9:1", "ENTRY:us:1",
@@ -72,6 +75,11 @@ POOLS: dict[str, list[Any]] = {
     "postedTo": ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00+01:00"],
     "accountCodes": ["1000", "4000", "5000", "x"],
     "sources": ["stripe", "dead", "x"],
+    "PaymentFilter.sources": ["stripe", "stripe", "stripe", "dead", "x"],
+    "invoice": ['in:1"', "x"],
+    "payout": ["po_1", "x"],
+    "occurredFrom": DATES[:4],
+    "occurredTo": DATES[3:],
     "InvoiceFilter.sources": ["stripe", "stripe", "stripe", "dead", "x"],
     "Query.payrollRuns(sources)": ["payroll", "payroll", "payroll", "bank"],
     "Query.bankAccounts(sources)": ["bank", "bank", "bank", "stripe"],
@@ -153,7 +161,7 @@ def sources() -> Sequence[tuple[SourceSettings, Script]]:
     """stripe feeds us, payroll eu, the bank eu but for one account; dead would feed a ledger that does not exist: it is never
     asked, so that its state is the same however often documents run."""
     stripe, payroll, bank, dead = (Script(lists_everything=True) for _ in range(4))
-    stripe.pages, payroll.pages, bank.pages = Kit.pages(invoices()), Kit.pages(runs()), Kit.pages(statements())
+    stripe.pages, payroll.pages, bank.pages = Kit.pages(invoices() + payments()), Kit.pages(runs()), Kit.pages(statements())
     payroll.slips = {"run-1": (Kit.slip(department="R&D", gross=120_00), Kit.slip("slip-2", employee_name=ODD))}
     return (
         (Kit.stripe(ledger="us", max_age=10**8), stripe),
@@ -172,6 +180,16 @@ def invoices() -> list[Any]:
         Kit.invoice("in_2", issue_date=None, kind=InvoiceKind.CREDIT_NOTE, taxes=(), subtotal=-1000, total=-810),
         Kit.invoice("in_3", issue_date=date(2026, 2, 1), direction=InvoiceDirection.PAYABLE, currency="BHD"),
         Kit.invoice("in_4", issue_date=date(2026, 2, 1), status=InvoiceStatus.PAID, currency="JPY", rounding=1, prepaid=5, total=1191),
+    ]  # fmt: skip
+
+
+def payments() -> list[Any]:
+    return [
+        Kit.payment("ch:1", party=Party(name=ODD, external_id="cus_1"), invoice_external_id='in:1"', description=ODD, reference=ODD,
+                    available_on=date(2026, 3, 4), presented_amount=900, presented_currency="JPY"),
+        Kit.payment("re_1", type=PaymentType.REFUND, status=PaymentStatus.FAILED, amount=-1000, fee=None, net=None,
+                    parent_external_id="ch:1", occurred_on=date(2026, 2, 1), currency="BHD"),
+        Kit.payment("po_1", type=PaymentType.PAYOUT, amount=-941, fee=0, net=-941, bank_account="ba_1", paid_out=("ch:1",)),
     ]  # fmt: skip
 
 
@@ -220,7 +238,8 @@ async def link_documents(owner_url: str) -> None:
         """INSERT INTO mirror.document_entry (ledger_id, source, kind, account, external_id, sequence)
            SELECT ledger_id, stated.source, stated.kind, stated.account, stated.external_id, stated.sequence
            FROM (VALUES ('us', 'stripe', 'invoice', '', 'in:1"', 1), ('us', 'stripe', 'invoice', '', 'in_2', 1),
-                        ('us', 'stripe', 'invoice', '', 'gone', 2), ('eu', 'payroll', 'payroll_run', '', 'run-1', 1),
+                        ('us', 'stripe', 'invoice', '', 'gone', 2), ('us', 'stripe', 'payment', '', 'ch:1', 1),
+                        ('eu', 'payroll', 'payroll_run', '', 'run-1', 1),
                         ('us', 'bank', 'bank_transaction', 'us:1%', 'u1', 1))
                 AS stated (ledger, source, kind, account, external_id, sequence)
            JOIN ledger.ledger ON ledger.code = stated.ledger"""

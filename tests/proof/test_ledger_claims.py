@@ -25,6 +25,7 @@ ELSEWHERE = {
     "journalLines": '{ journalLines(ledger: "CODE") { nodes { lineNumber } } }',
     "trialBalance": '{ trialBalance(ledger: "CODE") { sequence rows { closing } } }',
     "invoices": '{ invoices(filter: {ledgers: ["CODE", "eu"]}) { totalCount } }',
+    "payments": '{ payments(filter: {ledgers: ["CODE", "eu"]}) { totalCount } }',
     "payrollRuns": '{ payrollRuns(ledgers: ["CODE"]) { totalCount } }',
     "bankAccounts": '{ bankAccounts(ledgers: ["CODE"]) { totalCount } }',
     "cashPositions": '{ cashPositions(ledgers: ["CODE"]) { nodes { booked } } }',
