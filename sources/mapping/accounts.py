@@ -61,9 +61,10 @@ class Accounts:
             ("accounts", self._accounts, self._mentioned),
             ("tables", self._tables, set(self._used_tables)),
         ):
-            for name in root.values.get(kind, {}):
+            stated = root.values.get(kind)
+            for name in stated if isinstance(stated, dict) else ():
                 if name in known and name not in used:
-                    close = meant(name, used.difference(root.values[kind]))
+                    close = meant(name, used.difference(stated))
                     root.fault(f"no rule uses {name}{close or '; leave it out'}", kind, name)
 
     def of(self, node: Node, key: str, vocabulary: Vocabulary) -> Account:
