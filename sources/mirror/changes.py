@@ -23,6 +23,8 @@ class Changes:
     def __init__(self, source: str, now: datetime, *, posts: bool) -> None:
         self.source = source
         self.now = now
+        self.demoted: set[tuple[int, str]] = set()
+        """Bank statements (ledger_id, external id) that were authoritative until now: what they gave ceases to count."""
         self._posts = posts
         self._gone: dict[_Key, bool] = {}
 

@@ -147,11 +147,11 @@ def _tell(
     held: set[tuple[int, str, str]] = set()
     for each in transactions:
         key = (each.ledger_id, each.account, each.external_id)
-        if each.provisional:
+        if each.provisional and (each.ledger_id, each.statement) not in changes.demoted:
             continue
         if (each.ledger_id, each.statement) in written or (*key, each.statement) in turned:
             told[key] = True
-        if not each.deleted:
+        if not (each.deleted or each.provisional):
             held.add(key)
     changes.add_transactions(told.keys() & held)
     changes.add_transactions(told.keys() - held, gone=True)

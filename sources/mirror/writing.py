@@ -120,12 +120,14 @@ class Batch:
         ledgers, ids = [key[1] for key in stated], [key[2] for key in stated]
         held = {
             (table.name, row["ledger_id"], row["external_id"]): row
-            for row in await connection.fetch(_HELD.format(table=table.name), self._source, ledgers, ids)
+            for row in await connection.fetch(_HELD[table.name], self._source, ledgers, ids)
         }
         if table is tables.bank_statement:
             for key, row in stated.items():
                 if (before := held.get(key)) and before["content_hash"] != row["content_hash"]:
                     self.touched.add((key[1], before["account"], key[2]))
+                    if row["provisional"] and not before["provisional"]:
+                        self._changes.demoted.add(key[1:])
         return [
             key
             for key, row in stated.items()
@@ -190,11 +192,19 @@ async def upsert(connection: Connection, table: Table, rows: Sequence[Row], upda
 
 
 _OF_THE_MIRROR = frozenset({"rank", "gap", "visible", "currencies"})
-_HELD = """
-SELECT ledger_id, external_id, to_jsonb(held) ->> 'account' AS account, '\\x' || encode(content_hash, 'hex') AS content_hash,
-    deleted_at IS NOT NULL OR missing_since IS NOT NULL AS gone
-FROM mirror.{table} held
+_HELD = {
+    table.name: f"""
+SELECT ledger_id, external_id, '\\x' || encode(content_hash, 'hex') AS content_hash,
+    deleted_at IS NOT NULL OR missing_since IS NOT NULL AS gone{more}
+FROM mirror.{table.name}
 WHERE source = $1 AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""
+    for table, more in (
+        (tables.invoice, ""),
+        (tables.payment, ""),
+        (tables.payroll_run, ""),
+        (tables.bank_statement, ", account, provisional"),
+    )
+}
 # An account keeps the currency that it was first seen with while it has any of it: others are positions of their own.
 _ACCOUNT = """
 name = coalesce(excluded.name, held.name), iban = coalesce(excluded.iban, held.iban), deleted_at = NULL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -19,13 +18,6 @@ from sources.database.metadata import METADATA
 SCHEMAS = ("mapping", "pipeline")
 NAMES = {"ruleset", "todo", "document", "posting", "proposal"}
 __all__ = ["sources"]
-
-
-@pytest.fixture
-async def owner(owner_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(owner_url)
-    yield connection
-    await connection.close()
 
 
 def _differences(connection: Connection) -> list[Any]:
