@@ -110,7 +110,7 @@ def _preview(books: Books, rules: RuleSet, rates: Rates, document: Document, pas
 async def _reading(database: Database, ledger_id: int) -> AsyncIterator[Connection]:
     """One snapshot that sees the ledger, with dates as dates."""
     async with database.writer() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute("SELECT set_config('ledgergraph.ledgers', $1, true)", str(int(ledger_id)))
+        await taking.see(connection, ledger_id)
         yield connection
 
 

@@ -42,6 +42,12 @@ class Done:
     entries: dict[int, Step] = field(default_factory=dict)
     unfinished: bool = False
 
+    @property
+    def gives_up_bill(self) -> bool:
+        """Its duplicates may be let in."""
+        may_be_bill = self.work.document.bill is not None or self.plan.status is DocumentStatus.NOTHING
+        return may_be_bill and self.work.key.kind == "invoice" and bool(self.plan.undo)
+
 
 async def record(connection: Connection, ledger_id: int, done: Sequence[Done], now: datetime) -> None:
     """Last in the run's transaction. `now`: the database's clock."""
@@ -51,7 +57,6 @@ async def record(connection: Connection, ledger_id: int, done: Sequence[Done], n
     await _record_links(connection, ledger_id, done)
     await _record_proposals(connection, ledger_id, done)
     await _record_issues(connection, ledger_id, done)
-    await _release_duplicates(connection, ledger_id, done)
     await _close(connection, ledger_id, done, now)
 
 
@@ -199,17 +204,6 @@ async def _record_issues(connection: Connection, ledger_id: int, done: Sequence[
         )
 
 
-async def _release_duplicates(connection: Connection, ledger_id: int, done: Sequence[Done]) -> None:
-    """A bill that no longer posts lets its duplicates in."""
-    given_up = [
-        each.work.key
-        for each in done
-        if each.plan.status is DocumentStatus.NOTHING and each.work.key.kind == "invoice" and each.plan.undo
-    ]
-    if given_up:
-        await connection.execute(_RELEASE, ledger_id)
-
-
 async def _close(connection: Connection, ledger_id: int, done: Sequence[Done], now: datetime) -> None:
     later = {
         each.work.taken: now + timedelta(seconds=pause(each.work.taken.attempts)) for each in done if each.plan.finding
@@ -278,7 +272,3 @@ ON CONFLICT (ledger_id, source, code, subject) DO UPDATE SET message = excluded.
     excerpt = excluded.excerpt, attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at,
     last_seen = excluded.last_seen, times = held.times + 1, closed_at = NULL, resolved_at = NULL, resolved_by = NULL,
     opened_at = CASE WHEN held.closed_at IS NULL THEN held.opened_at ELSE excluded.opened_at END"""
-_RELEASE: Final = f"""
-UPDATE pipeline.todo held SET not_before = clock_timestamp()
-FROM pipeline.document met
-WHERE {_IS_MET} AND met.ledger_id = $1 AND met.status = 'DUPLICATE'"""

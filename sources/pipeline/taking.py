@@ -62,9 +62,14 @@ class Batch:
     claimed: dict[bytes, list[Key]] = field(default_factory=dict)
 
 
+async def see(connection: Connection, ledger_id: int) -> None:
+    """The transaction sees this ledger alone."""
+    await connection.execute("SELECT set_config('ledgergraph.ledgers', $1, true)", str(int(ledger_id)))
+
+
 async def wait_turn(connection: Connection, ledger_id: int) -> None:
     """As `todo.claim`, once no worker has the ledger: for what changes what is recorded of documents."""
-    await connection.execute("SELECT set_config('ledgergraph.ledgers', $1, true)", str(int(ledger_id)))
+    await see(connection, ledger_id)
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended('ledgergraph pipeline ' || $1::bigint, 0))", ledger_id
     )

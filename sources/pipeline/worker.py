@@ -21,7 +21,7 @@ from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
 from sources.pipeline import taking, todo
-from sources.pipeline.model import Undoing
+from sources.pipeline.model import DocumentStatus, Undoing
 from sources.pipeline.recording import Done, counted, record
 from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.running import Run
@@ -114,6 +114,8 @@ class Pipeline:
             limit = self._limits.get(ledger_id, self._batch)
             try:
                 counts = await self._run(ledger_id, limit)
+            except asyncpg.TransactionRollbackError as fault:
+                raise Unavailable("the documents' transaction was rolled back; they are tried again") from fault
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
                 await self._narrow(ledger_id, limit, fault)
                 raise
@@ -134,26 +136,40 @@ class Pipeline:
                 await todo.close(connection, ledger_id, (), dict.fromkeys(first, books.now + _PUT_OFF))
 
     async def _run(self, ledger_id: int, limit: int) -> Counts:
-        async with self._database.writer() as connection, connection.transaction():
-            if not await todo.claim(connection, ledger_id):
-                return Counts(busy=True)
-            books = await taking.read_books(connection, ledger_id)
-            if books is None or books.rules is None:
-                return Counts()
-            await self._hasten(connection, books, books.rules)
-            batch = await taking.take(connection, books, limit)
-            if not batch.work:
-                return Counts()
-            done = await Run(self._book, self._poster, connection, books, books.rules, batch).go()
-            await record(connection, ledger_id, done, books.now)
+        async with self._database.writer() as connection:
+            counts, new_rules, done = Counts(), None, list[Done]()
+            async with connection.transaction():
+                if not await todo.claim(connection, ledger_id):
+                    return Counts(busy=True)
+                books = await taking.read_books(connection, ledger_id)
+                if books is None or books.rules is None:
+                    return counts
+                if self._rules_seen.get(ledger_id) != books.rules:
+                    new_rules = books.rules
+                else:
+                    done = await self._work(connection, books, books.rules, limit)
+            if new_rules is not None:
+                await _hasten(connection, ledger_id, DocumentStatus.ISSUE)
+                self._rules_seen[ledger_id] = new_rules
+                return await self._run(ledger_id, limit)
+            if any(each.gives_up_bill for each in done):
+                await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
         return _counts(done)
 
-    async def _hasten(self, connection: Connection, books: Books, version: int) -> None:
-        """Under new rules, what could not be posted is tried at once."""
-        ledger_id = books.ledger.ledger_id
-        if self._rules_seen.get(ledger_id) != version:
-            await connection.execute(_HASTEN, ledger_id)
-            self._rules_seen[ledger_id] = version
+    async def _work(self, connection: Connection, books: Books, version: int, limit: int) -> list[Done]:
+        batch = await taking.take(connection, books, limit)
+        if not batch.work:
+            return []
+        done = await Run(self._book, self._poster, connection, books, version, batch).go()
+        await record(connection, books.ledger.ledger_id, done, books.now)
+        return done
+
+
+async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus) -> None:
+    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows."""
+    async with connection.transaction():
+        await taking.see(connection, ledger_id)
+        await connection.execute(_HASTEN, ledger_id, status.value)
 
 
 def _counts(done: Sequence[Done]) -> Counts:
@@ -168,8 +184,16 @@ SELECT ledger_id FROM ledger.ledger
 WHERE EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.not_before <= statement_timestamp())
 ORDER BY code"""
 _HASTEN = """
+WITH locked AS MATERIALIZED (
+    SELECT held.source, held.kind, held.account, held.external_id
+    FROM pipeline.todo held
+    JOIN pipeline.document met ON met.ledger_id = $1 AND met.source = held.source AND met.kind = held.kind
+        AND met.account = held.account AND met.external_id = held.external_id AND met.status = $2
+    WHERE held.ledger_id = $1 AND held.not_before > statement_timestamp()
+    ORDER BY held.source, held.kind, held.account, held.external_id
+    FOR UPDATE OF held
+)
 UPDATE pipeline.todo held SET not_before = statement_timestamp()
-FROM pipeline.document met
-WHERE held.ledger_id = $1 AND held.attempts > 0 AND held.not_before > statement_timestamp()
-    AND met.ledger_id = $1 AND met.source = held.source AND met.kind = held.kind AND met.account = held.account
-    AND met.external_id = held.external_id AND met.status = 'ISSUE'"""
+FROM locked
+WHERE held.ledger_id = $1 AND held.source = locked.source AND held.kind = locked.kind AND held.account = locked.account
+    AND held.external_id = locked.external_id"""
