@@ -62,7 +62,9 @@ class Accounts:
             ("tables", self._tables, set(self._used_tables)),
         ):
             stated = root.values.get(kind)
-            for name in stated if isinstance(stated, dict) else ():
+            if not isinstance(stated, dict):
+                continue
+            for name in stated:
                 if name in known and name not in used:
                     close = meant(name, used.difference(stated))
                     root.fault(f"no rule uses {name}{close or '; leave it out'}", kind, name)

@@ -13,7 +13,6 @@ from sources.mapping.compiled import Account, LineRule, PostingRule, Spread
 from sources.mapping.facts import GROUPS, ITEMS, NAMES
 from sources.mapping.language import Getter, Vocabulary
 from sources.mapping.nodes import Node
-from sources.mapping.rates import DEFAULT_TYPE
 from sources.mapping.splitting import whole_weights
 from sources.money import DECIMAL
 
@@ -21,6 +20,7 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 """Of rules and postings."""
 
 _DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+_RATE_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,30}", re.ASCII)
 _MAX_DIMENSIONS: Final = 16
 _POSTING_KEYS: Final = (
     *("name", "date", "document_date", "description", "reference", "journal"),
@@ -65,7 +65,7 @@ def read_posting(node: Node, reading: Reading) -> PostingRule | None:
     document_date = node.expression("document_date", names)
     reference = node.template("reference", names)
     condition = node.expression("if", names)
-    rate_type = node.string("rate_type") or reading.rate_type
+    rate_type = read_rate_type(node) or reading.rate_type
     if name is None or day is None or description is None:
         return None
     return PostingRule(
@@ -78,10 +78,18 @@ def read_posting(node: Node, reading: Reading) -> PostingRule | None:
         reference=reference,
         journal=journal,
         condition=condition,
-        rate_type=rate_type or DEFAULT_TYPE,
+        rate_type=rate_type,
         spread=spread,
         lines=tuple([line for line in lines if line is not None]),
     )
+
+
+def read_rate_type(node: Node) -> str | None:
+    """The type of exchange rates that a file or a posting asks for."""
+    stated = node.string("rate_type")
+    if stated is not None and not _RATE_TYPE.fullmatch(stated):
+        node.fault("a type of rates begins with a-z and goes on with a-z, 0-9, _ and -, at most 31", "rate_type")
+    return stated
 
 
 def _read_spread(node: Node, kind: str) -> Spread | None:

@@ -23,7 +23,7 @@ from sources.mapping.accounts import Accounts
 from sources.mapping.compiled import Rule, RuleSet
 from sources.mapping.facts import KINDS, NAMES, VALUES
 from sources.mapping.language import BadExpression, Getter, Vocabulary, expression, unknown
-from sources.mapping.lines import NAME, Reading, read_posting, vocabulary
+from sources.mapping.lines import NAME, Reading, read_posting, read_rate_type, vocabulary
 from sources.mapping.model import InvalidRules, Policy, RuleFault
 from sources.mapping.nodes import Node, RuleText
 from sources.mapping.places import places
@@ -46,7 +46,7 @@ def load(text: str, file: str = "rules.toml") -> RuleSet:
     root = _parse(text, file, own=True)
     root.only(*_TOP_KEYS)
     name = root.string("name") or file
-    rate_type = root.string("rate_type") or DEFAULT_TYPE
+    rate_type = read_rate_type(root) or DEFAULT_TYPE
     extends = root.choice("extends", ("starter",)) if "extends" in root.values else None
     digest = hashlib.sha256(text.encode("utf-8", "replace"))
     accounts = Accounts()

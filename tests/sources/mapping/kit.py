@@ -6,14 +6,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from sources.ledger.model import EntryDraft, LedgerRef, LineDraft
+from sources.ledger.rules import check
 from sources.mapping.compiled import RuleSet
 from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
 from sources.mapping.model import MappedPosting, Mapping, Unmapped
 from sources.mapping.rates import Quote, Rates
 from sources.mapping.rules import load
+from sources.money import EXPONENTS, format_minor
 
 DAY = date(2026, 1, 15)
+LEDGER = LedgerRef(1, "acme", "USD")
 
 ACCOUNTS = """
 extends = "starter"
@@ -53,6 +57,26 @@ def starter(more: str = "") -> RuleSet:
 
 def rules(text: str) -> RuleSet:
     return load(text, "own.toml")
+
+
+def rule(lines: str, more: str = "", posting: str = "", top: str = "") -> RuleSet:
+    """One rule for invoices with one posting."""
+    return rules(
+        f"""{top}
+[[rules]]
+name = "own"
+kind = "invoice"
+{more}
+  [[rules.postings]]
+  name = "own"
+  date = "issue_date"
+  description = "{{party.name}}"
+  {posting}
+  lines = [
+    {lines}
+  ]
+"""
+    )
 
 
 def mapped(
@@ -200,3 +224,35 @@ def transaction(amount: int, **fields: Any) -> dict[str, Any]:
         "raw": {},
         **fields,
     }
+
+
+def prove(found: MappedPosting) -> None:
+    """The ledger's own rules take the posting."""
+    lines = []
+    for each in found.lines:
+        value = each.functional if each.functional is not None else each.amount
+        side = "debit" if (each.amount or value) > 0 else "credit"
+        lines.append(
+            LineDraft(
+                account=each.account,
+                currency=each.currency,
+                functional_amount=None if each.functional is None else format_minor(abs(value), 2),
+                description=each.description,
+                tax_code=each.tax_code,
+                dimensions=each.dimensions,
+                **{side: format_minor(abs(each.amount), EXPONENTS[each.currency])},
+            )
+        )
+    draft = EntryDraft(
+        ledger=LEDGER,
+        idempotency_key="k",
+        effective_date=found.effective_date,
+        document_date=found.document_date,
+        description=found.description,
+        reference=found.reference,
+        journal=found.journal,
+        lines=tuple(lines),
+        posted_by="pipeline",
+    )
+    checked, reasons = check(draft)
+    assert checked is not None, (reasons, found)
