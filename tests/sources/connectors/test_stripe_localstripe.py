@@ -305,7 +305,10 @@ async def test_its_signed_webhooks(shop: Shop, localstripe: str) -> None:
                 assert response.status == 200
         customer = await shop.customer("Ada", GOOD_CARD)
         invoice = (await shop.subscribe(customer, await shop.plan(1000, "eur"), 1))["latest_invoice"]
-        headers, body = await asyncio.wait_for(arrived.get(), 60)
+        async with asyncio.timeout(60):
+            headers, body = await arrived.get()
+            while invoice.encode() not in body:  # what earlier tests did
+                headers, body = await arrived.get()
     finally:
         await runner.cleanup()
 
