@@ -42,8 +42,9 @@ class Waiting:
 
 async def claim(connection: Connection, ledger_id: int) -> bool:
     """Makes the transaction the one that looks after the ledger, until it ends; False: another one is. The transaction sees
-    this ledger alone. Its plans are made for the tables as they are, not for the empty ones of before a backfill."""
-    return bool(await connection.fetchval(_CLAIM, ledger_id, column=2))
+    this ledger alone. Its plans are made for the tables as they are, not for the empty ones of before a backfill, and follow
+    indexes in their order."""
+    return bool(await connection.fetchval(_CLAIM, ledger_id, column=3))
 
 
 async def take(connection: Connection, ledger_id: int, sources: Sequence[str], limit: int) -> list[Taken]:
@@ -92,6 +93,7 @@ async def waiting(connection: Connection, ledger_ids: Sequence[int], sources: Se
 
 _CLAIM = """
 SELECT set_config('ledgergraph.ledgers', ($1::bigint)::text, true), set_config('plan_cache_mode', 'force_custom_plan', true),
+    set_config('enable_bitmapscan', 'off', true),
     pg_try_advisory_xact_lock(hashtextextended('ledgergraph pipeline ' || $1::bigint, 0)) AS claimed"""
 # Not clock_timestamp(), which no index can be searched by.
 # The source is hidden from the planner: on a table that it takes for small it would read all of a source's by their key.
