@@ -29,6 +29,8 @@ from sources.money import DECIMAL, EXPONENTS
 
 MAX_BYTES: Final = 32_000_000
 """Of a file, and of what a ZIP holds. All rates of the ECB since 1999 are some 0.7 MB of CSV and 10 MB of XML."""
+MAX_RATES: Final = 500_000
+"""Of a file: more than twice what the ECB has published since 1999."""
 MAX_TOLD: Final = 20
 """Mistakes that are told of one file."""
 LARGEST_RATE: Final = 10**12
@@ -48,16 +50,19 @@ class Faults:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._found: list[str] = []
+        self._told: list[str] = []
+        self._more = 0
 
     def add(self, where: str, rule: str) -> None:
-        self._found.append(f"{self._name}: {where}: {rule}" if where else f"{self._name}: {rule}")
+        if len(self._told) < MAX_TOLD:
+            self._told.append(f"{self._name}: {where}: {rule}" if where else f"{self._name}: {rule}")
+        else:
+            self._more += 1
 
     def raise_all(self) -> None:
         """Raises InvalidArgument when anything was found."""
-        if self._found:
-            more = len(self._found) - MAX_TOLD
-            raise InvalidArgument("\n".join([*self._found[:MAX_TOLD], *([f"and {more} more"] if more > 0 else [])]))
+        if self._told:
+            raise InvalidArgument("\n".join([*self._told, *([f"and {self._more} more"] if self._more else [])]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class RateFile:
 class _Reading:
     """`seen`: where each rate stands."""
 
+    name: str
     faults: Faults
     quotes: dict[tuple[str, str, str, date], Quote] = field(default_factory=dict)
     passed_over: set[str] = field(default_factory=set)
@@ -82,6 +88,8 @@ class _Reading:
         except InvalidArgument as fault:
             self.faults.add(where, str(fault))
             return
+        if len(self.quotes) == MAX_RATES:
+            raise InvalidArgument(f"{self.name}: it must state at most {MAX_RATES:,} rates")
         key = (found.base, found.quote, found.type, found.on)
         if self.quotes.setdefault(key, found).rate != found.rate:
             self.faults.add(where, f"{base} in {quote} ({kind}) of {found.on} stands there twice, with different rates")
@@ -110,15 +118,15 @@ def checked(base: str, quote: str, on: str, rate: str, kind: str = DEFAULT_TYPE)
 def read_rates(data: bytes, name: str) -> RateFile:
     """The rates of a file, whichever form it has. `name` is told in errors. Raises InvalidArgument."""
     faults = Faults(name)
-    reading = _Reading(faults)
+    reading = _Reading(name, faults)
     data = _unpacked(data, faults)
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         _read_xml(data, reading)
     else:
         _read_csv(data, reading)
-    if not reading.quotes:
-        faults.add("", "no rates stand in it")
     faults.raise_all()
+    if not reading.quotes:
+        raise InvalidArgument(f"{name}: no rates stand in it")
     return RateFile(tuple(reading.quotes.values()), frozenset(reading.passed_over))
 
 
@@ -225,7 +233,8 @@ def _read_xml(data: bytes, reading: _Reading) -> None:
             _take_ecb(reading, where, attributes["currency"], day, attributes.get("rate", ""))
 
     def refuse(*_: object) -> None:
-        raise InvalidArgument("it has a document type declaration (<!DOCTYPE>), which no file of rates needs")
+        rule = "it must not have a document type declaration (<!DOCTYPE>), which no file of rates needs"
+        raise InvalidArgument(f"{reading.name}: {rule}")
 
     parser.StartElementHandler = begin
     parser.StartDoctypeDeclHandler = refuse
@@ -233,8 +242,6 @@ def _read_xml(data: bytes, reading: _Reading) -> None:
         parser.Parse(data, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
         reading.faults.add("", f"it is not well-formed XML: {error}")
-    except InvalidArgument as error:
-        reading.faults.add("", str(error))
 
 
 def _day(text: str) -> date | None:
