@@ -39,7 +39,7 @@ from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused, bear
 from sources.connectors.stripe_api import ListPage, Params, StripeApi, both
 from sources.connectors.stripe_changes import Changes, changes_since, created_since
 from sources.connectors.stripe_cursor import StripeCursor
-from sources.connectors.stripe_listing import FORBIDDEN, deletions_of, listing_pages
+from sources.connectors.stripe_listing import FORBIDDEN, REFUSED, UNKNOWN, deletions_of, forbidden, listing_pages
 from sources.connectors.stripe_reader import StripeReader
 from sources.connectors.stripe_records import text
 from sources.documents import Page, Payslip
@@ -123,21 +123,21 @@ class StripeConnector:
                 yield page
         yield Page(documents=(), cursor=state.encode(), complete=True)
 
-    async def _created(self, api: StripeApi, state: StripeCursor) -> tuple[ListPage, ListPage | None]:
-        """The first pages of the invoices and the balance transactions that were created; None: these cannot be read."""
+    async def _created(self, api: StripeApi, state: StripeCursor) -> tuple[ListPage, ListPage | int]:
+        """The first pages of the invoices and the balance transactions that were created; a status: these cannot be read."""
         invoices = api.list_page("invoices", created_since(state))
         if _MOVEMENTS in state.owed:
-            return await invoices, None
+            return await invoices, UNKNOWN
         return await both(invoices, _movements(api, created_since(state)))
 
 
-async def _movements(api: StripeApi, since: Params) -> ListPage | None:
+async def _movements(api: StripeApi, since: Params) -> ListPage | int:
     try:
         return await api.list_page(_MOVEMENTS, since)
     except SourceRefused as refused:
-        if refused.status not in (403, 404):
+        if refused.status not in (REFUSED, UNKNOWN):
             raise
-        return None
+        return refused.status
 
 
 async def _change_pages(
@@ -145,7 +145,7 @@ async def _change_pages(
     reader: StripeReader,
     state: StripeCursor,
     changes: Changes,
-    created: tuple[ListPage, ListPage | None],
+    created: tuple[ListPage, ListPage | int],
 ) -> AsyncIterator[Page]:
     """Pages of what changed; `created`: the first pages of what was created. Only the last one moves `since`: the pages
     before it come newest first."""
@@ -158,16 +158,26 @@ async def _change_pages(
             yield Page(documents=batch.documents, problems=batch.problems, cursor=state.encode())
         if found is not invoices:  # what it holds may be older than the last event
             read |= {text(record, "id") or "" for record in found.records if isinstance(record, dict)}
-    while movements is not None:
+    if movements == REFUSED:
+        state, page = _owing(state, _MOVEMENTS)
+        yield page
+    while isinstance(movements, ListPage):
         news = [record for record in movements.records if changes.note_movement(record, state.seen)]
         batch = await reader.read(_MOVEMENTS, news)
         if batch.documents or batch.problems:
             yield Page(documents=batch.documents, problems=batch.problems, cursor=state.encode())
         after = movements.after
-        movements = None if after is None else await api.list_page(_MOVEMENTS, created_since(state), after)
+        movements = UNKNOWN if after is None else await api.list_page(_MOVEMENTS, created_since(state), after)
     gone = set(changes.deleted)
     for collection, ids in changes.chunks(read, state.owed):
-        records = await api.retrieve_all(collection, ids)
+        try:
+            records = await api.retrieve_all(collection, ids)
+        except SourceRefused as refused:
+            if refused.status != REFUSED or collection == "invoices":
+                raise
+            state, page = _owing(state, collection)
+            yield page
+            continue
         batch = await reader.read(collection, [record for record in records.values() if record is not None])
         missing = [object_id for object_id, record in records.items() if record is None]
         gone.update(missing if collection == "invoices" else ())
@@ -175,6 +185,12 @@ async def _change_pages(
         yield Page(documents=batch.documents, problems=batch.problems, cursor=state.encode())
     state = replace(state.with_draft_states((), gone), since=changes.at, seen=frozenset(changes.seen))
     yield Page(documents=(), deletions=deletions_of(sorted(gone)), cursor=state.encode(), complete=True)
+
+
+def _owing(state: StripeCursor, collection: str) -> tuple[StripeCursor, Page]:
+    """The key may not read a collection any more: the next pull asks for all of it again."""
+    state = replace(state, owed=state.owed | {collection})
+    return state, Page(documents=(), problems=[forbidden(collection)], cursor=state.encode())
 
 
 async def _invoice_pages(api: StripeApi, since: Params, first: ListPage, *, drafts: bool) -> AsyncIterator[ListPage]:

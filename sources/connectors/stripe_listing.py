@@ -20,7 +20,8 @@ MAX_RESTARTS = 3
 FORBIDDEN = "FORBIDDEN"
 """Code of the problem that the key lacks a permission."""
 
-_REFUSED, _UNKNOWN = 403, 404
+REFUSED, UNKNOWN = 403, 404
+"""What Stripe answers where the key lacks a permission, and where there is no such list or object."""
 
 
 async def listing_pages(
@@ -49,15 +50,15 @@ async def _step(
     try:
         found = await api.list_page(listing.collection, [], listing.after)
     except SourceRefused as refused:
-        if listing.after is not None and refused.status in (400, _UNKNOWN):
+        if listing.after is not None and refused.status in (400, UNKNOWN):
             # The object that the page was to start behind is gone: from the beginning.
             restarted = replace(state, listing=replace(listing, after=None))
             return restarted, Page(documents=(), cursor=restarted.encode())
-        if listing.collection == COLLECTIONS[0] or refused.status not in (_REFUSED, _UNKNOWN):
+        if listing.collection == COLLECTIONS[0] or refused.status not in (REFUSED, UNKNOWN):
             raise
         # A server that knows no such list (404) has nothing of it.
-        if refused.status == _REFUSED:
-            problems = [_forbidden(listing.collection)]
+        if refused.status == REFUSED:
+            problems = [forbidden(listing.collection)]
             state = replace(state, owed=state.owed | {listing.collection})
         found = ListPage([], None, state.since or int(time.time()))
     batch = await reader.read(listing.collection, found.records)
@@ -86,7 +87,7 @@ async def _finish_collection(
     return state, deletions_of(object_id for object_id, record in missing.items() if record is None)
 
 
-def _forbidden(collection: str) -> Problem:
+def forbidden(collection: str) -> Problem:
     """A key without a permission is a problem to solve."""
     name = collection.replace("_", " ")
     needed = "credit notes and customers" if name == "credit notes" else f"{name}, balance transactions and customers"

@@ -73,7 +73,7 @@ async def account() -> AsyncIterator[Account]:
     @web.middleware
     async def noted(request: web.Request, handler: Any) -> web.StreamResponse:
         served.requests.append(request.path_qs)
-        status = served.refused.get(request.path)
+        status = next((each for path, each in served.refused.items() if request.path.startswith(path)), None)
         if status is not None:
             return web.json_response({"error": {"message": "No."}}, status=status)
         answer: web.StreamResponse = await handler(request)
@@ -233,6 +233,32 @@ async def test_a_list_that_the_key_may_not_read_costs_itself(account: Account, c
     assert not [each for page in pages for each in page.problems]
     assert account.balance() == money.balance
     assert account.held.keys() >= {*money.charges, *money.refunds, *money.disputes, *money.payouts}
+
+
+@pytest.mark.parametrize(
+    "collection", ["credit_notes", "charges", "refunds", "disputes", "payouts", "balance_transactions"]
+)
+async def test_a_permission_that_is_taken_away_costs_one_list(account: Account, collection: str) -> None:
+    """The pull that notices says so and reads everything else; nothing is missing once the permission is back."""
+    money, now = account.money, int(time.time())
+    await account.pull()
+    account.refused = {f"/v1/{collection}": 403}
+    charge, _ = money.charge(90_000, now), money.charge(50_000, now)
+    money.refund(charge, 100, now)
+    money.dispute(charge, now)
+    money.fee(3, now)
+    money.pay_out(now)
+    paid = next(each for each in account.company.invoices.values() if each["status"] == "open")
+    account.company.pay(paid, now)
+    account.company.add_credit_note(paid, now)
+    for _ in range(2):
+        pages = await account.pull()
+        found = {(each.subject, each.code) for page in pages for each in page.problems}
+        assert found == {(collection.replace("_", " "), "FORBIDDEN")}
+    account.refused.clear()
+    pages = await account.pull()
+    assert not [each for page in pages for each in page.problems]
+    assert account.balance() == money.balance
 
 
 async def test_a_server_that_does_not_tell_invoices_is_asked_once(account: Account) -> None:
