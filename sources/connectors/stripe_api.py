@@ -21,13 +21,14 @@ PAGE_SIZE = 100
 """The most that Stripe gives at once."""
 
 _EXPANDED: Mapping[str, tuple[str, ...]] = {
+    "invoices": ("payments",),
     "credit_notes": ("customer",),
     "charges": ("customer", "balance_transaction"),
     "refunds": ("charge.customer", "balance_transaction"),
     "disputes": ("charge.customer",),
     "payouts": ("balance_transaction",),
 }
-"""What is asked for in full within each object."""
+"""What is asked for in full within each object. Of invoices it spares questions, and is done without where a server does not know it."""
 
 Params = list[tuple[str, str]]
 T = TypeVar("T")
@@ -50,13 +51,13 @@ class StripeApi:
     def __init__(self, http: SourceHttp, subject: str) -> None:
         self._http = http
         self._subject = subject
+        self._plain = False
 
     async def list_page(self, collection: str, params: Params, after: str | None = None) -> ListPage:
         """One page of a list, newest first. Raises SourceRefused where Stripe has no such list or refuses its parameters."""
         cursor = [("starting_after", after)] if after else []
-        expanded = [("expand[]", f"data.{path}") for path in _EXPANDED.get(collection, ())]
-        asked = [("limit", str(PAGE_SIZE)), *params, *expanded, *cursor]
-        answer, headers = await self._get(f"/v1/{collection}", asked)
+        asked = [("limit", str(PAGE_SIZE)), *params, *cursor]
+        answer, headers = await self._get_expanded(f"/v1/{collection}", collection, asked, "data.")
         records = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(records, list):
             raise SourceUnavailable(f"{self._subject} answered with something else than a list: check its base_url.")
@@ -89,9 +90,9 @@ class StripeApi:
 
     async def retrieve(self, collection: str, object_id: str) -> Record | None:
         """One object; None: Stripe has none of this id, or deleted it."""
-        expanded = [("expand[]", path) for path in _EXPANDED.get(collection, ())]
+        path = f"/v1/{collection}/{quote(object_id, safe='')}"
         try:
-            answer, _ = await self._get(f"/v1/{collection}/{quote(object_id, safe='')}", expanded)
+            answer, _ = await self._get_expanded(path, collection, [])
         except SourceRefused as refused:
             if refused.status == 404:
                 return None
@@ -104,6 +105,20 @@ class StripeApi:
         """Several objects at once, each as `retrieve` gives it."""
         found = await together(self.retrieve(collection, object_id) for object_id in object_ids)
         return dict(zip(object_ids, found, strict=True))
+
+    async def _get_expanded(self, path: str, collection: str, params: Params, start: str = "") -> tuple[Any, Headers]:
+        expanded = [("expand[]", start + each) for each in _EXPANDED.get(collection, ())]
+        if collection != "invoices":
+            return await self._get(path, [*params, *expanded])
+        if not self._plain:
+            try:
+                return await self._get(path, [*params, *expanded])
+            except SourceRefused as refused:
+                if refused.status not in (400, 403):
+                    raise
+        answer = await self._get(path, params)
+        self._plain = True
+        return answer
 
     async def _get(self, path: str, params: Params) -> tuple[Any, Headers]:
         return await self._http.get_json(path, params=params, headers={"Stripe-Version": STRIPE_VERSION})

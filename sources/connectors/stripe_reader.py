@@ -95,7 +95,8 @@ class StripeReader:
         match collection:
             case "invoices":
                 customer = self._customers.get(reference(record.get("customer")) or "")
-                return [parse_invoice(record, customer, await self._all_lines(collection, record))]
+                lines = await self._all_lines(collection, record)
+                return [parse_invoice({key: record[key] for key in record if key != "payments"}, customer, lines)]
             case "credit_notes":
                 return [parse_credit_note(record, await self._all_lines(collection, record))]
             case "charges":
@@ -130,13 +131,16 @@ class StripeReader:
         self._customers.update(await self._api.retrieve_all("customers", missing))
 
     def _learn_payments(self, invoices: Iterable[Any]) -> None:
-        """Remembers which charges and payment intents pay an invoice, where the invoice says so: before API 2025-03-31."""
+        """Remembers which charges and payment intents pay an invoice: since API 2025-03-31 its payments say so, which are parts of
+        no document, before that the invoice itself."""
         for invoice in invoices:
             if not isinstance(invoice, dict) or len(self._paid) >= MAX_REMEMBERED:
                 continue
-            for key in ("charge", "payment_intent"):
-                if payment := reference(invoice.get(key)):
-                    self._paid[payment] = text(invoice, "id")
+            parts = [part for part in embedded(invoice, "payments")[0] if isinstance(part, dict)]
+            for place in (invoice, *(mapping(part, "payment") for part in parts)):
+                for key in ("charge", "payment_intent"):
+                    if payment := reference(place.get(key)):
+                        self._paid[payment] = text(invoice, "id")
 
     async def _invoice_of(self, charge: Record) -> str | None:
         """The invoice that a charge pays: invoices have customers, and payments of theirs are payment intents."""

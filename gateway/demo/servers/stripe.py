@@ -105,7 +105,7 @@ def _given_key(authorization: str) -> str:
 async def _list_invoices(request: web.Request) -> web.Response:
     invoices = request.app[STRIPE].invoices.values()
     newest_first = sorted(invoices, key=lambda invoice: (invoice["created"], invoice["id"]), reverse=True)
-    return _page(request, newest_first, ("status", "customer"), _shown)
+    return _page(request, newest_first, ("status", "customer"), _shown_invoice, expandable=("data.payments",))
 
 
 async def _list_credit_notes(request: web.Request) -> web.Response:
@@ -135,7 +135,7 @@ async def _list_credit_note_lines(request: web.Request) -> web.Response:
 
 
 async def _get_invoice(request: web.Request) -> web.Response:
-    return web.json_response(_shown(request, _find(request, request.app[STRIPE].invoices)))
+    return web.json_response(_shown_invoice(request, _find(request, request.app[STRIPE].invoices)))
 
 
 async def _get_credit_note(request: web.Request) -> web.Response:
@@ -250,6 +250,14 @@ def _shown(request: web.Request, document: Object) -> Object:
     expanded = {"customer", "data.customer"} & set(request.query.getall("expand[]", []))
     customer = request.app[STRIPE].customers[document["customer"]] if expanded else document["customer"]
     return {**document, "lines": first, "customer": customer}
+
+
+def _shown_invoice(request: web.Request, invoice: Object) -> Object:
+    shown = _shown(request, invoice)
+    if not {"payments", "data.payments"} & set(request.query.getall("expand[]", [])):
+        return shown
+    payments = request.app[STRIPE].money.payments_of(invoice["id"])
+    return {**shown, "payments": {"object": "list", "data": payments, "has_more": False}}
 
 
 def _page(

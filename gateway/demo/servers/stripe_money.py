@@ -31,6 +31,7 @@ class StripeMoney:
     payouts: dict[str, Object] = field(default_factory=dict)
     movements: dict[str, Object] = field(default_factory=dict)
     invoice_payments: dict[str, Object] = field(default_factory=dict)
+    payments_by_invoice: dict[str, list[Object]] = field(default_factory=dict)
     paid_out: dict[str, list[str]] = field(default_factory=dict)
     numbers: int = 0
 
@@ -65,9 +66,14 @@ class StripeMoney:
         if invoice is not None:
             payment = {"type": "payment_intent", "payment_intent": intent}
             paid = {**self._base("invoice_payment", "inpay", at), "invoice": invoice["id"], "payment": payment}
-            self.invoice_payments[paid["id"]] = {**paid, "amount_paid": amount, "status": "paid"}
+            paid |= {"amount_paid": amount, "status": "paid"}
+            self.invoice_payments[paid["id"]] = paid
+            self.payments_by_invoice.setdefault(invoice["id"], []).append(paid)
         self.record("charge.succeeded", charge, at)
         return charge
+
+    def payments_of(self, invoice_id: str) -> list[Object]:
+        return self.payments_by_invoice.get(invoice_id, [])
 
     def authorise(self, amount: int, at: int) -> Object:
         """Money that is reserved and not taken."""

@@ -28,7 +28,7 @@ from sources.connectors.stripe_payments import (
     stands_for,
 )
 from sources.connectors.stripe_records import UnreadableRecord
-from sources.documents import Page, Payment, PaymentStatus, PaymentType
+from sources.documents import Invoice, Page, Payment, PaymentStatus, PaymentType
 
 KEY = "sk_test_payments"
 CORPORA = Path(os.environ.get("CORPORA", Path(__file__).parents[4] / "shared" / "corpora"))
@@ -44,7 +44,15 @@ class Account:
     refused: dict[str, int] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     held: dict[str, Payment] = field(default_factory=dict)
+    raw_invoices: list[Any] = field(default_factory=list)
     cursor: str | None = None
+    plain: bool = False
+
+    def asked(self, path: str) -> int:
+        return len([each for each in self.requests if each.startswith(path)])
+
+    def open_invoice(self) -> dict[str, Any]:
+        return next(each for each in self.company.invoices.values() if each["status"] == "open")
 
     @property
     def money(self) -> StripeMoney:
@@ -57,6 +65,8 @@ class Account:
         self.cursor = pages[-1].cursor
         for page in pages:
             for each in page.documents:
+                if isinstance(each, Invoice):
+                    self.raw_invoices.append(each.raw)
                 if isinstance(each, Payment):
                     self.held[each.external_id] = each
         return pages
@@ -74,6 +84,8 @@ async def account() -> AsyncIterator[Account]:
     async def noted(request: web.Request, handler: Any) -> web.StreamResponse:
         served.requests.append(request.path_qs)
         status = next((each for path, each in served.refused.items() if request.path.startswith(path)), None)
+        if served.plain and "payments" in request.query_string and request.path.startswith("/v1/invoices"):
+            status = 400
         if status is not None:
             return web.json_response({"error": {"message": "No."}}, status=status)
         answer: web.StreamResponse = await handler(request)
@@ -248,7 +260,7 @@ async def test_a_permission_that_is_taken_away_costs_one_list(account: Account, 
     money.dispute(charge, now)
     money.fee(3, now)
     money.pay_out(now)
-    paid = next(each for each in account.company.invoices.values() if each["status"] == "open")
+    paid = account.open_invoice()
     account.company.pay(paid, now)
     account.company.add_credit_note(paid, now)
     for _ in range(2):
@@ -261,12 +273,27 @@ async def test_a_permission_that_is_taken_away_costs_one_list(account: Account, 
     assert account.balance() == money.balance
 
 
-async def test_a_server_that_does_not_tell_invoices_is_asked_once(account: Account) -> None:
-    """Payments are read without them."""
-    account.refused = {"/v1/invoice_payments": 404}
+async def test_invoices_that_name_their_payments_spare_questions(account: Account) -> None:
+    """What was listed with its payments, or read anew because it was paid, is not asked for once more."""
+    await account.pull()
+    account.company.pay(account.open_invoice(), int(time.time()))
+    await account.pull()
+    assert all(each.invoice_external_id for each in account.held.values() if each.type == "PAYMENT")
+    assert account.asked("/v1/invoice_payments") == 0
+    assert not any("payments" in raw for raw in account.raw_invoices)
+
+
+async def test_a_server_that_does_not_name_them_is_asked_for_each(account: Account) -> None:
+    """Once for each payment; a server that does not tell at all is not asked on and on, and payments are read without."""
+    account.plain = True
+    await account.pull()
+    assert all(each.invoice_external_id for each in account.held.values() if each.type == "PAYMENT")
+    assert account.asked("/v1/invoice_payments") == len(account.money.charges)
+    account.cursor, account.refused = None, {"/v1/invoice_payments": 404}
+    account.requests.clear()
     await account.pull()
     assert {each.invoice_external_id for each in account.held.values()} == {None}
-    assert len([path for path in account.requests if path.startswith("/v1/invoice_payments")]) <= 100
+    assert account.asked("/v1/invoice_payments") <= 100
 
 
 async def test_without_events_everything_is_listed(account: Account) -> None:
