@@ -18,7 +18,7 @@ from sources.mapping.language import ExpressionFailed, Getter, as_date
 from sources.mapping.model import MappedPosting, Mapping, Unmapped, UnmappedCode
 from sources.mapping.rates import Rates
 from sources.mapping.splitting import Month, months, split
-from sources.money import EXPONENTS
+from sources.money import EXPONENTS, MAX_MINOR
 
 MAX_CODE: Final = 255
 MAX_DESCRIPTION: Final = 1_000
@@ -133,6 +133,8 @@ class _Mapper:
         mapped = completed(lines, exchange, self._side(scope), f"the posting {name} of the rule {self._rule.name}")
         if not mapped:
             return
+        if any(abs(line.amount) > MAX_MINOR or abs(line.functional or 0) > MAX_MINOR for line in mapped):
+            raise _failed(where, f"a line of the posting {name} is beyond {MAX_MINOR} minor units")
         description = _text(posting.description, scope, where) or name
         document_date = exchange.day if label else None
         if posting.document_date is not None:

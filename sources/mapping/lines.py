@@ -22,11 +22,11 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _RATE_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,30}", re.ASCII)
 _MAX_DIMENSIONS: Final = 16
-_POSTING_KEYS: Final = (
+POSTING_KEYS: Final = (
     *("name", "date", "document_date", "description", "reference", "journal"),
     *("if", "rate_type", "spread", "lines"),
 )
-_LINE_KEYS: Final = (
+LINE_KEYS: Final = (
     *("account", "split", "debit", "credit", "currency", "rate_on"),
     *("each", "if", "description", "tax_code", "dimensions"),
 )
@@ -48,7 +48,7 @@ def vocabulary(kind: str, item: Collection[str] | None = None) -> Vocabulary:
 
 def read_posting(node: Node, reading: Reading) -> PostingRule | None:
     """The posting; None where it has a fault that leaves nothing to run."""
-    node.only(*_POSTING_KEYS)
+    node.only(*POSTING_KEYS)
     names = vocabulary(reading.kind)
     name = node.string("name", required=True)
     if name is not None and not NAME.fullmatch(name):
@@ -106,7 +106,7 @@ def _read_spread(node: Node, kind: str) -> Spread | None:
 
 
 def _read_line(node: Node, reading: Reading) -> LineRule | None:
-    node.only(*_LINE_KEYS)
+    node.only(*LINE_KEYS)
     each = node.choice("each", tuple(sorted(ITEMS[reading.kind]))) if "each" in node.values else None
     names = vocabulary(reading.kind, ITEMS[reading.kind][each] if each else None)
     side = _side(node)

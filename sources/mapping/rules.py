@@ -36,7 +36,7 @@ MAX_FAULTS: Final = 100
 """As many mistakes are told at once."""
 
 _TOP_KEYS: Final = ("name", "extends", "rate_type", "accounts", "tables", "rules")
-_RULE_KEYS: Final = ("name", "kind", "sources", "when", "if", "policy", "postings")
+RULE_KEYS: Final = ("name", "kind", "sources", "when", "if", "policy", "postings")
 _IN_COMMON: Final = frozenset.intersection(*NAMES.values())
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -112,7 +112,7 @@ def _read_rules(root: Node, accounts: Accounts, rate_type: str) -> list[Rule]:
 
 
 def _read_rule(node: Node, accounts: Accounts, rate_type: str) -> Rule | None:
-    node.only(*_RULE_KEYS)
+    node.only(*RULE_KEYS)
     name = node.string("name", required=True)
     if name is not None and not NAME.fullmatch(name):
         node.fault("a name has a-z, 0-9, _ and -, at most 63", "name")

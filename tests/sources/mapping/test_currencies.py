@@ -119,3 +119,10 @@ def test_the_accounts_for_differences_are_needed_only_where_there_are_some() -> 
     lines = '{ account = "10", debit = "total" }, { account = "20", credit = "item.amount", each = "lines" }'
     found = unmapped(rule(lines), "invoice", invoice(line(5), line(5), currency="EUR"), rates)
     assert (found.code, "the account rounding" in found.message) == (UnmappedCode.UNKNOWN_ACCOUNT_NAME, True)
+
+
+def test_an_amount_that_no_entry_takes_is_told() -> None:
+    """In the document's currency it could be posted; in the functional one it could not."""
+    rates = Rates([spot("EUR", "USD", "100000000000")])
+    found = unmapped(STARTER, "invoice", invoice(line(10**14), currency="EUR"), rates)
+    assert (found.code, "minor units" in found.message) == (UnmappedCode.EXPRESSION_FAILED, True)

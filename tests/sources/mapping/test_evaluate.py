@@ -129,6 +129,7 @@ def test_an_expression_may_give_a_name_that_is_stated_or_is_told() -> None:
     [
         ('{ account = "10", debit = "total" }, { account = "20", credit = "tax" }', "UNBALANCED", "debits exceed its credits by 100.00 USD"),
         ('{ account = "10", debit = "total / 3" }', "EXPRESSION_FAILED", "whole number of minor units: use round"),
+        (f'{{ account = "10", debit = "total * {10**14}" }}, {{ account = "20", credit = "total * {10**14}" }}', "EXPRESSION_FAILED", "minor units"),
         ('{ account = "10", debit = "raw.amount" }', "MISSING_FIELD", "no raw.amount"),
         ('{ account = "10", debit = "number" }', "EXPRESSION_FAILED", "whole number"),
         ('{ account = "10", debit = "raw.half" }', "EXPRESSION_FAILED", "whole number"),
