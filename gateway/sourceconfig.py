@@ -19,24 +19,28 @@ from sources.mirror.settings import SourceSettings, compact
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """The form of a source's name, and of a ledger's code."""
 _LONGEST_AGE = 10 * 365 * 86_400
-_COMMON = ("name", "kind", "ledger", "max_age", "accounts", "post_from")
+_COMMON = ("name", "kind", "ledger", "max_age", "accounts", "post_from", "every", "webhook_secrets")
+_SHORTEST_PERIOD = 1
+_MOST_SECRETS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The options that sources of one kind take. `secrets` must be written as env:NAME."""
+    """The options that sources of one kind take. `secrets` must be written as env:NAME. `webhooks`: they send some."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    webhooks: bool = False
 
 
 KINDS: dict[str, Kind] = {
-    "stripe": Kind(required=("api_key",), optional=("base_url",), secrets=("api_key",)),
+    "stripe": Kind(required=("api_key",), optional=("base_url",), secrets=("api_key",), webhooks=True),
     "xero-payroll": Kind(
         required=("client_id", "client_secret", "tenant_id"),
         optional=("base_url", "token_url", "scopes"),
         secrets=("client_secret",),
+        webhooks=True,
     ),
     "bank-statements": Kind(required=("path",)),
 }
@@ -93,6 +97,8 @@ class _Reader:
             options=options,
             accounts=self._accounts(table.get("accounts", {}), str(table["kind"]), options, prefix),
             post_from=self._post_from(table.get("post_from"), prefix + "post_from"),
+            every=self._seconds(table.get("every"), _SHORTEST_PERIOD, prefix + "every"),
+            webhook_secrets=self._webhook_secrets(table.get("webhook_secrets"), kind, prefix + "webhook_secrets"),
             **self._max_age(table, prefix),
         )
 
@@ -106,14 +112,36 @@ class _Reader:
         return ""
 
     def _max_age(self, table: Mapping[str, Any], prefix: str) -> dict[str, float]:
-        value = table.get("max_age")
+        value = self._seconds(table.get("max_age"), 0, prefix + "max_age")
+        return {} if value is None else {"max_age": value}
+
+    def _seconds(self, value: Any, least: int, key: str) -> float | None:
         if value is None:
-            return {}
-        if type(value) not in (int, float) or not 0 <= value <= _LONGEST_AGE:
-            rule = f"must be a number of seconds from 0 to {_LONGEST_AGE}, not {value!r}"
-            self._wrong(prefix + "max_age", rule)
-            return {}
-        return {"max_age": float(value)}
+            return None
+        if type(value) not in (int, float) or not least <= value <= _LONGEST_AGE:
+            self._wrong(key, f"must be a number of seconds from {least} to {_LONGEST_AGE}, not {value!r}")
+            return None
+        return float(value)
+
+    def _webhook_secrets(self, value: Any, kind: Kind, key: str) -> tuple[str, ...]:
+        """One, or several while one takes another's place."""
+        if value is None:
+            return ()
+        if not kind.webhooks:
+            self._wrong(key, "is not a setting of this kind, which sends no webhooks")
+            return ()
+        given = value if isinstance(value, list) else [value]
+        if not 0 < len(given) <= _MOST_SECRETS:
+            self._wrong(key, f"must be one to {_MOST_SECRETS} secrets")
+            return ()
+        found = [self._secret(each, key) for each in given]
+        return tuple(secret for secret in found if secret is not None)
+
+    def _secret(self, value: Any, key: str) -> Secret | None:
+        if not isinstance(value, str) or not value.startswith("env:"):
+            self._wrong(key, 'must be "env:NAME", the name of an environment variable that holds the secret')
+            return None
+        return self._from_environment(value.removeprefix("env:"), key)
 
     def _post_from(self, value: Any, key: str) -> date | None:
         if value is None or (type(value) is date and FIRST_DATE <= value <= LAST_DATE):

@@ -20,7 +20,8 @@ from sources.mirror.refresh import Asking, Refresher
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What one process offers to its operations. `reading_group`: how many requests that are alike are read together."""
+    """What one process offers to its operations. `reading_group`: how many requests that are alike are read together.
+    `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file."""
 
     database: Database
     directory: Directory
@@ -29,6 +30,8 @@ class Services:
     page_size: int = 1_000
     reading_group: int = 100
     clock: Callable[[], float] = time.time
+    wake_pipeline: Callable[[], None] = lambda: None
+    ruled_by_files: frozenset[str] = frozenset()
     versions: Versions = field(init=False)
 
     def __post_init__(self) -> None:

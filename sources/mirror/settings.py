@@ -14,6 +14,9 @@ from sources.documents import BankStatement, Document
 DEFAULT_MAX_AGE = 300.0
 """Seconds that a source's documents may be old when neither the query nor the configuration says otherwise."""
 
+SHORTEST_PERIOD = 60.0
+"""Seconds between two pulls by schedule, where no period is stated."""
+
 GIVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"stripe": ("invoice", "payment"), "xero-payroll": ("payroll_run",), "bank-statements": ("bank_statement",)}
 )
@@ -27,6 +30,8 @@ _ORIGIN = ("path", "tenant_id", "client_id")
 class SourceSettings:
     """One `[[sources]]` table. `ledger`: the code of the ledger that its documents belong to, which may not exist yet.
     `accounts`: bank account (IBAN or external id) or tenant id -> the code of another ledger. `max_age`: seconds.
+    `every`: seconds between two pulls by schedule; None: see `period`. `webhook_secrets`: what its webhooks are signed with, a new
+    one beside those that it replaces; none: it takes no webhooks.
     `post_from`: its documents dated before are never posted; None: none of them is.
     `options`: base_url, path and credentials, already resolved; never logged."""
 
@@ -34,6 +39,8 @@ class SourceSettings:
     kind: str
     ledger: str
     max_age: float = DEFAULT_MAX_AGE
+    every: float | None = None
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     post_from: date | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     accounts: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +49,11 @@ class SourceSettings:
     def gives(self) -> tuple[str, ...]:
         """The kinds of document that it gives: "invoice", "payment", "payroll_run" or "bank_statement"."""
         return GIVES[self.kind]
+
+    @property
+    def period(self) -> float:
+        """Seconds between two pulls by schedule: as stated, else as old as its documents may be, and not under a minute."""
+        return self.every if self.every is not None else max(self.max_age, SHORTEST_PERIOD)
 
     @property
     def home(self) -> str:

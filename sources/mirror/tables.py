@@ -117,6 +117,30 @@ issue = Table(
         "external_id",
         postgresql_where=text("kind IS NOT NULL"),
     ),
+    Index(
+        "issue_open",
+        "ledger_id",
+        "opened_at",
+        "source",
+        "code",
+        "subject",
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    schema=_SCHEMA,
+)
+
+webhook = Table(
+    "webhook",
+    METADATA,
+    _required("source", _KEY_TEXT),
+    _required("delivery_id", _KEY_TEXT),
+    _required("received_at", _MOMENT),
+    _required("headers", JSONB),
+    _required("body", LargeBinary),
+    Column("processed_at", _MOMENT),
+    PrimaryKeyConstraint("source", "delivery_id", name="webhook_pkey"),
+    Index("webhook_by_arrival", "received_at"),
+    Index("webhook_waiting", "source", "received_at", postgresql_where=text("processed_at IS NULL")),
     schema=_SCHEMA,
 )
 
