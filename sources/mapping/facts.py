@@ -54,7 +54,7 @@ ITEMS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
 """The lists that `each` may go through, with the names of their items."""
 
 GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"party": _fields(documents.Party), "settles": frozenset({"issue_date"})}
+    {"party": _fields(documents.Party), "settles": frozenset({"issue_date", "currency"})}
 )
 """Names within a name."""
 
@@ -99,7 +99,7 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
     speaks of are passed over, and those that are absent count as None.
 
     A payroll run's row may have its payslips' rows under "payslips" (None or absent: not held). A payment's may have the
-    invoice that it settles under "settles" ({"issue_date": …}), which gives the rate that the receivable was booked at."""
+    invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable was booked at."""
     names = dict.fromkeys(NAMES[kind])
     for name in names:
         names[name] = row.get(name)

@@ -148,10 +148,12 @@ def foreign_days(documents: Sequence[Document], functional_currency: str) -> dic
     days: dict[str, set[date]] = defaultdict(set)
     for document in documents:
         row = document.row
-        if row is not None and row["currency"] != functional_currency:
+        if row is None:
+            continue
+        for currency in {row["currency"], row.get("presented_currency")} - {functional_currency, None}:
             stated = [value for value in row.values() if type(value) is date]
             settled = (row.get("settles") or {}).get("issue_date")
-            days[row["currency"]] |= {*stated, *([settled] if settled else [])}
+            days[currency] |= {*stated, *([settled] if settled else [])}
     return dict(days)
 
 
