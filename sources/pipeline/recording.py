@@ -5,31 +5,25 @@ One statement for each table. A document that changed again meanwhile stays to b
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from sources.ledger.model import RejectionCode
-from sources.mapping.model import UnmappedCode
+from sources.mirror import issues
+from sources.mirror.issues import DocumentIssue
 from sources.pipeline import todo
-from sources.pipeline.model import DocumentStatus, Key, Making, Plan, Posting, PostingStatus
+from sources.pipeline.model import DocumentStatus, Making, Plan, Posting, PostingStatus
 from sources.pipeline.settling import Step
-from sources.pipeline.taking import DUPLICATE_CODE, Work, columns_of
+from sources.pipeline.taking import Work, columns_of
+from sources.pipeline.todo import Taken
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
 FAILED_CODE: Final = "MAPPING_FAILED"
-CODES: Final = sorted({*RejectionCode, *UnmappedCode, DUPLICATE_CODE, FAILED_CODE})
-"""Codes of issues that the pipeline opens, and closes when they are met no more."""
-FIRST_PAUSE: Final = 15.0
-LONGEST_PAUSE: Final = 6 * 3600.0
-"""Seconds between two tries of a document that cannot be posted: doubled each time."""
-_MAX_SUBJECT: Final = 500
 
 
 @dataclass(slots=True)
@@ -56,7 +50,6 @@ async def record(connection: Connection, ledger_id: int, done: Sequence[Done], n
     await _record_postings(connection, ledger_id, done)
     await _record_links(connection, ledger_id, done)
     await _record_proposals(connection, ledger_id, done)
-    await _record_issues(connection, ledger_id, done)
     await _close(connection, ledger_id, done, now)
 
 
@@ -162,52 +155,24 @@ def _draft(made: Making) -> str:
     return orjson.dumps(stated).decode()
 
 
-# ---------------------------------------------------------------- issues
-
-
-def subject_of(key: Key) -> str:
-    """What an issue about a document calls it; a long one ends in its SHA-256."""
-    text = " ".join(part for part in (key.kind, key.account, key.external_id) if part)
-    return (
-        text
-        if len(text) <= _MAX_SUBJECT
-        else f"{text[: _MAX_SUBJECT - 65]}~{hashlib.sha256(text.encode()).hexdigest()}"
-    )
-
-
-def pause(attempts: int) -> float:
-    """Seconds until a document is tried again that was tried so often before."""
-    return float(min(FIRST_PAUSE * 2.0 ** min(attempts, 20), LONGEST_PAUSE))
-
-
-async def _record_issues(connection: Connection, ledger_id: int, done: Sequence[Done]) -> None:
-    open_codes = [each.plan.finding.code if each.plan.finding else "" for each in done]
-    known = [
-        (each.work.key, code) for each, code in zip(done, open_codes, strict=True) if each.work.past.status is not None
+async def _record_issues(
+    connection: Connection, ledger_id: int, done: Sequence[Done], now: datetime
+) -> dict[Taken, datetime]:
+    """Answers with what is tried again, and when."""
+    had_one = (DocumentStatus.ISSUE, DocumentStatus.DUPLICATE)
+    mended = [each.work.key for each in done if each.work.past.status in had_one and each.plan.finding is None]
+    await issues.close_documents(connection, ledger_id, mended, now)
+    failed = [(each.work, finding) for each in done if (finding := each.plan.finding) is not None]
+    noted = [
+        DocumentIssue(work.key, finding.code, finding.message, finding.hint, work.document.excerpt(), retried=True)
+        for work, finding in failed
     ]
-    if known:
-        codes = [code for _, code in known]
-        await connection.execute(_CLOSE, ledger_id, *columns_of(key for key, _ in known), codes, CODES)
-    failed = [(each, each.plan.finding) for each in done if each.plan.finding is not None]
-    if failed:
-        await connection.execute(
-            _OPEN,
-            ledger_id,
-            *columns_of(each.work.key for each, _ in failed),
-            [finding.code for _, finding in failed],
-            [subject_of(each.work.key) for each, _ in failed],
-            [finding.message for _, finding in failed],
-            [finding.hint for _, finding in failed],
-            [each.work.document.excerpt() for each, _ in failed],
-            [each.work.taken.attempts + 1 for each, _ in failed],
-            [pause(each.work.taken.attempts) for each, _ in failed],
-        )
+    again = await issues.note_documents(connection, ledger_id, noted, now)
+    return {work.taken: again[work.key] or now for work, _ in failed}
 
 
 async def _close(connection: Connection, ledger_id: int, done: Sequence[Done], now: datetime) -> None:
-    later = {
-        each.work.taken: now + timedelta(seconds=pause(each.work.taken.attempts)) for each in done if each.plan.finding
-    }
+    later = await _record_issues(connection, ledger_id, done, now)
     rests = [each.work.taken for each in done if not (each.plan.finding or each.unfinished)]
     await todo.close(connection, ledger_id, rests, later)
 
@@ -257,18 +222,3 @@ SELECT $1, met.source, met.kind, met.account, met.external_id, met.name, met.gen
 FROM unnest({_ASKED}, $6::text[], $7::integer[], $8::integer[], $9::text[])
     AS met ({_KEYS}, name, generation, number, draft)
 ON CONFLICT (ledger_id, {_KEYS}, name, generation, number) DO UPDATE SET draft = excluded.draft"""
-_CLOSE: Final = f"""
-UPDATE mirror.issue held SET closed_at = clock_timestamp(), next_attempt_at = NULL
-FROM unnest({_ASKED}, $6::text[]) AS met ({_KEYS}, code)
-WHERE {_IS_MET} AND held.code <> met.code AND held.code = ANY($7::text[]) AND held.closed_at IS NULL"""
-_OPEN: Final = f"""
-INSERT INTO mirror.issue AS held (ledger_id, {_KEYS}, code, subject, message, hint, excerpt, attempts, next_attempt_at,
-    first_seen, opened_at, last_seen)
-SELECT $1, met.source, met.kind, met.account, met.external_id, met.code, met.subject, met.message, met.hint, met.excerpt,
-    met.attempts, clock_timestamp() + make_interval(secs => met.pause), clock_timestamp(), clock_timestamp(), clock_timestamp()
-FROM unnest({_ASKED}, $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::integer[], $12::float8[])
-    AS met ({_KEYS}, code, subject, message, hint, excerpt, attempts, pause)
-ON CONFLICT (ledger_id, source, code, subject) DO UPDATE SET message = excluded.message, hint = excluded.hint,
-    excerpt = excluded.excerpt, attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at,
-    last_seen = excluded.last_seen, times = held.times + 1, closed_at = NULL, resolved_at = NULL, resolved_by = NULL,
-    opened_at = CASE WHEN held.closed_at IS NULL THEN held.opened_at ELSE excluded.opened_at END"""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from sources.documents import InvoiceDirection, InvoiceStatus, Party
+from sources.documents import BankAccount, InvoiceDirection, InvoiceStatus, Party, Payment, PaymentStatus, PaymentType
+from sources.mapping.rates import Quote
+from sources.pipeline.rates import set_rates
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import Company, changed, key, opened, rules
 
@@ -185,3 +189,54 @@ async def test_the_key_of_a_document_is_found_by_what_it_begins_with(company: Co
     await company.look()
     assert (await company.nets())["1100"] == 2 * 1190
     assert key("in_1") != key("in_10")
+
+
+async def test_the_postings_of_a_document_post_all_or_none(company: Company) -> None:
+    await company.use_rules(rules().replace('account = "1000"', 'account = "9999"'))
+    await company.state(changed(INVOICE, status=InvoiceStatus.PAID), changed(INVOICE, external_id="in_2"))
+    await company.look()
+    assert await company.statuses() == {"in_1": "ISSUE", "in_2": "POSTED"}
+    assert len(await company.entries()) == 1
+
+
+async def test_a_rate_that_is_missing_is_an_issue_until_it_is_there(company: Company) -> None:
+    await company.state(changed(INVOICE, currency="EUR"))
+    await company.look()
+    assert await company.issues() == {("MISSING_RATE", "in_1"): True}
+    quote = Quote("EUR", "USD", "spot", date(2026, 3, 6), Decimal("1.1005"))
+    await set_rates(company.speaking, [quote], "test")
+    await company.hurry()
+    await company.look()
+    assert await company.issues() == {("MISSING_RATE", "in_1"): False}
+    assert (await company.nets())["1100"] == 1310
+
+
+async def test_a_payment_a_payroll_run_and_a_bank_line_become_entries(company: Company) -> None:
+    await company.use_rules((Path(__file__).parent / "starter_rules.toml").read_text())
+    payment = Payment(
+        external_id="ch_1", type=PaymentType.PAYMENT, status=PaymentStatus.SUCCEEDED, source_status="succeeded",
+        currency="USD", amount=1190, fee=40, net=1150, occurred_on=date(2026, 3, 12), invoice_external_id="in_1",
+    )  # fmt: skip
+    await company.state(INVOICE, payment)
+    slips = (
+        Kit.slip(gross=700_00, net=600_00, department="R&D"),
+        Kit.slip("s2", gross=500_00, net=400_00, department="HQ"),
+    )
+    run = Kit.run(currency="USD", gross=1200_00, employee_taxes=200_00, deductions=0, reimbursements=0, net=1000_00,
+                  employer_taxes=90_00, payslips=slips)  # fmt: skip
+    await company.state(run, source="payroll")
+    account = BankAccount(external_id="DE02120300000000202051", currency="USD", iban="DE02120300000000202051")
+    moved = Kit.moved("t1", -1000_00, date(2026, 4, 1), currency="USD")
+    await company.state(Kit.statement("s1", moved, account=account, to_date=date(2026, 4, 30)), source="bank")
+    await company.look()
+    assert await company.issues() == {}
+    assert await company.statuses() == {"in_1": "POSTED", "ch_1": "POSTED", "run-1": "POSTED", "t1": "POSTED"}
+    await company.state(changed(payment, status=PaymentStatus.FAILED), gone=[("invoice", "in_1")])
+    await company.state(gone=[("payroll_run", "run-1")], source="payroll")
+    await company.state(gone=[("bank_statement", "s1")], source="bank")
+    await company.look()
+    assert (await company.nets(), await company.issues()) == ({}, {})
+    texts = await company.owner.fetch(
+        "SELECT to_jsonb(entry)::text FROM ledger.entry UNION ALL SELECT to_jsonb(line)::text FROM ledger.line"
+    )
+    assert not any("Ada" in row[0] for row in texts)
