@@ -10,12 +10,15 @@ from resolvers.accounts import AccountMutation, AccountQuery
 from resolvers.cash import BankAccount, BankTransaction, CashQuery
 from resolvers.entries import EntryQuery, JournalLine
 from resolvers.invoices import Invoice, InvoiceQuery
+from resolvers.issues import IssueMutation, IssueQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
+from resolvers.mappings import MappingMutation, MappingQuery
 from resolvers.nodes import NodeQuery
 from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
+from resolvers.proposals import ProposalMutation, ProposalQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
 from resolvers.trial_balance import TrialBalanceQuery
@@ -33,12 +36,15 @@ class Query(
     PayrollQuery,
     CashQuery,
     SourceQuery,
+    IssueQuery,
+    MappingQuery,
+    ProposalQuery,
 ):
     pass
 
 
 @strawberry.type(description="What can be changed. Refusals are data; errors are faults.")
-class Mutation(LedgerMutation, AccountMutation, PostingMutation):
+class Mutation(LedgerMutation, AccountMutation, PostingMutation, IssueMutation, MappingMutation, ProposalMutation):
     pass
 
 
