@@ -17,6 +17,10 @@ PURE = (
     "sources.ledger.model",
     "sources.ledger.csv_import",
     "sources.mapping",
+    "sources.pipeline.model",
+    "sources.pipeline.drafting",
+    "sources.pipeline.planning",
+    "sources.pipeline.settling",
     "sources.money",
     "sources.documents",
 )

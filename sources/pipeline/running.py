@@ -63,8 +63,11 @@ class Run:
         self._locked = books.locked_through
 
     async def go(self) -> list[Done]:
-        """Maps, plans and posts; what is left is to record it. Raises Unavailable."""
+        """Maps, plans and posts; what is left is to record it. Nothing, where the active rules cannot be read: the documents
+        wait. Raises Unavailable."""
         rules = await self._rules()
+        if self._version not in rules:
+            return []
         cases = []
         for number, work in enumerate(self._batch.work):
             cases.append(self._case(work, rules))
@@ -95,12 +98,12 @@ class Run:
             case.settled = True
             return case
         try:
-            case.mapping = self._map(work, rules.get(self._version))
+            case.mapping = self._map(work, rules[self._version])
             if work.strays:
                 settling.take_over(work.key, work.past, work.strays, case.mapping, self._terms(self._version))
             followed = work.past.ruleset_version
-            if followed is not None and followed != self._version and work.past.live():
-                before = self._map(work, rules.get(followed))
+            if followed is not None and followed in rules and followed != self._version and work.past.live():
+                before = self._map(work, rules[followed])
                 if planning.is_unchanged(work.document.version, work.past, before, self._terms(followed)):
                     case.mapping, case.version = before, followed
         except Exception as fault:
@@ -108,12 +111,10 @@ class Run:
             case.finding = Finding(FAILED_CODE, f"Mapping it failed: {type(fault).__name__}.", _FAILED_HINT)
         return case
 
-    def _map(self, work: Work, rules: RuleSet | None) -> Mapped:
+    def _map(self, work: Work, rules: RuleSet) -> Mapped:
         document = work.document
         if document.version.deleted or document.row is None:
             return ()
-        if rules is None:
-            raise LookupError("the rules cannot be read")
         facts = facts_of(work.key.kind, document.row)
         return map_document(rules, facts, self._batch.rates, self._books.ledger.functional_currency)
 

@@ -81,10 +81,8 @@ class Pipeline:
             self._woken.clear()
             try:
                 await self.run_all()
-            except Unavailable as fault:
-                _log.warning("documents wait to be posted: %s", fault)
             except Exception:
-                _log.exception("documents could not be posted")
+                _log.exception("documents could not be looked for")
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._woken.wait()
@@ -92,13 +90,26 @@ class Pipeline:
                 continue
 
     async def run_all(self) -> Counts:
-        """Every ledger, until nothing is due."""
+        """Every ledger, a batch of each in turn, until nothing is due. A ledger whose documents cannot be posted now is logged,
+        and holds up no other. Raises DatabaseUnavailable."""
         total = Counts()
         async with self._database.lookup() as connection:
-            ledgers = [row["ledger_id"] for row in await connection.fetch(_DUE_LEDGERS)]
-        for ledger_id in ledgers:
-            total.add(await self.run_ledger(ledger_id))
+            waiting = [row["ledger_id"] for row in await connection.fetch(_DUE_LEDGERS)]
+        while waiting:
+            waiting = [ledger_id for ledger_id in waiting if await self._goes_on(ledger_id, total)]
         return total
+
+    async def _goes_on(self, ledger_id: int, total: Counts) -> bool:
+        try:
+            counts = await self.run_once(ledger_id)
+        except Unavailable as fault:
+            _log.warning("documents of ledger %s wait to be posted: %s", ledger_id, fault)
+            return False
+        except Exception:
+            _log.exception("documents of ledger %s could not be posted", ledger_id)
+            return False
+        total.add(counts)
+        return counts.taken > 0
 
     async def run_ledger(self, ledger_id: int) -> Counts:
         """One ledger, until nothing is due or another worker has it."""
@@ -116,7 +127,9 @@ class Pipeline:
                 counts = await self._run(ledger_id, limit)
             except asyncpg.TransactionRollbackError as fault:
                 raise Unavailable("the documents' transaction was rolled back; they are tried again") from fault
-            except (asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            except Unavailable:
+                raise
+            except Exception as fault:
                 await self._narrow(ledger_id, limit, fault)
                 raise
             if counts.taken:
@@ -124,8 +137,7 @@ class Pipeline:
             return counts
 
     async def _narrow(self, ledger_id: int, limit: int, fault: Exception) -> None:
-        """A document that the database cannot take holds up nobody: the next run takes half as many, and one alone is put
-        off."""
+        """A document that cannot be recorded holds up nobody: the next run takes half as many, and one alone is put off."""
         self._limits[ledger_id] = max(limit // 2, 1)
         if limit > 1:
             return
@@ -161,7 +173,8 @@ class Pipeline:
         if not batch.work:
             return []
         done = await Run(self._book, self._poster, connection, books, version, batch).go()
-        await record(connection, books.ledger.ledger_id, done, books.now)
+        if done:
+            await record(connection, books.ledger.ledger_id, done, books.now)
         return done
 
 

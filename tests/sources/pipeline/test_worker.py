@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sources.documents import BankAccount, InvoiceDirection, InvoiceStatus, Party, Payment, PaymentStatus, PaymentType
+from sources.ledger.model import ReversalDraft
 from sources.mapping.rates import Quote
 from sources.pipeline.rates import set_rates
 from tests.sources.mirror.kit import Kit
@@ -240,3 +241,39 @@ async def test_a_payment_a_payroll_run_and_a_bank_line_become_entries(company: C
         "SELECT to_jsonb(entry)::text FROM ledger.entry UNION ALL SELECT to_jsonb(line)::text FROM ledger.line"
     )
     assert not any("Ada" in row[0] for row in texts)
+
+
+async def test_a_document_that_cannot_be_recorded_holds_up_no_other(company: Company) -> None:
+    await company.owner.execute("ALTER TABLE pipeline.posting ADD CONSTRAINT odd CHECK (external_id <> 'in_5')")
+    names = [f"in_{number}" for number in range(12)]
+    await company.state(*[changed(INVOICE, external_id=name) for name in names])
+    while await company.to_do() != ["in_5"]:
+        await company.pipeline.run_all()
+    while (await company.owner.fetchval("SELECT attempts FROM pipeline.todo")) == 0:
+        await company.pipeline.run_all()
+    assert (await company.pipeline.run_all()).taken == 0
+    await company.owner.execute("ALTER TABLE pipeline.posting DROP CONSTRAINT odd")
+    await company.hurry()
+    await company.look()
+    assert (await company.nets())["1100"] == 12 * 1190
+
+
+async def test_documents_wait_for_rules_that_can_be_used(company: Company) -> None:
+    await company.use_rules("not = a rule file")
+    await company.state(INVOICE)
+    assert (await company.look()).taken == 0
+    await company.use_rules(rules())
+    assert (await company.look()).entries == 1
+
+
+async def test_an_entry_that_a_person_reversed_is_replaced_by_the_next_version(company: Company) -> None:
+    await company.state(INVOICE)
+    await company.look()
+    by_hand = ReversalDraft(
+        ledger=company.ledger, idempotency_key="oops", sequence=1, effective_date=date(2026, 3, 20), posted_by="ann"
+    )
+    await company.poster.post([by_hand])
+    await company.state(changed(INVOICE, subtotal=500, total=690))
+    await company.look()
+    assert (await company.nets())["1100"] == 690
+    assert await company.issues() == {}
