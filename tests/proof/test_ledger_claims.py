@@ -29,6 +29,16 @@ ELSEWHERE = {
     "payrollRuns": '{ payrollRuns(ledgers: ["CODE"]) { totalCount } }',
     "bankAccounts": '{ bankAccounts(ledgers: ["CODE"]) { totalCount } }',
     "cashPositions": '{ cashPositions(ledgers: ["CODE"]) { nodes { booked } } }',
+    "integrationIssues": '{ integrationIssues(filter: {ledgers: ["CODE", "eu"]}) { totalCount } }',
+    "mappings": '{ mappings(ledger: "CODE") { totalCount } }',
+    "previewMapping": '{ previewMapping(ledger: "CODE", text: "") { __typename } }',
+    "proposals": '{ proposals(ledger: "CODE") { totalCount } }',
+    "resolveIssue": 'mutation { resolveIssue(input: {ledger: "CODE", source: "s", code: "c", subject: "x"}) { REASONS } }',
+    "muteIssue": 'mutation { muteIssue(input: {ledger: "CODE", source: "s", code: "c", subject: "x"}) { REASONS } }',
+    "saveMapping": 'mutation { saveMapping(input: {ledger: "CODE", text: "", activate: true}) { REASONS } }',
+    "approveProposals": 'mutation { approveProposals(input: {ledger: "CODE", proposals: [1]}) { REASONS } }',
+    "rejectProposals": 'mutation { rejectProposals(input: {ledger: "CODE", proposals: [1]}) { REASONS } }',
+    "repostDocuments": 'mutation { repostDocuments(input: {documents: ["invoice:CODE:billing:1"]}) { REASONS } }',
     "createLedger": 'mutation { createLedger(input: {code: "CODE", name: "US", functionalCurrency: "USD"}) { REASONS } }',
     "updateLedger": 'mutation { updateLedger(input: {code: "CODE", name: "Mine"}) { REASONS } }',
     "lockPeriods": 'mutation { lockPeriods(input: {ledger: "CODE", through: "2026-12-31"}) { REASONS } }',
@@ -39,7 +49,7 @@ ELSEWHERE = {
     "reverseEntry": 'mutation { reverseEntry(input: {ledger: "CODE", sequence: 1, idempotencyKey: "r", effectiveDate: "2026-03-15"}) { OUTCOME } }',
     "postings": 'subscription { postings(ledger: "CODE", after: "0") { cursor } }',
 }
-WITHOUT_LEDGER = {"ledgers", "sources"}
+WITHOUT_LEDGER = {"ledgers", "sources", "syncRuns", "syncSource", "setRates"}
 
 
 @pytest.fixture
