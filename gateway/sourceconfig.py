@@ -43,6 +43,7 @@ KINDS: dict[str, Kind] = {
         webhooks=True,
     ),
     "bank-statements": Kind(required=("path",)),
+    "tryton": Kind(required=("base_url", "database", "user", "password"), optional=("company",), secrets=("password",)),
 }
 """Every kind of source, by the name that `kind` takes."""
 
@@ -155,8 +156,8 @@ class _Reader:
         if not isinstance(value, dict):
             self._wrong(prefix + "accounts", "must be a table from a bank account or tenant to a ledger's code")
             return {}
-        if value and kind == "stripe":
-            self._wrong(prefix + "accounts", "is not a setting of stripe, all of whose documents belong to ledger")
+        if value and kind in ("stripe", "tryton"):
+            self._wrong(prefix + "accounts", f"is not a setting of {kind}, all of whose documents belong to ledger")
         names = Counter(compact(account) for account in value)
         for account in value:
             key = f"{prefix}accounts.{account}"

@@ -9,6 +9,7 @@ from typing import Any
 from sources.connectors import stripe_webhooks, xero_webhooks
 from sources.connectors.bank_statements import BankStatementsConnector
 from sources.connectors.stripe import StripeConnector
+from sources.connectors.tryton import TrytonConnector
 from sources.connectors.webhooks import Delivery
 from sources.connectors.xero_payroll import XeroPayrollConnector
 from sources.documents import Connector
@@ -18,6 +19,7 @@ _CONNECTORS: Mapping[str, Callable[..., Connector]] = {
     "stripe": StripeConnector,
     "xero-payroll": XeroPayrollConnector,
     "bank-statements": BankStatementsConnector,
+    "tryton": TrytonConnector,
 }
 
 Verify = Callable[[Mapping[str, str], bytes, Sequence[str], float], Delivery]

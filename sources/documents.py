@@ -68,17 +68,19 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxAmount:
-    """One tax of an invoice. `rate` is a percentage as an exact decimal string ("19", "7.75")."""
+    """One tax of an invoice. `rate` is a percentage as an exact decimal string ("19", "7.75"). `account`: code of the account
+    that the source itself books it to, of a source that keeps books."""
 
     amount: int
     code: str | None = None
     rate: str | None = None
     taxable: int | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
-    """`quantity` is an exact decimal string; `amount` excludes tax."""
+    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount."""
 
     amount: int
     description: str | None = None
@@ -87,6 +89,7 @@ class InvoiceLine:
     tax_code: str | None = None
     service_from: date | None = None
     service_to: date | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

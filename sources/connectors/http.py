@@ -54,6 +54,7 @@ class _Request:
     headers: Headers
     params: Params | None = None
     form: Mapping[str, str] | None = None
+    json: Any = None
     idempotent: bool
     authenticated: bool = False
     seconds: float
@@ -111,6 +112,22 @@ class SourceHttp:
         """POST a form, for token endpoints: `auth` is not asked, give the credentials in `form` or `headers`. Retried only
         when `idempotent`. Returns and raises as `get_json`."""
         return await self._call(self._request("POST", path, deadline, headers, form=form, idempotent=idempotent))
+
+    async def post_json(
+        self,
+        path: str,
+        body: Any,
+        *,
+        authenticated: bool = True,
+        idempotent: bool = False,
+        deadline: float | None = None,
+    ) -> tuple[Any, Headers]:
+        """POST JSON, for calls of a remote procedure: retried only when `idempotent`. Not `authenticated`: `auth` is not
+        asked. Returns and raises as `get_json`."""
+        request = self._request(
+            "POST", path, deadline, None, json=body, authenticated=authenticated, idempotent=idempotent
+        )
+        return await self._call(request)
 
     async def close(self) -> None:
         """Closes the session; a later call opens a new one."""
@@ -234,10 +251,17 @@ class SourceHttp:
         url, params = URL(f"{self._base}{request.path}", encoded=False), request.params
         for _ in range(self._options.redirects + 1):
             async with self._open().request(
-                request.method, url, params=params, data=request.form, headers=headers, allow_redirects=False
+                request.method,
+                url,
+                params=params,
+                data=request.form,
+                json=request.json,
+                headers=headers,
+                allow_redirects=False,
             ) as response:
                 if response.status not in _REDIRECTS:
-                    return await self._read(response, [*headers.values(), *(request.form or {}).values()])
+                    sent = [*headers.values(), *(request.form or {}).values(), str(request.json or "")]
+                    return await self._read(response, sent)
                 url, params = self._redirected(request, response), None
         raise SourceUnavailable(f"{self._subject} redirects in circles: check its base_url.")
 

@@ -18,12 +18,18 @@ SHORTEST_PERIOD = 60.0
 """Seconds between two pulls by schedule, where no period is stated."""
 
 GIVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"stripe": ("invoice", "payment"), "xero-payroll": ("payroll_run",), "bank-statements": ("bank_statement",)}
+    {
+        "stripe": ("invoice", "payment"),
+        "xero-payroll": ("payroll_run",),
+        "bank-statements": ("bank_statement",),
+        "tryton": ("invoice",),
+    }
 )
 """Kind of source -> the kinds of document that it gives."""
 
-_ORIGIN = ("path", "tenant_id", "client_id")
-"""Options that say whose documents a source gives. Stripe's account is in no option: its connector tells (`Page.afresh`)."""
+_ORIGIN = ("path", "tenant_id", "client_id", "database")
+"""Options that say whose documents a source gives. Stripe's account is in no option, and
+Tryton's company may be the user's: their connectors tell (`Page.afresh`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,7 +146,7 @@ def test_all_mistakes_are_told_at_once_with_file_key_and_rule(tmp_path: Path) ->
         f"{path}: [limits] depth: must be a whole number from 1 on, not 'deep'",
         f"{path}: [limits] stall_seconds: must be a number of seconds above 0, not -1",
         f"{path}: [[sources]] Stripe!: name: must be of a-z",
-        f"{path}: [[sources]] pay: kind: must be one of stripe, xero-payroll, bank-statements, not 'payroll'",
+        f"{path}: [[sources]] pay: kind: must be one of stripe, xero-payroll, bank-statements, tryton, not 'payroll'",
         f"{path}: [[sources]] shop: ledger: must be the code of the ledger",
         f"{path}: [[sources]] shop: max_age: must be a number of seconds from 0 to 315360000, not -1",
         f"{path}: [[sources]] shop: base_url: must be an http:// or https:// address",
@@ -328,7 +328,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: Path) -> None:
     """What the settings accept, the connectors' constructors accept."""
-    values = {"base_url": "http://127.0.0.1:1", "token_url": "http://127.0.0.1:1/token", "path": str(tmp_path)}
+    values = {"base_url": "http://127.0.0.1:1", "token_url": "http://127.0.0.1:1/token", "path": str(tmp_path), "company": "1"}
     for name, kind in KINDS.items():
         options = {key: values.get(key, "word") for key in (*kind.required, *kind.optional)}
         source = SourceSettings(name="x", kind=name, ledger="l", options=options)
