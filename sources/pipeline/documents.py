@@ -55,6 +55,14 @@ class Document:
     row: Row | None
     bill: bytes | None = None
 
+    @property
+    def is_of_order(self) -> bool:
+        """Whether it is a bill of which the source states what was ordered."""
+        row = self.row
+        if row is None or self.version.key.kind != "invoice" or row["direction"] != "PAYABLE":
+            return False
+        return bool(row["raw"] and row["raw"].get("purchase"))
+
     def excerpt(self) -> str | None:
         """What a person needs to find the document, as JSON: no names of people, nothing of the raw payload."""
         if self.row is None:
@@ -100,7 +108,7 @@ def _document(key: Key, row: Row | None, cutover: date | None, today: date) -> D
     gone = row.get("deleted_at") is not None or row.get("visible") is False
     version = Version(
         key=key,
-        digest=_digest(row, cutover, gone),
+        digest=digest_of(row, cutover, gone),
         dated=row[DATED_BY[key.kind]],
         ceased_on=_ceased_on(row, gone),
         deleted=gone,
@@ -108,8 +116,9 @@ def _document(key: Key, row: Row | None, cutover: date | None, today: date) -> D
     return Document(version, row, None if gone else bill_key(key.kind, row))
 
 
-def _digest(row: Row, cutover: date | None, gone: bool) -> bytes:
-    """Of all that may change what it posts."""
+def digest_of(row: Row, cutover: date | None, gone: bool) -> bytes:
+    """Of all that may change what it posts. Where a kind has a `content_hash`, a row of that, of payslips, payout_external_id and
+    settles will do."""
     if "content_hash" in row:
         more = [row.get("payslips"), row.get("payout_external_id"), row.get("settles")]
         stated = row["content_hash"] + orjson.dumps(more)

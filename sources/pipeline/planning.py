@@ -43,9 +43,16 @@ def is_unchanged(version: Version, past: Past, mapping: Mapping, terms: Terms) -
     return wanted == {name: posting.outcome for name, posting in past.live().items()}
 
 
-def plan(version: Version, past: Past, mapping: Mapping, terms: Terms, duplicate: Finding | None = None) -> Plan:
+def plan(
+    version: Version,
+    past: Past,
+    mapping: Mapping,
+    terms: Terms,
+    duplicate: Finding | None = None,
+    mismatch: Finding | None = None,
+) -> Plan:
     """What is to be done about a document. `mapping`: () for a deleted one. `duplicate`: that another document is the same
-    bill; it holds for a document of which nothing is posted yet."""
+    bill, `mismatch`: that a bill disagrees with its order; they hold for a document of which nothing is posted yet."""
     if isinstance(mapping, Unmapped):
         if is_early(version, terms) and not past.live():
             return Plan(DocumentStatus.BEFORE_CUTOVER, withdrawn=_pending(past))
@@ -53,6 +60,8 @@ def plan(version: Version, past: Past, mapping: Mapping, terms: Terms, duplicate
     wanted = after_cutover(version, mapping, terms)
     if duplicate is not None and wanted and not past.live():
         return Plan(DocumentStatus.DUPLICATE, finding=duplicate, withdrawn=_pending(past))
+    if mismatch is not None and wanted and not past.live():
+        return refused(past, mismatch)
     found = Plan(DocumentStatus.NOTHING, mapping[0].rule if mapping else None, terms.ruleset_version)
     for mapped in wanted:
         _plan_posting(found, version, past, mapped, terms)

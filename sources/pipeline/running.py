@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sources.ledger.posting import Poster
+from sources.mapping import matching_bills
 from sources.mapping.compiled import RuleSet
 from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
@@ -163,7 +164,9 @@ class Run:
         if case.finding is not None:
             return planning.refused(work.past, case.finding)
         terms = self._terms(case.version)
-        plan = planning.plan(work.document.version, work.past, case.mapping, terms, self._duplicate(work))
+        plan = planning.plan(
+            work.document.version, work.past, case.mapping, terms, self._duplicate(work), _mismatch(work)
+        )
         bill = work.document.bill
         if bill is not None and plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
             self._batch.claimed.setdefault(bill, []).append(work.key)
@@ -171,10 +174,20 @@ class Run:
 
     def _duplicate(self, work: Work) -> Finding | None:
         bill = work.document.bill
-        if bill is None or work.cleared:
+        if bill is None or DUPLICATE_CODE in work.cleared:
             return None
         others = [key for key in self._batch.claimed.get(bill, ()) if key.source != work.key.source]
         return _duplicate_of(others[0]) if others else None
+
+
+def _mismatch(work: Work) -> Finding | None:
+    """Of a bill, how it disagrees with what was ordered and received, unless a person let it pass."""
+    if matching_bills.CODE in work.cleared or not work.document.is_of_order:
+        return None
+    found = matching_bills.mismatches(work.document.row or {})
+    return (
+        Finding(matching_bills.CODE, " ".join(each.message for each in found), matching_bills.HINT) if found else None
+    )
 
 
 def _duplicate_of(other: Key) -> Finding:

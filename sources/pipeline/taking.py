@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sources.ledger.model import LedgerRef
+from sources.mapping import matching_bills
 from sources.mapping.rates import WINDOW, Quote, Rates
 from sources.pipeline import documents, todo
 from sources.pipeline.documents import Document
@@ -39,14 +40,14 @@ class Books:
 
 @dataclass(slots=True)
 class Work:
-    """One document to look at. `strays`: its entries of which nothing is recorded. `cleared`: a person said that it is no
-    duplicate."""
+    """One document to look at. `strays`: its entries of which nothing is recorded. `cleared`: codes of what held it up
+    until a person let it pass."""
 
     taken: Taken
     document: Document
     past: Past
     strays: Sequence[Standing] = ()
-    cleared: bool = False
+    cleared: frozenset[str] = frozenset()
 
     @property
     def key(self) -> Key:
@@ -98,6 +99,7 @@ async def take(connection: Connection, books: Books, limit: int) -> Batch:
     batch = Batch(work, await read_rates(connection, list(found.values()), books.ledger.functional_currency))
     await _read_strays(connection, ledger_id, batch)
     await _read_duplicates(connection, ledger_id, batch)
+    await _read_cleared(connection, ledger_id, batch)
     return batch
 
 
@@ -163,10 +165,17 @@ async def _read_duplicates(connection: Connection, ledger_id: int, batch: Batch)
         return
     for row in await connection.fetch(_CLAIMED, ledger_id, list(bills)):
         batch.claimed.setdefault(row["bill_key"], []).append(_key(row))
-    keys = [work.key for work in batch.work if work.document.bill is not None]
-    cleared = {_key(row) for row in await connection.fetch(_CLEARED, ledger_id, *columns_of(keys), DUPLICATE_CODE)}
+
+
+async def _read_cleared(connection: Connection, ledger_id: int, batch: Batch) -> None:
+    keys = [work.key for work in batch.work if work.document.bill is not None or work.document.is_of_order]
+    if not keys:
+        return
+    codes: dict[Key, set[str]] = {}
+    for row in await connection.fetch(_CLEARED, ledger_id, *columns_of(keys), [DUPLICATE_CODE, matching_bills.CODE]):
+        codes.setdefault(_key(row), set()).add(row["code"])
     for work in batch.work:
-        work.cleared = work.key in cleared
+        work.cleared = frozenset(codes.get(work.key, ()))
 
 
 def columns_of(keys: Iterable[Key]) -> list[list[str]]:
@@ -234,5 +243,5 @@ WHERE ledger_id = $1 AND bill_key = ANY($2::bytea[]) AND (status IN ('POSTED', '
     WHERE live.ledger_id = $1 AND live.source = held.source AND live.kind = held.kind AND live.account = held.account
         AND live.external_id = held.external_id AND live.status = 'POSTED'))"""
 _CLEARED = f"""
-SELECT source, kind, account, external_id FROM mirror.issue held JOIN {_ASKED} USING (source, kind, account, external_id)
-WHERE held.ledger_id = $1 AND held.code = $6 AND held.resolved_at IS NOT NULL"""
+SELECT source, kind, account, external_id, held.code FROM mirror.issue held JOIN {_ASKED} USING (source, kind, account, external_id)
+WHERE held.ledger_id = $1 AND held.code = ANY($6::text[]) AND held.resolved_at IS NOT NULL"""
