@@ -210,11 +210,11 @@ WHERE ledger_id = $1 AND posted_by = 'pipeline' AND NOT EXISTS (
 
 @asynccontextmanager
 async def opened(
-    database_url: str, owner_url: str, *, code: str = "acme-us", batch: int = 500
+    database_url: str, owner_url: str, *, code: str = "acme-us", batch: int = 500, currency: str = "USD"
 ) -> AsyncIterator[Company]:
     async with Database(database_url, readers=2, writers=4) as database:
         ledger = await administration.create_ledger(
-            database, EVERYONE, code=code, name="Acme", functional_currency="USD"
+            database, EVERYONE, code=code, name="Acme", functional_currency=currency
         )
         assert isinstance(ledger, LedgerRef)
         accounts = [AccountDraft(code=each, name=each, type=kind) for each, kind in CHART.items()]
