@@ -7,9 +7,9 @@ bill of the same order did, because it is held against them (see `sources.mappin
 
 What maxAge 0 guarantees: every change that was committed before the request, of a transaction shorter than 15 minutes.
 
-Deletions: Tryton deletes only invoices that never got a number (drafts, and drafts that were cancelled), so that after each whole
-reading those known without a number are asked for, and the ones that are gone count as deleted. A user who may not see the company
-any more gets no answer for any of them, which is told from a deletion by its default company: then nothing is inferred.
+Deletions: Tryton deletes only invoices that never got a number (drafts, and drafts that were cancelled). Those known without one
+are asked for at the end of each pull, and the ones that are gone count as deleted; a pull that broke off before infers nothing.
+A numbered invoice that is not answered any more, for want of a right, stays as it is.
 
 Another company (of the user, or in the option): everything is read from the beginning, and what was held counts no more.
 

@@ -75,7 +75,7 @@ def mismatches(row: Mapping[str, Any], tolerance: Tolerance = Tolerance()) -> tu
         return ()
     try:
         return match(tuple([_order_line(each) for each in facts]), tolerance)
-    except (KeyError, TypeError, InvalidOperation):
+    except (AttributeError, KeyError, TypeError, InvalidOperation):
         return (Mismatch(MismatchReason.UNREADABLE, "What its order says of it cannot be read."),)
 
 
