@@ -163,10 +163,10 @@ class Pipeline:
             if new_rules is not None:
                 await _hasten(connection, ledger_id, DocumentStatus.ISSUE)
                 self._rules_seen[ledger_id] = new_rules
-                return await self._run(ledger_id, limit)
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
-        return _counts(done)
+        # With its connection given back: a run that holds one waits for the poster's, of the same pool.
+        return _counts(done) if new_rules is None else await self._run(ledger_id, limit)
 
     async def _work(self, connection: Connection, books: Books, version: int, limit: int) -> list[Done]:
         batch = await taking.take(connection, books, limit)
