@@ -211,7 +211,7 @@ async def _posting(ledgers: Sequence[Sized], bench: Bench, seconds: float) -> li
 
 
 async def _months(ledger: Sized, bench: Bench, seconds: float) -> str:
-    """A trial balance sums the months before its date: how it grows with years."""
+    """A trial balance sums the years before its date: how it grows with them."""
     bench.tell(f"growth: a trial balance after {YEARS} more years")
     query = asking("trialBalance", f'to: "{PAST_DAY}"', "rows { account { code } closing }")
     work = partial(ledger.contest.planned, query, {"ledger": LEDGER})
@@ -222,8 +222,8 @@ async def _months(ledger: Sized, bench: Bench, seconds: float) -> str:
         found = await _grown("", False, {0: work}, bench.rounds, seconds)
         rows.append([f"{years + 2} years", *_cells(found, 0), f"{found.touched[0].rows:,.0f}"])
     said = (
-        f"\nA trial balance at a past date of {ledger.entries:,} entries, by years of books: it sums the month rows before the "
-        "date's month, one for each account, currency and month, and the days of that month.\n\n"
+        f"\nA trial balance at a past date of {ledger.entries:,} entries, by years of books: it sums one row for each "
+        "account, currency and year, and the months and days between the date and the nearest beginning of a year.\n\n"
     )
     return said + table(["years", "ms", "blocks", "rows"], rows)
 

@@ -37,6 +37,9 @@ from sources.ledger.versions import Version
 from sources.mirror.freshness import Freshness
 from sources.reading import Key, Row
 
+_SHELF: Key = ()
+"""All answers stand on one: hardly two have a version of their ledgers in common for long."""
+
 Answer = tuple[bytes, BoundOperation | None]
 """A complete response, and to which operation alone it may be told, because its errors tell that one's request id."""
 
@@ -57,12 +60,12 @@ class Answering:
         if operation.kind == "mutation":
             return (await self._execute(operation, self._execution(operation), [()]))[()][0]
         key = await self._key(operation)
-        kept = self.answers.get(key) if key else None
+        kept = self.answers.get(_SHELF, key) if key else None
         if kept is not None:
             return kept
         body, alone = await self._read(operation)
         if key and alone is None:
-            self.answers.keep(key, body)
+            self.answers.keep(_SHELF, key, body)
         return body
 
     # ------------------------------------------------------------ keeping
@@ -83,7 +86,7 @@ class Answering:
         if versions is None:
             return None
         digest = sha256(repr(list(operation.bound.values())).encode()).digest()  # they may be as long as a request
-        return (operation.plan.number, versions, digest)
+        return (operation.plan.number, *versions, digest)
 
     async def _versions(
         self, operation: BoundOperation, codes: Sequence[str]
@@ -195,7 +198,8 @@ def _group(operation: BoundOperation, context: Context | None = None) -> Hashabl
     """What an answer depends on besides the database and the member; `context`: of an operation that was prepared."""
     plan, caller = operation.plan, operation.caller
     fresh = tuple([(each.source, each.as_of) for each in context.freshness.values()]) if context else ()
-    arguments = [args for field, args in operation.bound.items() if field is not plan.single]
+    bound = operation.bound.items()
+    arguments = [args for field, args in bound if field is not plan.single or isinstance(args, GraphQLError)]
     return (plan.number, caller.scopes, caller.ledgers, fresh, repr(arguments))
 
 

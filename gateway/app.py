@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.authentication import Authenticator
 from gateway.exchange import SECURITY_HEADERS
 from gateway.frames import FrameProtocol
+from gateway.heads import Heads
 from gateway.http import GraphQLEndpoint
 from gateway.limits import Limits
 from gateway.metrics import CONTENT_TYPE, Metrics
@@ -61,12 +63,14 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
-            await self._live(receive, send)
+        if kind == "http" and scope["path"] == "/graphql":
+            await self._http(scope, receive, send)
+        elif kind == "http":
+            await self._serve_other(scope, receive, send)
         elif kind == "websocket":
             await self._serve_websocket(scope, receive, send)
         else:
-            await self._serve_http(scope, receive, send)
+            await self._live(receive, send)
 
     async def end_streams(self) -> None:
         """For a shutdown: end subscriptions so that their clients resume elsewhere, and wait for mutations that run unattended."""
@@ -74,10 +78,8 @@ class App:
         self._websocket.stop()
         await self._operations.finish(_END_STREAMS_SECONDS)
 
-    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["path"]:
-            case "/graphql":
-                await self._http(scope, receive, send)
             case "/healthz":
                 await _respond(send, 200, b'{"status":"ok"}')
             case "/readyz":
@@ -179,7 +181,7 @@ def protocol_settings(limits: Limits) -> dict[str, Any]:
     reader may stall, so that a stalled reader learns why it was closed; messages are not compressed, which costs most of a
     worker's time and gives little on a fast network."""
     return {
-        "http": Protocol,
+        "http": partial(Protocol, heads=Heads()),
         "ws": FrameProtocol,
         "ws_max_size": limits.body_bytes,
         "ws_ping_interval": 20.0,

@@ -132,6 +132,8 @@ class Engine:
         self._bound_plans(planned.characters - before)
 
     def _authorise(self, plan: Plan, bound: Bound, caller: Caller, request_id: str) -> None:
+        if plan.allows(caller.scopes):
+            return
         demands = [(demanded.path, demanded.scopes) for demanded in plan.demands]
         for linked in plan.linked:
             args = bound[linked]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.asked import Asked
 from gateway.errors import refusal
 from gateway.limits import Limits
-from gateway.negotiation import GRAPHQL_JSON, JSON, Accepted
-from gateway.protocol import EXTENSION, Whole
+from gateway.negotiation import GRAPHQL_JSON, JSON
+from gateway.protocol import EXTENSION, Protocol
 from gateway.requests import RequestRefused
 
 Headers = list[tuple[bytes, bytes]]
@@ -42,19 +42,15 @@ class ClientGone(Exception):
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """`media` is the form of the answer, `gzip`: its client prefers it compressed, `compressing`: answers may be. kind,
-    status and subject are for the log; `counted`: whatever happens from here on, the operation is counted where it is
-    executed. `phase` began at `since` (time.perf_counter); see `gateway.watching`."""
+    """`wire`: the protocol of its connection, where it is ours. kind, status and subject are for the log; `counted`: whatever happens from here on, the operation is counted where it is executed. `phase`
+    began at `since` (time.perf_counter); see `gateway.watching`."""
 
     scope: Scope
     receive: Receive
     send: Send
-    headers: Mapping[bytes, bytes]
+    asked: Asked
+    wire: Protocol | None
     request_id: str
-    accepted: Accepted
-    media: str
-    compressing: bool
-    gzip: bool
     since: float
     task: asyncio.Task[Any] | None = None
     phase: Phase = "arriving"
@@ -67,7 +63,7 @@ class Exchange:
 
     @property
     def vary(self) -> tuple[bytes, bytes]:
-        return _VARY[self.compressing]
+        return _VARY[self.asked.compressing]
 
     async def respond(self, status: int, body: bytes, headers: Headers) -> None:
         self.status = status
@@ -81,21 +77,21 @@ class Exchange:
 
     async def respond_json(self, status: int, body: bytes, headers: Headers | None = None) -> None:
         """Compressed where the client asked for it and the size pays."""
-        gzip = self.gzip and len(body) >= COMPRESSED_FROM
+        asked = self.asked
+        gzip = asked.gzip and len(body) >= COMPRESSED_FROM
         if gzip:
             body = await compressed(body)
-        kind = (self.media, self.compressing, gzip)
+        kind = (asked.media, asked.compressing, gzip)
         if status != 200 or headers or not self._whole(_JSON_HEADS[kind], body):
             await self.respond(status, body, [*_JSON_HEADERS[kind], *(headers or ())])
 
     def _whole(self, head: bytes, body: bytes) -> bool:
         """Whether the answer went out in one write. What names an origin may need headers of a middleware's."""
-        write: Whole | None = self.scope.get("extensions", {}).get(EXTENSION)
-        if write is None or b"origin" in self.headers:
+        if self.wire is None or b"origin" in self.asked.headers:
             return False
         self.status = 200
         length_and_id = b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), self.request_id.encode())
-        return write(self.scope, head + length_and_id, body)
+        return self.wire.answer(self.scope, head + length_and_id, body)
 
 
 async def compressed(body: bytes) -> bytes:
@@ -105,11 +101,25 @@ async def compressed(body: bytes) -> bytes:
     return await asyncio.get_running_loop().run_in_executor(None, _gzip, body)
 
 
+def wire_of(scope: Scope) -> Protocol | None:
+    """The protocol of a request's connection, where it is ours."""
+    found: Protocol | None = scope["extensions"].get(EXTENSION) if "extensions" in scope else None
+    return found
+
+
+def body_here(exchange: Exchange, limits: Limits) -> bytes | None:
+    """The whole body when it came with the head; None: it has to be read. Raises RequestRefused beyond the limit."""
+    length = exchange.asked.length
+    if length is None or length > limits.body_bytes:
+        raise too_large(limits, exchange.request_id)
+    body = exchange.wire.whole_body(exchange.scope) if exchange.wire is not None else None
+    if body is not None and len(body) > limits.body_bytes:  # its length was not stated
+        raise too_large(limits, exchange.request_id)
+    return body
+
+
 async def read_body(exchange: Exchange, limits: Limits) -> bytes:
     """The whole body. Raises RequestRefused beyond the limit, ClientGone when it will never be whole."""
-    declared = exchange.headers.get(b"content-length", b"0")
-    if not declared.isdigit() or len(declared) > 18 or int(declared) > limits.body_bytes:
-        raise too_large(limits, exchange.request_id)
     parts: list[bytes] = []
     size, more = 0, True
     while more:
@@ -123,14 +133,6 @@ async def read_body(exchange: Exchange, limits: Limits) -> bytes:
         parts.append(part)
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def header_map(scope: Scope) -> dict[bytes, bytes]:
-    """Headers by lower-case name; the values of a repeated one are joined (RFC 9110, 5.3)."""
-    found: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        found[name] = found[name] + b", " + value if name in found else value
-    return found
 
 
 def too_large(limits: Limits, request_id: str) -> RequestRefused:

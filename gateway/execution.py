@@ -6,8 +6,8 @@ the same loaded rows that knows paths, nulls and errors (GraphQL specification 6
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, repeat
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from gateway.requests import ErrorObject
 from resolvers.context import Context, SecondStatement
 from resolvers.fields import Inline, Link, Nested
 from sources.errors import DatabaseUnavailable, InvalidArgument, LedgergraphError, TooMuch
+from sources.packing import Columns, Numbered
 from sources.reading import Failure, Key, Row, Tagged
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,8 @@ MAX_ERRORS = 1_000
 """That one answer lists: one for each row of a page."""
 
 _WITHOUT_ROW = frozenset((type(None), Failure))
+_WHOLE = frozenset((Columns, Numbered))
+"""Sequences of rows alone."""
 
 Bound = Mapping[FieldPlan, Any]
 """For each field with arguments its coerced arguments, or the GraphQLError that they do not coerce with."""
@@ -60,7 +63,7 @@ class Execution:
         self._answer_bytes = answer_bytes
         self._loaded: dict[FieldPlan, Mapping[Key, Any]] = {}
         self._texts: KeptTexts[str] = KeptTexts(0) if texts is None else texts
-        self._kept: dict[KeptPart, tuple[list[Key], list[str]]] = {}
+        self._kept: dict[KeptPart, tuple[Sequence[Row], list[str]]] = {}
         self._broken: dict[KeptPart, Mapping[Key, Any]] = {}
         self._unprepared: dict[FieldPlan, Exception] = {}
         self._failed = False
@@ -138,19 +141,27 @@ class Execution:
         return [_filled(core, texts) for core, texts in zip(cores, zip(*holes, strict=True), strict=True)]
 
     async def _cores(self, kept: KeptPart, rows: Sequence[Row]) -> list[str]:
-        identities = list(map(kept.identity, rows))
-        found = self._texts.get_all(list(zip(repeat(kept.number), identities)))
+        if isinstance(rows, Numbered):
+            found = await self._shelf(kept, rows.same, rows.numbers, rows)
+        else:
+            found = await self._shelf(kept, (), list(map(kept.identity, rows)), rows)
+        self._kept[kept] = rows, found
+        return found
+
+    async def _shelf(self, kept: KeptPart, same: Key, items: Sequence[Hashable], rows: Sequence[Row]) -> list[str]:
+        """The kept texts of rows by their items; those that are missing are written, and kept. `same`: what the rows have in
+        common."""
+        shelf = (kept.number, *same)
+        found = self._texts.get_all(shelf, items)
         if None in found:
-            missing = dict.fromkeys([key for key, text in zip(identities, found, strict=True) if text is None])
-            written = await self._written_cores(kept, [key[: kept.key_length] for key in missing])
-            texts = dict(zip(missing, written, strict=True))
+            missing = {item: row for item, row, text in zip(items, rows, found, strict=True) if text is None}
+            keys = [kept.identity(row)[: kept.key_length] for row in missing.values()]
+            texts = dict(zip(missing, await self._written_cores(kept, keys), strict=True))
             if kept not in self._broken:
-                for key, text in texts.items():
-                    self._texts.keep((kept.number, key), text)
-            found = [texts[key] if text is None else text for key, text in zip(identities, found, strict=True)]
-        cores = cast("list[str]", found)
-        self._kept[kept] = identities, cores
-        return cores
+                for item, text in texts.items():
+                    self._texts.keep(shelf, item, text)
+            found = [texts[item] if text is None else text for item, text in zip(items, found, strict=True)]
+        return cast("list[str]", found)
 
     async def _written_cores(self, kept: KeptPart, keys: Sequence[Key]) -> list[str]:
         """A failure (too many lines at once) is remembered with the rows, for the walk that explains it."""
@@ -218,9 +229,9 @@ class Execution:
         if not plan.is_list:
             return await self._objects(plan, values)
         whole = [value for value in values if value is not None and value.__class__ is not Failure]
-        texts = await self._objects(plan, list(chain.from_iterable(whole)))
         if len(values) == 1 and whole:
-            return [f"[{','.join(texts)}]"]
+            return [f"[{','.join(await self._objects(plan, whole[0]))}]"]
+        texts = await self._objects(plan, list(chain.from_iterable(whole)))
         answers, at = [], 0
         for value in values:
             if self._note(value):
@@ -232,7 +243,7 @@ class Execution:
 
     async def _objects(self, plan: FieldPlan, values: Sequence[Any]) -> list[str]:
         if not plan.abstract:
-            if _WITHOUT_ROW.isdisjoint(map(type, values)):
+            if values.__class__ in _WHOLE or _WITHOUT_ROW.isdisjoint(map(type, values)):
                 return await self.rows(plan.selection, values)
             present = [value for value in values if value is not None and value.__class__ is not Failure]
             texts = iter(await self.rows(plan.selection, present))
@@ -283,8 +294,8 @@ class Execution:
         loaded = self._broken.get(kept, {}).get(identity[: kept.key_length])
         if loaded is None:
             texts = [self._nullable(plan, row, [*path, plan.name]) for plan in selection.fields]
-            identities, cores = self._kept[kept]
-            return _filled(cores[identities.index(identity)], texts)
+            rows, cores = self._kept[kept]
+            return _filled(cores[list(map(kept.identity, rows)).index(identity)], texts)
         holes = {plan.name: plan for plan in selection.fields}
         parts = [
             f'"{plan.name}":{self._nullable(plan, loaded, [*path, plan.name])}'

@@ -16,21 +16,23 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gateway import ide
-from gateway.authentication import Authenticator, bearer
+from gateway.asked import asked
+from gateway.authentication import Authenticator
 from gateway.errors import refusal
 from gateway.exchange import (
     SECURITY_HEADERS,
     ClientGone,
     Exchange,
     Headers,
-    header_map,
+    body_here,
     read_body,
     too_large,
+    wire_of,
 )
 from gateway.limits import Limits
-from gateway.logs import REQUEST_ID, request_id_from, request_lines
+from gateway.logs import REQUEST_ID, new_request_id, request_lines
 from gateway.metrics import Metrics
-from gateway.negotiation import EVENT_STREAM, JSON, negotiate, readable_body, takes_gzip
+from gateway.negotiation import EVENT_STREAM, JSON
 from gateway.operations import Operations, code_in, errors_result, refusal_of
 from gateway.parsing import check_no_nul, parse_json, query_parameters, request_from, request_from_query_string
 from gateway.requests import GraphQLRequest, RequestRefused, Sink, deliver
@@ -41,8 +43,6 @@ from sources.caller import Caller
 log = structlog.get_logger(__name__)
 
 _CHALLENGE = b'Bearer realm="ledgergraph"'
-_NEGOTIATED = 1_000
-"""Bytes that are read of what a client says it takes."""
 
 
 class GraphQLEndpoint:
@@ -68,44 +68,25 @@ class GraphQLEndpoint:
         started = exchange.since
         self._watch.add(exchange)
         try:
-            await self._answer_or_refuse(exchange)
+            await self._answer(exchange)
         except ClientGone:
             log.info("the client left before its request was whole")
             return
-        finally:
-            self._watch.discard(exchange)
-        _log(exchange, time.perf_counter() - started)
-
-    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
-        headers = header_map(scope)
-        request_id = request_id_from(headers.get(b"x-request-id"))
-        REQUEST_ID.set(request_id)
-        accepted = negotiate(_text(headers.get(b"accept")))
-        return Exchange(
-            scope,
-            receive,
-            send,
-            headers,
-            request_id,
-            accepted,
-            accepted.json or JSON,
-            self._compressing,
-            self._compressing and takes_gzip(_text(headers.get(b"accept-encoding"))),
-            time.perf_counter(),
-            asyncio.current_task(),
-        )
-
-    async def _answer_or_refuse(self, exchange: Exchange) -> None:
-        try:
-            await self._answer(exchange)
-        except ClientGone:
-            raise
         except asyncio.CancelledError:
             if not exchange.ended or exchange.task is None or exchange.task.uncancel():
                 raise  # somebody else cancels: the process ends
             await self._give_up(exchange)
         except Exception as exc:
             await self._refuse(exchange, refusal_of(exc, exchange.request_id))
+        finally:
+            self._watch.discard(exchange)
+        _log(exchange, time.perf_counter() - started)
+
+    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
+        wanted = asked(scope, compressing=self._compressing)
+        request_id = wanted.request_id or new_request_id()
+        REQUEST_ID.set(request_id)
+        return Exchange(scope, receive, send, wanted, wire_of(scope), request_id, time.perf_counter())
 
     async def _give_up(self, exchange: Exchange) -> None:
         """After the watch ended an exchange."""
@@ -119,23 +100,24 @@ class GraphQLEndpoint:
         method = exchange.scope["method"]
         if method not in ("GET", "POST"):
             raise refusal("METHOD_NOT_ALLOWED", "use POST, or GET for a query", exchange.request_id)
-        if method == "GET" and exchange.accepted.html and not _asks(exchange.scope):
+        accepted = exchange.asked.accepted
+        if method == "GET" and accepted.html and not _asks(exchange.scope):
             page, headers = ide.page()
             await exchange.respond(200, page, [*headers, exchange.vary, *SECURITY_HEADERS])
             return
-        if exchange.accepted.json is None and not exchange.accepted.events:
+        if accepted.json is None and not accepted.events:
             message = "an answer is application/graphql-response+json, application/json or text/event-stream"
             raise refusal("NOT_ACCEPTABLE", message, exchange.request_id)
-        caller = await self._authenticator.authenticate(bearer(_text(exchange.headers.get(b"authorization"), None)))
+        caller = await self._authenticator.authenticate(exchange.asked.token())
         exchange.subject = caller.subject
         request = await self._read(exchange)
         try:
             await self._execute(exchange, request, caller)
         except RequestRefused as exc:
-            if exchange.accepted.json is None and exc.http_status not in (405, 406):
+            if accepted.json is None and exc.http_status not in (405, 406):
                 await self._stream(exchange, partial(_refuse_all, exc), caller)
                 return
-            if exchange.media == JSON and exc.http_status == 400:
+            if exchange.asked.media == JSON and exc.http_status == 400:
                 exc.http_status = 200  # 6.4.1: with this media type, a well-formed request is answered with 200
             raise
 
@@ -146,12 +128,14 @@ class GraphQLEndpoint:
                 if len(query_string) > self._limits.body_bytes:
                     raise too_large(self._limits, exchange.request_id)
                 return request_from_query_string(query_string, exchange.request_id)
-            unreadable = readable_body(exchange.headers)
+            unreadable = exchange.asked.unreadable
             if unreadable:
                 raise refusal("UNSUPPORTED_MEDIA_TYPE", unreadable, exchange.request_id)
-            exchange.phase, exchange.since = "reading", time.perf_counter()
-            body = await read_body(exchange, self._limits)
-            exchange.phase = "arriving"
+            body = body_here(exchange, self._limits)
+            if body is None:
+                exchange.phase, exchange.since = "reading", time.perf_counter()
+                body = await read_body(exchange, self._limits)
+                exchange.phase = "arriving"
             parameters = parse_json(body)
             if b"\\u0000" in body:
                 check_no_nul(parameters)
@@ -160,14 +144,15 @@ class GraphQLEndpoint:
             raise refusal("BAD_REQUEST", str(exc), exchange.request_id) from exc
 
     async def _execute(self, exchange: Exchange, request: GraphQLRequest, caller: Caller) -> None:
-        wants_events = exchange.accepted.json is None or exchange.accepted.prefers_events
+        accepted = exchange.asked.accepted
+        wants_events = accepted.json is None or accepted.prefers_events
         exchange.counted = True
         operation = self._operations.prepare(request, caller, "sse" if wants_events else "http")
         exchange.kind = operation.kind
         if exchange.kind == "mutation" and exchange.scope["method"] == "GET":
             raise refusal("METHOD_NOT_ALLOWED", "a mutation must be sent by POST", request.request_id)
         if exchange.kind == "subscription":
-            if not exchange.accepted.events:
+            if not accepted.events:
                 message = "a subscription is answered as text/event-stream, or over WebSocket (graphql-transport-ws)"
                 raise refusal("NOT_ACCEPTABLE", message, request.request_id)
             source = partial(self._operations.stream, operation, request.request_id, "sse", caller)
@@ -215,7 +200,7 @@ async def _refuse_all(refused: RequestRefused, sink: Sink) -> None:
 def _headers_of(refused: RequestRefused, exchange: Exchange) -> Headers:
     status = refused.http_status
     if status == 401:
-        error = b', error="invalid_token"' if b"authorization" in exchange.headers else b""
+        error = b', error="invalid_token"' if b"authorization" in exchange.asked.headers else b""
         return [(b"www-authenticate", _CHALLENGE + error)]
     if status == 403:
         return [(b"www-authenticate", _CHALLENGE + b', error="insufficient_scope"')]
@@ -233,18 +218,14 @@ def _asks(scope: Scope) -> bool:
         return True  # the reader of the query string says what is wrong with it
 
 
-def _text(header: bytes | None, length: int | None = _NEGOTIATED) -> str | None:
-    return None if header is None else header[:length].decode("latin-1")
-
-
 def _log(exchange: Exchange, seconds: float) -> None:
     client = exchange.scope.get("client")
     request_lines.tell(
         exchange.request_id,
-        method=exchange.scope["method"],
-        status=exchange.status,
-        kind=exchange.kind,
-        subject=exchange.subject,
-        client=client[0] if client else None,
-        milliseconds=round(seconds * 1000, 2),
+        exchange.scope["method"],
+        exchange.status,
+        exchange.kind,
+        exchange.subject,
+        client[0] if client else None,
+        seconds,
     )

@@ -11,8 +11,8 @@ scopes by the plan, ledgers by the reading of the versions.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import AnyStr, Generic
+from collections.abc import Hashable, Sequence
+from typing import Any, AnyStr, Generic
 
 from sources.reading import Key
 
@@ -22,7 +22,8 @@ benchmarks/RESULTS.md."""
 
 
 class KeptTexts(Generic[AnyStr]):
-    """Texts of one process, by keys that name the version that they tell of. `limit`: bytes, 0 keeps none.
+    """Texts of one process, by shelf and item; together they name the version that the text tells of. `limit`: bytes, 0 keeps
+    none.
 
     A text lives in the young generation, which holds half of the limit; when that is full it becomes the old one, whose
     texts move back when they are asked for, and the old one is dropped: looking up moves nothing while a text is young.
@@ -30,8 +31,8 @@ class KeptTexts(Generic[AnyStr]):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._young: dict[Key, AnyStr] = {}
-        self._old: dict[Key, AnyStr] = {}
+        self._young: dict[Key, dict[Hashable, AnyStr]] = {}
+        self._old: dict[Key, dict[Hashable, AnyStr]] = {}
         self._young_bytes = self._old_bytes = 0
 
     @property
@@ -42,31 +43,34 @@ class KeptTexts(Generic[AnyStr]):
     def bytes(self) -> int:
         return self._young_bytes + self._old_bytes
 
-    def get(self, key: Key) -> AnyStr | None:
-        text = self._young.get(key)
-        if text is None and self._old:
-            text = self._old.pop(key, None)
+    def get(self, shelf: Key, item: Hashable) -> AnyStr | None:
+        text = self._young.get(shelf, _NOTHING).get(item)
+        if text is None and shelf in self._old:
+            text = self._old[shelf].pop(item, None)
             if text is not None:
                 self._old_bytes -= _size(text)
-                self.keep(key, text)
+                self.keep(shelf, item, text)
         return text
 
-    def get_all(self, keys: Sequence[Key]) -> list[AnyStr | None]:
-        found = list(map(self._young.get, keys))
-        if self._old and None in found:
-            return [self.get(key) if text is None else text for key, text in zip(keys, found, strict=True)]
+    def get_all(self, shelf: Key, items: Sequence[Hashable]) -> list[AnyStr | None]:
+        found = list(map(self._young.get(shelf, _NOTHING).get, items))
+        if shelf in self._old and None in found:
+            return [self.get(shelf, item) if text is None else text for item, text in zip(items, found, strict=True)]
         return found
 
-    def keep(self, key: Key, text: AnyStr) -> None:
-        """One text for a key; what would take more than half of the limit is not kept."""
+    def keep(self, shelf: Key, item: Hashable, text: AnyStr) -> None:
+        """One text for an item; what would take more than half of the limit is not kept."""
         size = _size(text)
-        if size > self._limit // 2 or key in self._young:
+        if size > self._limit // 2 or item in self._young.get(shelf, _NOTHING):
             return
         if self._young_bytes + size > self._limit // 2:
             self._old, self._old_bytes = self._young, self._young_bytes
             self._young, self._young_bytes = {}, 0
-        self._young[key] = text
+        self._young.setdefault(shelf, {})[item] = text
         self._young_bytes += size
+
+
+_NOTHING: dict[Hashable, Any] = {}
 
 
 def _size(text: str | bytes) -> int:

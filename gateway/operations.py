@@ -41,7 +41,8 @@ class Operations:
         Raises RequestRefused."""
         started = time.perf_counter()
         try:
-            answer = await self._answer(operation)
+            run = self._to_its_end if operation.kind == "mutation" else self._engine.run
+            answer = await run(operation)
         except Exception as exc:
             raise self._refused(exc, request_id, transport, operation.kind) from exc
         self._metrics.observe(transport, operation.kind, time.perf_counter() - started)
@@ -84,9 +85,7 @@ class Operations:
         if self._unattended:
             await asyncio.wait(self._unattended, timeout=seconds)
 
-    async def _answer(self, operation: Any) -> bytes:
-        if operation.kind != "mutation":
-            return await self._engine.run(operation)
+    async def _to_its_end(self, operation: Any) -> bytes:
         task = asyncio.ensure_future(self._engine.run(operation))
         self._unattended.add(task)
         task.add_done_callback(self._ended)

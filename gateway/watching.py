@@ -25,12 +25,16 @@ class Watch:
         self._stall_seconds = stall_seconds
         self._open: set[Exchange] = set()
         self._looks = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, exchange: Exchange) -> None:
-        self._open.add(exchange)
+        """An exchange that the running task answers."""
         if not self._looks:
             self._looks = True
-            asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._look)
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_later(PAUSE_SECONDS, self._look)
+        exchange.task = asyncio.current_task(self._loop)
+        self._open.add(exchange)
 
     def discard(self, exchange: Exchange) -> None:
         self._open.discard(exchange)

@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from resolvers.accounts import Account
-from resolvers.fields import Stability, argument, functional_money, graph_type, integer, link, linked, nested
+from resolvers.fields import Stability, argument, functional_money, graph_type, inline, integer, link, linked, nested
 from resolvers.ledgers import READ, Ledger
 from resolvers.scalars import BigInt, Date, Decimal
 from sources.ledger import queries, reports
@@ -19,7 +19,7 @@ from sources.ledger import queries, reports
     stability=Stability.NAMED,
 )
 class TrialBalanceRow:
-    account: Account = link("The account.", queries.account_by_id, ("ledger_id", "account_id"))
+    account: Account = inline("The account.")
     opening: Decimal = functional_money("Net before the first day.", "opening")
     debit: Decimal = functional_money("Sum of debits.", "debit")
     credit: Decimal = functional_money("Sum of credits.", "credit")

@@ -16,6 +16,10 @@ R = TypeVar("R")
 PATIENCE = 0.05
 """Seconds that a reading waits for the one before it: a slow one holds up nobody for longer."""
 
+CHANCES = 2
+"""Readings in which somebody waits for others; when these left, it reads alone. Where many leave before a slow reading has ended,
+who waits would else never be told."""
+
 
 class _Left(Exception):
     """Who was to read for all went away."""
@@ -52,7 +56,7 @@ class Gathering:
     async def ask(self, group: Hashable, member: M, read: Callable[[Sequence[M]], Awaitable[Mapping[M, R]]]) -> R:
         """What a reading finds for this member. `read`: given several members, it may leave out what is not to be shared;
         given one alone, it has its result. Raises what `read` raises."""
-        while self._size > 1:
+        for _ in range(CHANCES if self._size > 1 else 0):
             reading = self._opening.get(group)
             if reading is None:
                 return await self._lead(group, member, read)

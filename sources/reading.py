@@ -20,6 +20,7 @@ from sources.caller import Caller
 from sources.errors import InvalidArgument, InvalidCursor
 from sources.ledger.model import LedgerRef
 from sources.ledger.versions import Version
+from sources.packing import LEAST, Packed, fetch_packed
 
 Row = Sequence[Any]
 Key = tuple[Any, ...]
@@ -97,12 +98,13 @@ class Reader(Protocol):
 class View:
     """Named SQL expressions over a FROM clause, from which a statement takes just what is asked for.
     `joins` names FROM clauses that only some columns need: a column of the form "alias.…" brings joins[alias] along.
-    `decoders` turn a column's JSON text into rows, given what is wanted of those."""
+    `decoders` turn a column's JSON text into rows, given what is wanted of those. `packed`: how its pages are packed."""
 
     source: str
     columns: Mapping[str, str]
     joins: Mapping[str, str] = field(default_factory=dict)
     decoders: Mapping[str, Callable[[Want, str], Any]] = field(default_factory=dict)
+    packed: Packed = field(default_factory=dict)
 
     def select(self, names: Iterable[str], where: str, tail: str = "") -> str:
         expressions = [self.columns[name] for name in names] or ["1"]
@@ -301,17 +303,20 @@ async def _page_rows(
     want: Want,
     paging: PageArgs,
     branches: Branches | None,
-) -> tuple[list[Row], dict[str, Any]]:
+) -> tuple[Sequence[Row], dict[str, Any]]:
     kept = replace(want, columns=tuple(name for name in want.columns if name != "cursor"))
-    names = kept.columns
     keyed = [name for name, _ in order.keys]
-    sql, args = _page_statement(view, where, order, [*names, *keyed], paging, branches)
-    fetched = await reader.fetch(sql, *args)
-    more, records = len(fetched) > paging.limit, list(view.decode(kept, fetched[: paging.limit]))
+    names = [*kept.columns, *[name for name in keyed if name not in kept.columns]]
+    sql, args = _page_statement(view, where, order, names, paging, branches)
+    if paging.limit >= LEAST and view.packed.keys() >= set(names):
+        fetched: Sequence[Row] = await fetch_packed(reader, sql, args, [view.packed[name] for name in names])
+    else:
+        fetched = await reader.fetch(sql, *args)
+    more, records = len(fetched) > paging.limit, view.decode(kept, fetched[: paging.limit])
     if paging.backward:
-        records.reverse()
-    width = len(names)
-    cursors = _Cursors(order, width)
+        records = records[::-1]
+    width = len(kept.columns)
+    cursors = _Cursors(order, tuple([names.index(name) for name in keyed]))
     info = {
         "has_next": more if not paging.backward else paging.before is not None,
         "has_previous": more if paging.backward else paging.after is not None,
@@ -360,7 +365,7 @@ def _ordered(keys: Sequence[str], order: Order, paging: PageArgs) -> str:
 @dataclass(frozen=True, slots=True)
 class _Cursors:
     order: Order
-    width: int
+    positions: tuple[int, ...]
 
     def of(self, record: Sequence[Any]) -> str:
-        return encode_cursor(self.order, list(record[self.width :]))
+        return encode_cursor(self.order, [record[position] for position in self.positions])

@@ -76,6 +76,11 @@ class Arguments:
                 bound[argument.name] = value
         return bound
 
+    @property
+    def known(self) -> Args:
+        """Those that no variable decides."""
+        return {each.name: each.value for each in self._arguments or () if each.variable is None}
+
     def decides(self, names: Iterable[str]) -> bool:
         """Whether a request's variables decide any of the arguments of these names."""
         if self.constant is not None:

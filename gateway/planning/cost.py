@@ -38,8 +38,8 @@ class Values:
             if any(each.counted for each in below) or (plan.arguments and plan.arguments.decides(_SIZES)):
                 counted.append((plan, below))
             else:
-                args = plan.arguments.constant if plan.arguments else None
-                constant += _rows(plan, args or {}) * max((each.constant for each in below), default=0)
+                known = plan.arguments.known if plan.arguments else {}
+                constant += _rows(plan, known) * max((each.constant for each in below), default=0)
         return Values(constant, tuple(counted))
 
     def count(self, bound: Mapping[FieldPlan, Any]) -> int:

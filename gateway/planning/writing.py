@@ -92,8 +92,11 @@ def credit_column(amounts: Sequence[int], keys: Sequence[Any], exponents: Mappin
     return [f'"{-amount // 100}{_CENTS[-amount % 100]}' if amount < 0 else '"0.00"' for amount in amounts]
 
 
+_TWO = {2}
+
+
 def _cents(keys: Sequence[Any], exponents: Mapping[Any, int]) -> bool:
-    return all(exponents[key] == 2 for key in set(keys))
+    return set(map(exponents.__getitem__, set(keys))) == _TWO
 
 
 def timestamp_column(texts: Sequence[str]) -> list[str]:

@@ -5,9 +5,11 @@ Where the texts of entries are kept, a page needs of each row no more than what 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sources.ledger.versions import Version
+from sources.packing import Numbered
 from sources.reading import Order, PageArgs, Row, Want, encode_cursor
 
 _ROW = frozenset(("ledger_id", "sequence", "names_version", "mark"))
@@ -42,16 +44,14 @@ def dense_page(ledger_id: int, version: Version | None, order: Order, want: Want
         "start": encode_cursor(order, sequences[:1]) if sequences else None,
         "end": encode_cursor(order, sequences[-1:]) if sequences else None,
     }
-    rows = _rows(ledger_id, version, want.nested["rows"], sequences) if version else []
+    rows: Sequence[Row] = _rows(ledger_id, version, want.nested["rows"], sequences) if version else ()
     return {"rows": rows, "page_info": _info(want, info), "total_count": total}
 
 
-def _rows(ledger_id: int, version: Version, want: Want, sequences: range) -> list[Row]:
+def _rows(ledger_id: int, version: Version, want: Want, sequences: range) -> Numbered:
     same = {"ledger_id": ledger_id, "names_version": version.names_version, "mark": version.era}
-    at = want.columns.index("sequence")
-    before = tuple([same[name] for name in want.columns[:at]])
-    behind = tuple([same[name] for name in want.columns[at + 1 :]])
-    return [(*before, sequence, *behind) for sequence in sequences]
+    values = tuple([same[name] for name in want.columns if name != "sequence"])
+    return Numbered(values, want.columns.index("sequence"), sequences)
 
 
 def _info(want: Want, info: dict[str, Any]) -> Row | None:

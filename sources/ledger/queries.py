@@ -14,6 +14,7 @@ import orjson
 from sources.errors import TooMuch
 from sources.ledger.dense import dense_page, is_dense
 from sources.ledger.filters import entry_page, line_page, present
+from sources.packing import packed
 from sources.reading import Conditions, Key, Order, Reader, Results, Row, View, Want, page, page_args
 
 Args = Mapping[str, Any]
@@ -50,6 +51,7 @@ ACCOUNT = View(
             "active",
         ]
     },
+    packed=packed("ledger_id account_id code name type normal_side currency parent_id active"),
 )
 
 ENTRY = View(
@@ -80,6 +82,11 @@ ENTRY = View(
         "names_version": "(SELECT l.names_version FROM ledger.ledger l WHERE l.ledger_id = $1)",
         "reversed_by": "(SELECT r.sequence FROM ledger.entry r WHERE r.ledger_id = e.ledger_id AND r.reverses = e.sequence)",
     },
+    packed=packed(
+        "ledger_id sequence posted_by journal description reference idempotency_key reverses total source hash digits "
+        "names_version reversed_by",
+        as_text="effective_date document_date posted_at",
+    ),
 )
 
 
@@ -106,6 +113,10 @@ LINE = View(
         ]
     },
     decoders={"dimensions": _dimensions},
+    packed=packed(
+        "ledger_id sequence line_number account_id currency amount functional_amount description tax_code",
+        as_text="effective_date dimensions",
+    ),
 )
 
 SEQUENCE = (("sequence", "bigint"),)

@@ -11,7 +11,7 @@ STOPPED = Reason(
 )
 OVERFLOW = Reason(
     RejectionCode.AMOUNT_OUT_OF_RANGE,
-    "a balance would exceed 9.2 * 10^18 minor units; post to another account or split the amounts over days",
+    "a balance would exceed 9.2 * 10^18 minor units; post to another account or split the amounts over years",
     ("lines",),
 )
 

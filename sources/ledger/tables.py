@@ -171,8 +171,11 @@ def _balance_table(name: str, period: str, *indexes: Index) -> Table:
 
 
 balance_day = _balance_table("balance_day", "day", Index("balance_day_by_day", "ledger_id", "day"))
-balance_month = _balance_table("balance_month", "month")
+balance_month = _balance_table("balance_month", "month", Index("balance_month_by_month", "ledger_id", "month"))
 """`month` is the month's first day."""
+
+balance_year = _balance_table("balance_year", "year")
+"""`year` is the year's first day."""
 
 rate = Table(
     "rate",

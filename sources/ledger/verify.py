@@ -62,6 +62,7 @@ ORDER BY 1, 2
 _BALANCES_BY_PERIOD: Final = {
     "day": _BALANCES.format(period="day", period_of_line="effective_date"),
     "month": _BALANCES.format(period="month", period_of_line="date_trunc('month', effective_date)::date"),
+    "year": _BALANCES.format(period="year", period_of_line="date_trunc('year', effective_date)::date"),
 }
 
 

@@ -328,7 +328,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: Path) -> None:
     """What the settings accept, the connectors' constructors accept."""
-    values = {"base_url": "http://127.0.0.1:1", "token_url": "http://127.0.0.1:1/token", "path": str(tmp_path), "company": "1"}
+    values = {
+        "base_url": "http://127.0.0.1:1",
+        "token_url": "http://127.0.0.1:1/token",
+        "path": str(tmp_path),
+        "company": "1",
+    }
     for name, kind in KINDS.items():
         options = {key: values.get(key, "word") for key in (*kind.required, *kind.optional)}
         source = SourceSettings(name="x", kind=name, ledger="l", options=options)

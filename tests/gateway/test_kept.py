@@ -164,31 +164,33 @@ def test_the_cache_stays_within_its_bytes(operations):
     """Whatever is kept or looked up, the bytes are those of what is held, never above the limit, and a text is its key's."""
     answers = KeptTexts(5_000)
     for key, length, all_at_once in operations:
-        answers.keep((key,), f"{key}:" + "x" * length)
-        found = answers.get_all([(key,), ("other",)])[0] if all_at_once else answers.get((key,))
+        shelf, item = (key % 3,), key // 3
+        answers.keep(shelf, item, f"{key}:" + "x" * length)
+        found = answers.get_all(shelf, [item, "other"])[0] if all_at_once else answers.get(shelf, item)
         assert found is None or found.startswith(f"{key}:")
-        assert answers.get(("other",)) is None
-        held = sum(sys.getsizeof(text) + OVERHEAD for each in (answers._young, answers._old) for text in each.values())
+        assert answers.get(("other",), item) is None
+        shelves = [*answers._young.values(), *answers._old.values()]
+        held = sum(sys.getsizeof(text) + OVERHEAD for each in shelves for text in each.values())
         assert answers.bytes == held <= 5_000
 
 
 def test_what_is_asked_for_again_and_again_stays():
     """New texts push out those that nobody asks for."""
     texts = KeptTexts(50_000)
-    texts.keep(("wanted",), "wanted")
-    texts.keep(("forgotten",), "forgotten")
+    texts.keep((), "wanted", "wanted")
+    texts.keep((), "forgotten", "forgotten")
     for number in range(1_000):
-        texts.keep((number,), "x" * 100)
-        assert texts.get(("wanted",)) == "wanted"
-    assert texts.get_all([("forgotten",), ("wanted",)]) == [None, "wanted"]
+        texts.keep((), number, "x" * 100)
+        assert texts.get((), "wanted") == "wanted"
+    assert texts.get_all((), ["forgotten", "wanted"]) == [None, "wanted"]
 
 
 def test_a_text_counts_as_what_it_takes():
     """One character beyond Latin-1 makes every character of its text wider."""
     texts = KeptTexts(100_000)
-    texts.keep(("narrow",), "x" * 1_000)
+    texts.keep((), "narrow", "x" * 1_000)
     narrow = texts.bytes
-    texts.keep(("wide",), "x" * 999 + "\N{BANKNOTE WITH EURO SIGN}")
+    texts.keep((), "wide", "x" * 999 + "\N{BANKNOTE WITH EURO SIGN}")
     assert texts.bytes - narrow > narrow + 2_000
 
 
@@ -201,5 +203,5 @@ async def test_a_kept_answer_holds_neither_its_document_nor_its_arguments(databa
         for _ in range(3):
             data = await graph.data(query, {"codes": ["1000", "y" * 10_000]})
             assert data == {"accounts": {"nodes": [{"code": "1000"}]}}
-        (key,) = graph.engine.answering.answers._young
-        assert len(repr(key)) < 500
+        ((shelf, items),) = graph.engine.answering.answers._young.items()
+        assert len(repr((shelf, *items))) < 500

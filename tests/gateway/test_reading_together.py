@@ -92,6 +92,22 @@ async def test_an_error_is_of_the_one_who_asked_for_it(graph: Graph) -> None:
     assert [error["requestId"] for error in failed] == ["r1", "r3"]
 
 
+@pytest.mark.parametrize(
+    ("query", "right"),
+    [
+        ('query ($by: String = "1000") { account(ledger: "us", code: $by) { code } }', "4000"),
+        ('query ($by: BigInt = 1) { entry(ledger: "us", sequence: $by) { sequence } }', 2),
+    ],
+)
+async def test_arguments_that_do_not_coerce_are_told_to_whoever_gave_them(graph: Graph, query: str, right: Any) -> None:
+    """Not as an object that is not there, also where others ask for theirs at the same moment."""
+    wrong = await graph.run(query, {"by": None})
+    assert wrong["errors"][0]["extensions"]["code"] == "INVALID_ARGUMENT"
+    for sent in ([right, None, right], [None, right, None]):
+        found = await asyncio.gather(*(graph.run(query, {"by": each}) for each in sent))
+        assert [each if "errors" in each else None for each in found] == [None if each else wrong for each in sent]
+
+
 async def test_callers_are_read_apart(graph: Graph) -> None:
     """The same document for callers with other ledgers at the same moment."""
     callers = [graph.anyone, caller("ledger:read", ledgers=["eu"]), caller("ledger:read", ledgers=["us"])]

@@ -161,7 +161,9 @@ async def test_deliveries_are_done_with_by_a_pull_that_began_later(door: Door) -
     await door.owner.execute(
         "UPDATE mirror.webhook SET received_at = now() - interval '31 days' WHERE delivery_id = 'evt_1'"
     )
-    await door.owner.execute("UPDATE mirror.webhook SET received_at = now() + interval '1 hour' WHERE delivery_id = 'evt_3'")
+    await door.owner.execute(
+        "UPDATE mirror.webhook SET received_at = now() + interval '1 hour' WHERE delivery_id = 'evt_3'"
+    )
     now = await door.owner.fetchval("SELECT now()")
     async with door.database.writer() as connection:
         assert await webhooks.waiting(connection, ["billing", "payroll"]) == {"billing"}

@@ -143,6 +143,26 @@ async def test_who_reads_for_all_may_leave() -> None:
     assert store.ended == 2
 
 
+async def test_many_who_leave_keep_nobody_from_an_answer() -> None:
+    """Whoever waited for two that left reads alone, however many come and leave after them."""
+    gathering, store = Gathering(10), Store()
+    impatient = asyncio.create_task(gathering.ask("g", "a", store.read))
+    patient = asyncio.create_task(gathering.ask("g", "p", store.read))
+    await store.begun.wait()
+    for _ in range(5):
+        store.begun.clear()
+        following = asyncio.create_task(gathering.ask("g", "a", store.read))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await store.begun.wait()
+        await asyncio.sleep(PATIENCE / 10)
+        impatient = following
+    assert store.readings.count(["p"]) == 1
+    store.release.set()
+    assert await patient == ("p", 0)
+    assert await impatient == ("a", 0)
+
+
 async def test_who_waits_may_leave() -> None:
     gathering, store = Gathering(10), Store()
     first, leaves, stays = (asyncio.create_task(gathering.ask("g", member, store.read)) for member in "aba")

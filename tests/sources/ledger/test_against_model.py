@@ -24,7 +24,7 @@ from tests.sources.ledger.model_ledger import Answer, Line, ModelLedger, Wish
 
 START = date(2026, 1, 1)
 ACCOUNTS = st.sampled_from([*["1000", "2000", "4000", "6000", "7000"] * 4, "1100", "nowhere"])
-DAYS = st.integers(0, 60).map(lambda days: START + timedelta(days=days))
+DAYS = st.one_of(st.integers(0, 60), st.integers(-400, 800)).map(lambda days: START + timedelta(days=days))
 KEYS = [f"key {number}" for number in range(60)]
 AMOUNTS = st.one_of(st.integers(1, 500), st.sampled_from([1, 10**15]))
 

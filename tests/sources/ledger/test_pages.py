@@ -220,7 +220,12 @@ async def touched(books: Books, services: Services) -> dict[str, int]:
         "entries counted": (queries.entries, (), count, NEWEST),
         "balances": (reports.balances_of_accounts, accounts[:1], Want(("net",)), {"asOf": date(2025, 12, 20)}),
         "balances today": (reports.balances_of_accounts, accounts[:1], Want(("net",)), {}),
-        "trial balance": (reports.trial_balance, (), Want(("rows",)), {"to": date(2025, 12, 20)}),
+        "trial balance": (
+            reports.trial_balance,
+            (),
+            Want(("rows",), {"rows": Want(("code", "closing"))}),
+            {"to": date(2025, 12, 20)},
+        ),
     }
     found = {}
     for name, (relation, keys, want, args) in reads.items():

@@ -228,12 +228,13 @@ async def test_an_entry_of_ten_thousand_lines(books: Books) -> None:
     assert await books.nets() == {("1000", "USD"): (500_000, 500_000), ("4000", "USD"): (-500_000, -500_000)}
 
 
+@pytest.mark.parametrize("period", ["day", "month", "year"])
 async def test_a_balance_that_would_overflow_refuses_its_entry_alone(
-    books: Books, owner: asyncpg.Connection[Any]
+    books: Books, owner: asyncpg.Connection[Any], period: str
 ) -> None:
     """Its neighbours in the batch are posted; in an atomic batch nothing is; the replays stay replays."""
     await books.post(entry(books.ledger, "first"))
-    await owner.execute("UPDATE ledger.balance_day SET debit = 9223372036854775000 WHERE debit > 0")
+    await owner.execute(f"UPDATE ledger.balance_{period} SET debit = 9223372036854775000 WHERE debit > 0")
     whale = entry(books.ledger, "whale", debit("1000", LARGEST), credit("4000", LARGEST))
     drafts = [*[entry(books.ledger, f"after {n}", debit("6000", "1"), credit("2000", "1")) for n in range(5)], whale]
     outcomes = await books.post(*drafts, entry(books.ledger, "first"))
@@ -243,6 +244,8 @@ async def test_a_balance_that_would_overflow_refuses_its_entry_alone(
     outcomes = await books.post(entry(books.ledger, "first"), whale, atomic=True)
     assert (outcomes[0], codes(outcomes[1])) == (Posted(books.ledger, 1, True), ["AMOUNT_OUT_OF_RANGE"])
     assert (await books.counts())[0] == 6
+    elsewhere = entry(books.ledger, "next year", *whale.lines, on=date(TODAY.year + 1, 1, 1))
+    assert sequences(await books.post(elsewhere)) == [7], "what the reason says to do helps"
 
 
 async def test_an_unexpected_error_is_raised_for_its_caller_alone(books: Books) -> None:

@@ -16,7 +16,18 @@ from tests.sources.ledger.books import Books, create, entry, reversal
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
-TABLES = ("currency", "ledger", "head", "account", "entry", "line", "balance_day", "balance_month", "schema_version")
+TABLES = (
+    "currency",
+    "ledger",
+    "head",
+    "account",
+    "entry",
+    "line",
+    "balance_day",
+    "balance_month",
+    "balance_year",
+    "schema_version",
+)
 ENTRY = (
     "INSERT INTO ledger.entry (ledger_id, sequence, effective_date, posted_at, posted_by, description, idempotency_key, "
     "line_count, total, body_hash, hash, canonical_version, reverses) "
@@ -99,7 +110,7 @@ async def test_a_caller_sees_and_posts_to_its_ledgers_alone(database_url: str, b
     other = await create(books.database, "acme-eu", "EUR")
     await books.post(entry(books.ledger, "a"), entry(other, "b"))
     connection = await asyncpg.connect(database_url)
-    scoped = ("ledger", "head", "account", "entry", "line", "balance_day", "balance_month")
+    scoped = ("ledger", "head", "account", "entry", "line", "balance_day", "balance_month", "balance_year")
     for claim, visible in (
         (str(other.ledger_id), {other.ledger_id}),
         (f"{other.ledger_id},{books.ledger.ledger_id}", {other.ledger_id, books.ledger.ledger_id}),

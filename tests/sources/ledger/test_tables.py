@@ -16,7 +16,18 @@ import sources.ledger.tables as tables
 from sources.database.metadata import METADATA, VERSION_TABLE
 from sources.money import EXPONENTS
 
-NAMES = {"currency", "ledger", "head", "account", "entry", "line", "balance_day", "balance_month", "rate"}
+NAMES = {
+    "currency",
+    "ledger",
+    "head",
+    "account",
+    "entry",
+    "line",
+    "balance_day",
+    "balance_month",
+    "balance_year",
+    "rate",
+}
 
 
 async def reflected(url: str, look: Any) -> Any:

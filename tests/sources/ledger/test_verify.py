@@ -95,6 +95,9 @@ FORGERIES: list[tuple[str, list[int | None]]] = [
     ("UPDATE ledger.balance_day SET debit = debit + 1 WHERE day = '2026-12-31' AND currency = 'USD'", [None]),
     ("DELETE FROM ledger.balance_month WHERE month = '2026-12-01' AND currency = 'EUR'", [None]),
     ("INSERT INTO ledger.balance_day SELECT 1, min(account_id), 'USD', '2000-01-01', 1, 1, 1, 1 FROM ledger.line", [None]),
+    ("UPDATE ledger.balance_year SET functional_credit = functional_credit + 1 WHERE currency = 'EUR'", [None]),
+    ("UPDATE ledger.balance_year SET year = '2025-01-01' WHERE currency = 'EUR'", [None, None]),
+    ("DELETE FROM ledger.balance_year WHERE account_id = (SELECT account_id FROM ledger.account WHERE code = '6000')", [None]),
 ]  # fmt: skip
 """What is done, and the entries that are named for it."""
 
@@ -116,7 +119,7 @@ async def test_amounts_that_were_moved_are_found(forger: asyncpg.Connection[Any]
     )
     await forger.execute("UPDATE ledger.entry SET total = total * 2 WHERE sequence = 1")
     findings = await found(forger)
-    assert [finding.sequence for finding in findings] == [1, None, None, None, None]
+    assert [finding.sequence for finding in findings] == [1, *[None] * 6]
     assert "the hash of its rows differs" in findings[0].message
     assert "day balance of account 1000 in USD of 2026-03-15" in findings[1].message
 
@@ -126,4 +129,4 @@ async def test_a_missing_entry_is_found(forger: asyncpg.Connection[Any]) -> None
     await forger.execute("DELETE FROM ledger.entry WHERE sequence = 5")
     findings = await found(forger)
     assert findings[0] == Finding(6, "entries 5 to 5 are missing before it")
-    assert len(findings) == 6
+    assert len(findings) == 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sources.database.migrations.scripts import run_script
 
 revision = "0007_pipeline"
-down_revision = "0005_reports"
+down_revision = "0006_years"
 branch_labels = None
 depends_on = None
 
