@@ -15,7 +15,8 @@ from typing import Final
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from gateway.exchange import SECURITY_HEADERS, ClientGone, header_map
+from gateway.asked import header_map
+from gateway.exchange import SECURITY_HEADERS, ClientGone
 from gateway.sourcekinds import VERIFIERS
 from sources.connectors.webhooks import Delivery, WebhookRefused
 from sources.database.pool import Database
