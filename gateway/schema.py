@@ -19,6 +19,7 @@ from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
 from resolvers.proposals import ProposalMutation, ProposalQuery
+from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
 from resolvers.trial_balance import TrialBalanceQuery
@@ -39,6 +40,7 @@ class Query(
     IssueQuery,
     MappingQuery,
     ProposalQuery,
+    ReconciliationQuery,
 ):
     pass
 

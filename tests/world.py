@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 
 from gateway.limits import Limits
+from resolvers.reconciliation_rows import PLACES
 from sources.documents import (
     BankAccount,
     BankTransactionStatus,
@@ -62,6 +63,7 @@ PREVIEWED = encode_cursor(
     ["invoice", "stripe", "", "in_2"],
 )
 RULES = rules().replace("1700", "2000").replace("6000", "5000").replace("7000", "5000")
+RECONCILED = encode_cursor(PLACES, ["2026-02-01", "invoice", "", "in_3"])
 POOLS: dict[str, list[Any]] = {
     "id": IDS,
     "ids": IDS,
@@ -112,6 +114,8 @@ POOLS: dict[str, list[Any]] = {
     "IntegrationIssueFilter.codes": ["NO_RULE", "UNREADABLE_FILE", "x"],
     "Query.syncRuns(source)": ["dead", "dead", "x", ""],
     "Query.previewMapping(after)": ["garbage", PREVIEWED],
+    "Query.reconciliation(after)": ["garbage", RECONCILED],
+    "Query.reconciliation(source)": [*["stripe"] * 4, "bank", "dead", ""],
     "text": [RULES, RULES, RULES, 'extends = "starter"', "", "[[rules]]\nname = 1", ODD],
     "version": [1, 1, 2, 2, 3, 0, 2**31 - 1],
     "source": ["stripe", "stripe", "bank", "dead", ""],

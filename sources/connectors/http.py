@@ -80,6 +80,7 @@ class SourceHttp:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(self._options.concurrency)
         self._not_before = 0.0
+        self._probed = asyncio.Event()
         self._breaker = CircuitBreaker(
             self._subject, failures=self._options.breaker_failures, rest_seconds=self._options.breaker_rest_seconds
         )
@@ -201,13 +202,19 @@ class SourceHttp:
         await asyncio.sleep(pause)
 
     async def _send(self, request: _Request, credentials: Headers) -> tuple[Any, Headers]:
-        """One attempt under the concurrency bound, whose outcome the breaker learns."""
+        """One attempt under the concurrency bound, whose outcome the breaker learns. Whoever comes while a probe is under way waits
+        for its outcome: a refusal would end what is asked together with the probe, and so the probe itself, each time."""
         async with self._slots:
+            while self._breaker.probing:
+                await self._probed.wait()
             self._breaker.enter()
+            if self._breaker.probing:
+                self._probed.clear()
             loop = asyncio.get_running_loop()
             started = loop.time()
             try:
                 answer = await self._exchange(request, credentials)
+                self._breaker.succeeded()
             except asyncio.CancelledError:
                 # Who waits less than a hanging source takes must not keep the breaker from ever learning of it.
                 if loop.time() - started >= self._options.slow_seconds:
@@ -221,7 +228,8 @@ class SourceHttp:
             except BaseException:
                 self._breaker.released()
                 raise
-            self._breaker.succeeded()
+            finally:
+                self._probed.set()
             return answer
 
     def _learn(self, error: SourceUnavailable) -> None:

@@ -77,8 +77,8 @@ class _Changes:
 
 
 class TrytonConnector:
-    """One company's invoices at one Tryton. The user logs in by password and may read invoices, parties, moves, taxes, accounts,
-    and, where bills are of orders, purchases, stock moves and products. `company`: its id, absent: the user's own.
+    """One company's invoices at one Tryton. The user logs in by password and is of Tryton's group Accounting, or may read invoices,
+    parties, moves, taxes, accounts, and, where bills are of orders, purchases and stock moves. `company`: its id, absent: the user's own.
     Constructed without I/O. Raises ConfigurationError for settings that cannot work."""
 
     def __init__(

@@ -35,6 +35,9 @@ MAX_TEMPLATE: Final = 1_000
 Scope = Mapping[str, Any]
 Getter = Callable[[Scope], Any]
 
+_LONGEST_COMPARED: Final = 100
+_MOST_COMPARED: Final = 300
+
 _PATH = re.compile(r"[a-z_][a-z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*", re.ASCII)
 _PIECES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([{}])")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -151,7 +154,9 @@ def unknown(name: str, known: Collection[str]) -> str:
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """ ": is … meant?", or nothing."""
+    """ ": is … meant?", or nothing; also where comparing it would take long."""
+    if len(name) > _LONGEST_COMPARED or len(known) > _MOST_COMPARED:
+        return ""
     close = get_close_matches(name, list(known), n=1)
     return f": is {close[0]} meant?" if close else ""
 

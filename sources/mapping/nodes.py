@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sources.mapping.language import BadExpression, Getter, Vocabulary, expression, template, unknown
 from sources.mapping.model import RuleFault
 from sources.mapping.places import Path, line_of
+
+MAX_FAULTS: Final = 100
+"""As many mistakes are told at once."""
+_MOST_NOTED: Final = 1_000
+"""Rules that share an account or table note its mistake each."""
+
+
+class TooManyFaults(Exception):
+    """Nothing more is read of a file with so many mistakes."""
 
 
 @dataclass(slots=True)
@@ -36,6 +45,9 @@ class Node:
     def fault(self, message: str, *keys: str | int) -> None:
         path = (*self.path, *keys)
         self.text.faults.append(RuleFault(self.text.file, line_of(self.text.places, path), key_text(path), message))
+        noted = len(self.text.faults)
+        if noted >= _MOST_NOTED or (noted >= MAX_FAULTS and len(set(self.text.faults)) >= MAX_FAULTS):
+            raise TooManyFaults
 
     def only(self, *known: str) -> None:
         """Notes keys that are not among these."""

@@ -1,6 +1,6 @@
 """Where in a TOML text each key stands. tomllib reads the values and tells no lines; this reads the lines and no values.
 
-Only for texts that tomllib has read without complaint.
+What it answers is of use only for texts that tomllib reads without complaint.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 Path = tuple[str | int, ...]
+MAX_PARTS: Final = 32
+"""Of a dotted key, or of a table's name."""
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -22,8 +24,17 @@ _ESCAPES: Final = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '
 _ESCAPE = re.compile(r"\\(?:([btnfr\"\\])|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))")
 
 
+class TooManyParts(Exception):
+    """A key of more than MAX_PARTS parts, for which TOML readers take time by the square; `line` is its line."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"a key has more than {MAX_PARTS} parts")
+        self.line = line
+
+
 def places(text: str) -> Mapping[Path, int]:
-    """The line, from 1, of each key, table and array element: ("rules", 0, "postings", 1, "date") -> 12."""
+    """The line, from 1, of each key, table and array element: ("rules", 0, "postings", 1, "date") -> 12. Raises TooManyParts;
+    IndexError, KeyError, RecursionError or ValueError for what is no TOML."""
     return _Scanner(text).scan()
 
 
@@ -92,6 +103,8 @@ class _Scanner:
             self._skip(_SPACE)
             if self._text[self._at] != ".":
                 return tuple(keys)
+            if len(keys) == MAX_PARTS:
+                raise TooManyParts(self._here())
             self._at += 1
 
     def _key(self) -> str:

@@ -34,6 +34,8 @@ class Rates:
         self._days: dict[tuple[str, str, str], dict[date, Fraction]] = defaultdict(dict)
         self._partners: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._found: dict[tuple[str, str, date, str], Fraction | None] = {}
+        self.missed: set[tuple[str, date]] = set()
+        """Currencies and days that were asked for in vain: who holds more rates may look for those."""
         for quote in quotes:
             rate = Fraction(quote.rate)
             if rate <= 0:
@@ -52,6 +54,8 @@ class Rates:
         if key not in self._found:
             days = (on - timedelta(days=back) for back in range(WINDOW.days + 1))
             self._found[key] = next((rate for day in days if (rate := self._on(base, quote, day, type))), None)
+            if self._found[key] is None:
+                self.missed.add((base, on))
         return self._found[key]
 
     def _on(self, base: str, quote: str, day: date, kind: str) -> Fraction | None:

@@ -25,16 +25,15 @@ from sources.mapping.facts import KINDS, NAMES, VALUES
 from sources.mapping.language import BadExpression, Getter, Vocabulary, expression, unknown
 from sources.mapping.lines import NAME, Reading, read_posting, read_rate_type, vocabulary
 from sources.mapping.model import InvalidRules, Policy, RuleFault
-from sources.mapping.nodes import Node, RuleText
-from sources.mapping.places import places
+from sources.mapping.nodes import MAX_FAULTS, Node, RuleText, TooManyFaults
+from sources.mapping.places import Path, TooManyParts, places
 from sources.mapping.rates import DEFAULT_TYPE
 from sources.mapping.starter import STARTER_FILE, starter_text
 
 MAX_TEXT: Final = 1_000_000
 """Characters of a rule file."""
-MAX_FAULTS: Final = 100
-"""As many mistakes are told at once."""
 
+_STARTER: Final = "starter"
 _TOP_KEYS: Final = ("name", "extends", "rate_type", "accounts", "tables", "rules")
 RULE_KEYS: Final = ("name", "kind", "sources", "when", "if", "policy", "postings")
 _IN_COMMON: Final = frozenset.intersection(*NAMES.values())
@@ -44,16 +43,26 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 def load(text: str, file: str = "rules.toml") -> RuleSet:
     """Reads and checks a rule file. `file` is what messages call it. Raises InvalidRules."""
     root = _parse(text, file, own=True)
+    digest = hashlib.sha256(text.encode("utf-8", "replace"))
+    starter = None
+    if root.values.get("extends") == _STARTER:
+        digest.update(b"\0" + starter_text().encode())
+        starter = _parse(starter_text(), STARTER_FILE, own=False)
+    try:
+        return _read(root, starter, digest.digest())
+    except TooManyFaults:
+        raise _faulty(root, starter) from None
+
+
+def _read(root: Node, starter: Node | None, digest: bytes) -> RuleSet:
+    file = root.text.file
     root.only(*_TOP_KEYS)
     name = root.string("name") or file
     rate_type = read_rate_type(root) or DEFAULT_TYPE
-    extends = root.choice("extends", ("starter",)) if "extends" in root.values else None
-    digest = hashlib.sha256(text.encode("utf-8", "replace"))
+    if "extends" in root.values:
+        root.choice("extends", (_STARTER,))
     accounts = Accounts()
-    starter = None
-    if extends:
-        digest.update(b"\0" + starter_text().encode())
-        starter = _parse(starter_text(), STARTER_FILE, own=False)
+    if starter:
         accounts.add(starter)
     accounts.add(root)
     own = _read_rules(root, accounts, rate_type)
@@ -61,23 +70,30 @@ def load(text: str, file: str = "rules.toml") -> RuleSet:
     common = Vocabulary(_IN_COMMON)
     rounding, gain, loss = (accounts.named(each, common) for each in ("rounding", "exchange_gain", "exchange_loss"))
     accounts.unused(root)
-    _refuse(root.text, starter.text if starter else None)
+    if root.text.faults or (starter and starter.text.faults):
+        raise _faulty(root, starter)
     replaced = {rule.name for rule in own}
     rules = own + [rule for rule in inherited if rule.name not in replaced]
     by_kind = {kind: tuple([rule for rule in rules if rule.kind == kind]) for kind in KINDS}
-    return RuleSet(name, file, digest.digest(), by_kind, rounding, gain, loss)
+    return RuleSet(name, file, digest, by_kind, rounding, gain, loss)
 
 
-def _refuse(*texts: RuleText | None) -> None:
-    faults = {fault: None for text in texts if text for fault in text.faults}
-    if faults:
-        raise InvalidRules(tuple(sorted(faults, key=lambda fault: (fault.file, fault.line))[:MAX_FAULTS]))
+def _faulty(*roots: Node | None) -> InvalidRules:
+    faults = {fault: None for root in roots if root for fault in root.text.faults}
+    return InvalidRules(tuple(sorted(faults, key=lambda fault: (fault.file, fault.line))[:MAX_FAULTS]))
 
 
 def _parse(text: str, file: str, *, own: bool) -> Node:
     if len(text) > MAX_TEXT:
         raise InvalidRules((RuleFault(file, 1, "", f"a rule file has at most {MAX_TEXT:,} characters"),))
     text = text.replace("\r\n", "\n")
+    found: Mapping[Path, int] = {}
+    try:
+        found = places(text)
+    except TooManyParts as error:
+        raise InvalidRules((RuleFault(file, error.line, "", str(error)),)) from None
+    except (LookupError, RecursionError, ValueError):
+        pass  # no TOML: tomllib says why
     try:
         text.encode()
         values = tomllib.loads(text)
@@ -90,7 +106,7 @@ def _parse(text: str, file: str, *, own: bool) -> Node:
         raise InvalidRules(
             (RuleFault(file, 1, "", "is no TOML: not UTF-8, nested too deeply, or a number too long"),)
         ) from None
-    return Node(RuleText(file, own, places(text)), (), values)
+    return Node(RuleText(file, own, found), (), values)
 
 
 # ---------------------------------------------------------------- rules

@@ -52,7 +52,8 @@ def plan(
     mismatch: Finding | None = None,
 ) -> Plan:
     """What is to be done about a document. `mapping`: () for a deleted one. `duplicate`: that another document is the same
-    bill, `mismatch`: that a bill disagrees with its order; they hold for a document of which nothing is posted yet."""
+    bill; it holds for a document of which nothing is posted yet. `mismatch`: that a bill disagrees with its order; nothing new
+    of it is posted, and what is posted stands."""
     if isinstance(mapping, Unmapped):
         if is_early(version, terms) and not past.live():
             return Plan(DocumentStatus.BEFORE_CUTOVER, withdrawn=_pending(past))
@@ -60,12 +61,12 @@ def plan(
     wanted = after_cutover(version, mapping, terms)
     if duplicate is not None and wanted and not past.live():
         return Plan(DocumentStatus.DUPLICATE, finding=duplicate, withdrawn=_pending(past))
-    if mismatch is not None and wanted and not past.live():
-        return refused(past, mismatch)
     found = Plan(DocumentStatus.NOTHING, mapping[0].rule if mapping else None, terms.ruleset_version)
     for mapped in wanted:
         _plan_posting(found, version, past, mapped, terms)
     _plan_rest(found, version, past, wanted, ceased=not mapping, terms=terms)
+    if mismatch is not None and (found.make or found.propose):
+        return refused(past, mismatch)
     found.status = _status(found, past, dropped=len(wanted) < len(mapping))
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from sources.database.pool import Database
@@ -82,8 +83,14 @@ async def preview(database: Database, ledger_id: int, rules: RuleSet, keys: Sequ
             raise NotFound("there is no such ledger")
         found = await documents.load(connection, ledger_id, asked, books.cutovers, books.now.date())
         pasts = await taking.read_pasts(connection, ledger_id, asked)
-        rates = await taking.read_rates(connection, list(found.values()), books.ledger.functional_currency)
-    return [_preview(books, rules, rates, found[key], pasts[key]) for key in asked]
+        missed: set[tuple[str, date]] = set()
+        while True:
+            stated = list(found.values())
+            rates = await taking.read_rates(connection, stated, books.ledger.functional_currency, missed)
+            previews = [_preview(books, rules, rates, found[key], pasts[key]) for key in asked]
+            if rates.missed <= missed:
+                return previews
+            missed |= rates.missed
 
 
 def _preview(books: Books, rules: RuleSet, rates: Rates, document: Document, past: Past) -> Preview:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from sources.ledger.posting import Poster
@@ -14,6 +15,7 @@ from sources.mapping.compiled import RuleSet
 from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
 from sources.mapping.model import Mapping as Mapped
+from sources.mapping.model import Unmapped, UnmappedCode
 from sources.pipeline import planning, settling, taking
 from sources.pipeline.model import DocumentStatus, Finding, Key, Plan, Terms
 from sources.pipeline.posting import post
@@ -39,7 +41,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Case:
-    """One document of a run: what is called for, and by which version of the rules. `settled`: it is as it was dealt with."""
+    """One document of a run: what is called for, and by which version of the rules. `settled`: it is as it was dealt with.
+    `lacks_rate`: there is a rate that mapping it asked for in vain."""
 
     work: Work
     mapping: Mapped = ()
@@ -47,6 +50,7 @@ class _Case:
     settled: bool = False
     finding: Finding | None = None
     done: Done | None = None
+    lacks_rate: bool = False
 
 
 class Run:
@@ -74,6 +78,7 @@ class Run:
             cases.append(self._case(work, rules))
             if number % PIECE == PIECE - 1:
                 await asyncio.sleep(0)
+        cases = await self._with_all_rates(cases, rules)
         open_cases: Sequence[_Case] = cases
         for _ in range(ROUNDS):
             open_cases = await self._round(open_cases)
@@ -91,6 +96,17 @@ class Run:
 
     # ---------------------------------------------------------------- mapping
 
+    async def _with_all_rates(self, cases: list[_Case], rules: Mapping[int, RuleSet]) -> list[_Case]:
+        """The cases, mapped anew while the books hold rates of days that the documents do not name, but rules compute."""
+        missed: set[tuple[str, date]] = set()
+        while not self._batch.rates.missed <= missed:
+            missed |= self._batch.rates.missed
+            found = [work.document for work in self._batch.work]
+            functional = self._books.ledger.functional_currency
+            self._batch.rates = await taking.read_rates(self._connection, found, functional, missed)
+            cases = [self._case(case.work, rules) if case.lacks_rate else case for case in cases]
+        return cases
+
     def _case(self, work: Work, rules: Mapping[int, RuleSet]) -> _Case:
         """What the document calls for: by the rules that its entries follow, if it still calls for just those, else by the
         active ones."""
@@ -100,11 +116,13 @@ class Run:
             return case
         try:
             case.mapping = self._map(work, rules[self._version])
+            case.lacks_rate = _lacks_rate(case.mapping)
             if work.strays:
                 settling.take_over(work.key, work.past, work.strays, case.mapping, self._terms(self._version))
             followed = work.past.ruleset_version
             if followed is not None and followed in rules and followed != self._version and work.past.live():
                 before = self._map(work, rules[followed])
+                case.lacks_rate |= _lacks_rate(before)
                 if planning.is_unchanged(work.document.version, work.past, before, self._terms(followed)):
                     case.mapping, case.version = before, followed
         except Exception as fault:
@@ -178,6 +196,10 @@ class Run:
             return None
         others = [key for key in self._batch.claimed.get(bill, ()) if key.source != work.key.source]
         return _duplicate_of(others[0]) if others else None
+
+
+def _lacks_rate(mapping: Mapped) -> bool:
+    return isinstance(mapping, Unmapped) and mapping.code is UnmappedCode.MISSING_RATE
 
 
 def _mismatch(work: Work) -> Finding | None:

@@ -5,7 +5,7 @@ All of it in the transaction that has the ledger's claim (`sources.pipeline.todo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -122,11 +122,19 @@ async def read_pasts(connection: Connection, ledger_id: int, keys: Sequence[Key]
     return pasts
 
 
-async def read_rates(connection: Connection, found: Sequence[Document], functional_currency: str) -> Rates:
-    """Every rate that documents in other currencies may need."""
+async def read_rates(
+    connection: Connection,
+    found: Sequence[Document],
+    functional_currency: str,
+    missed: Collection[tuple[str, date]] = (),
+) -> Rates:
+    """Every rate that documents in other currencies may need: of the dates that they name, and of what rules that compute
+    dates asked for in vain (`Rates.missed`)."""
     foreign = documents.foreign_days(found, functional_currency)
-    if not foreign:
+    if not foreign and not missed:
         return Rates()
+    for currency, day in missed:
+        foreign.setdefault(currency, set()).add(day)
     stated = set().union(*foreign.values())
     days = {day - timedelta(days=back) for day in stated for back in range(WINDOW.days + 1) if day > _EARLY}
     rows = await connection.fetch(_RATES, [*foreign, functional_currency], sorted(days))

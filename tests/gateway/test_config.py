@@ -221,6 +221,47 @@ def test_a_cutover_that_is_no_day_is_told(tmp_path: Path, value: str, shown: str
     assert refused(config=path) == [f"{path}: [[sources]] one: post_from: {rule}, not {shown}"]
 
 
+def test_a_schedule_is_stated_in_seconds(tmp_path: Path) -> None:
+    (source,) = load({}, config=file(tmp_path, posting("every = 30"))).sources
+    assert (source.every, source.period) == (30.0, 30.0)
+    path = file(tmp_path, posting("every = 0"))
+    rule = "must be a number of seconds from 1 to 315360000, not 0"
+    assert refused(config=path) == [f"{path}: [[sources]] one: every: {rule}"]
+
+
+def charging(line: str) -> str:
+    return f'[[sources]]\nname = "one"\nkind = "stripe"\nledger = "us"\napi_key = "env:KEY"\n{line}\n'
+
+
+def test_secrets_of_webhooks_come_from_the_environment(tmp_path: Path) -> None:
+    """One, or several while one takes another's place; none of them shows."""
+    environment = {"KEY": "k", "NEW": "whsec_new", "OLD": "whsec_old"}
+    for text, secrets in (('"env:NEW"', ("whsec_new",)), ('["env:NEW", "env:OLD"]', ("whsec_new", "whsec_old"))):
+        (source,) = load(environment, config=file(tmp_path, charging(f"webhook_secrets = {text}"))).sources
+        assert source.webhook_secrets == secrets
+        assert "whsec" not in repr(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ('"whsec_new"', 'must be "env:NAME", the name of an environment variable that holds the secret'),
+        ("[]", "must be one to 5 secrets"),
+        ('"env:NONE"', "names the environment variable NONE, which is not set"),
+        ("3", 'must be "env:NAME", the name of an environment variable that holds the secret'),
+    ],
+)
+def test_wrong_secrets_of_webhooks_are_told(tmp_path: Path, text: str, rule: str) -> None:
+    path = file(tmp_path, charging(f"webhook_secrets = {text}"))
+    assert refused({"KEY": "k"}, config=path) == [f"{path}: [[sources]] one: webhook_secrets: {rule}"]
+
+
+def test_a_folder_sends_no_webhooks(tmp_path: Path) -> None:
+    path = file(tmp_path, posting('webhook_secrets = "env:KEY"'))
+    rule = "is not a setting of this kind, which sends no webhooks"
+    assert refused({"KEY": "k"}, config=path) == [f"{path}: [[sources]] one: webhook_secrets: {rule}"]
+
+
 def test_rules_are_named_by_ledger_from_the_files_folder(tmp_path: Path) -> None:
     settings = load({}, config=file(tmp_path, '[mapping]\nacme-us = "rules/us.toml"\nacme-eu = "/etc/eu.toml"\n'))
     assert settings.mapping == {"acme-us": tmp_path / "rules" / "us.toml", "acme-eu": Path("/etc/eu.toml")}

@@ -9,8 +9,10 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import pytest
 
@@ -18,6 +20,7 @@ from gateway.webhooks import AT_ONCE, Webhooks
 from sources.database.pool import Database
 from sources.mirror import webhooks
 from sources.mirror.settings import SourceSettings
+from tests.gateway.processes import started
 
 SECRET, OLD, KEY = "whsec_new", "whsec_old", "xero-key"
 SOURCES = (
@@ -180,3 +183,28 @@ async def test_the_application_cannot_read_what_was_delivered(door: Door) -> Non
         for column in ("body", "headers"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.fetch(f"SELECT {column} FROM mirror.webhook")
+
+
+async def test_a_gateway_takes_webhooks_beside_the_graph(database_url: str, owner_url: str, tmp_path: Path) -> None:
+    """As a process of its own, whose source does not even answer: a delivery waits for a pull that comes to its end."""
+    config = tmp_path / "sources.toml"
+    config.write_text(
+        '[[sources]]\nname = "billing"\nkind = "stripe"\nledger = "us"\napi_key = "env:KEY"\npost_from = 2026-01-01\n'
+        'base_url = "http://127.0.0.1:1"\nwebhook_secrets = ["env:NEW", "env:OLD"]\n'
+    )
+    secrets = {"KEY": "sk", "NEW": SECRET, "OLD": OLD}
+    options = ("--port", 0, "--config", config, "--database-url", database_url)
+    async with started("serve", *options, LEDGERGRAPH_JWT_SECRET="s" * 32, **secrets) as running:
+        url = (await running.address()).replace("/graphql", "/webhooks/billing")
+        async with aiohttp.ClientSession() as session:
+            for secret, status in ((SECRET, 200), (OLD, 200), ("other", 401)):
+                headers = {"Stripe-Signature": signed(event(), secret)}
+                async with session.post(url, data=event(), headers=headers) as answer:
+                    assert (answer.status, await answer.read()) == (status, b"")
+            async with session.post(f"{url}x", data=event()) as answer:
+                assert answer.status == 404
+        assert await running.stop() == 0
+        assert SECRET not in "".join(running.said)
+    owner = await asyncpg.connect(owner_url)
+    assert await owner.fetchval("SELECT count(*) FROM mirror.webhook WHERE processed_at IS NULL") == 1
+    await owner.close()

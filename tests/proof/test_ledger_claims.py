@@ -32,6 +32,7 @@ ELSEWHERE = {
     "integrationIssues": '{ integrationIssues(filter: {ledgers: ["CODE", "eu"]}) { totalCount } }',
     "mappings": '{ mappings(ledger: "CODE") { totalCount } }',
     "previewMapping": '{ previewMapping(ledger: "CODE", text: "") { __typename } }',
+    "reconciliation": '{ reconciliation(source: "billing", ledger: "CODE", from: "2026-01-01", to: "2026-01-31") { documentCount } }',
     "proposals": '{ proposals(ledger: "CODE") { totalCount } }',
     "resolveIssue": 'mutation { resolveIssue(input: {ledger: "CODE", source: "s", code: "c", subject: "x"}) { REASONS } }',
     "muteIssue": 'mutation { muteIssue(input: {ledger: "CODE", source: "s", code: "c", subject: "x"}) { REASONS } }',

@@ -241,7 +241,7 @@ def make_company(seed: int, today: date, count: int = 120) -> StripeCompany:
     for created in moments:
         customer = chance.choice(customers)
         tax_permille = 0 if customer["tax_exempt"] == "exempt" else 82
-        invoice = company.add_invoice(customer, created, _some_lines(chance), tax_permille=tax_permille)
+        invoice = company.add_invoice(customer, created, some_lines(chance), tax_permille=tax_permille)
         _age(company, invoice, created, chance, midnight)
     for week in range(52, -1, -1):
         payout = company.money.pay_out(midnight - week * 7 * DAY)
@@ -252,8 +252,8 @@ def make_company(seed: int, today: date, count: int = 120) -> StripeCompany:
     return company
 
 
-def _some_lines(chance: random.Random) -> list[tuple[str, int, int]]:
-    """One plan, some extras, and now and then more lines than Stripe puts into an invoice object."""
+def some_lines(chance: random.Random) -> list[tuple[str, int, int]]:
+    """An invoice's lines: one plan, some extras, and now and then more lines than Stripe puts into an invoice object."""
     lines = [(description, chance.randint(1, 25), price) for description, price in chance.sample(_PLANS, 1)]
     for description, price in chance.sample(_EXTRAS, chance.randrange(3)):
         lines.append((description, chance.randint(800, 9_000) if price < 100 else 1, price))

@@ -150,6 +150,12 @@ class StripeMoney:
         moved |= {"description": description, "type": "stripe_fee"}
         return moved
 
+    def contribute(self, amount: int, at: int) -> Object:
+        """A gift to the removal of carbon, out of the balance. There is no event of it."""
+        moved = self._move("contribution", None, -amount, 0, at)
+        moved["description"] = "Stripe Climate contribution"
+        return moved
+
     def pay_out(self, at: int) -> Object | None:
         """An automatic payout of everything that no payout has paid out yet, as far as that is money of ours."""
         done = {movement for movements in self.paid_out.values() for movement in movements}

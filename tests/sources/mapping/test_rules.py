@@ -258,3 +258,32 @@ def test_values_of_any_shape_are_read_or_refused(top: dict[str, Any], rule: Any)
     top["rules"] = [rule, {"name": "a", "kind": "invoice", "postings": [rule]}]
     text = "\n".join(f"{key} = {as_toml(value)}" for key, value in top.items())
     assert all(fault.message for fault in possible_faults(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join(["a"] * 400_000) + " = 1",
+        "[" + ".".join(["a"] * 400_000) + "]",
+        ".".join(['"a b"'] * 100_000) + " = 1",
+        '[[rules]]\nname = "a"\nkind = "invoice"\npostings = []\n[rules.when]\n' + ".".join(["raw"] * 5_000) + " = 1",
+    ],
+)
+def test_keys_of_many_parts_are_refused_at_once(text: str) -> None:
+    with pytest.raises(InvalidRules, match="a key has more than 32 parts"):
+        load(text)
+
+
+def test_no_more_is_read_of_a_file_with_many_mistakes() -> None:
+    accounts = "[accounts]\n" + "".join(f'known_{number} = "1"\n' for number in range(3_000))
+    lines = "".join(
+        f"[[rules]]\nname = 'r{number}'\nkind = 'invoice'\n[[rules.postings]]\nname = 'a'\ndate = 'issue_date'\n"
+        f"description = 'x'\nlines = [{{ account = 'other_{number}', debit = 'total' }}]\n"
+        for number in range(3_000)
+    )
+    with pytest.raises(InvalidRules) as told:
+        load(accounts + lines)
+    assert [fault.key for fault in told.value.faults[:2]] == [
+        f"rules[{number}].postings[0].lines[0].account" for number in range(2)
+    ]
+    assert len(told.value.faults) == 100

@@ -12,6 +12,8 @@ import pytest
 from sources.documents import BankAccount, InvoiceDirection, InvoiceStatus, Party, Payment, PaymentStatus, PaymentType
 from sources.ledger.model import ReversalDraft
 from sources.mapping.rates import Quote
+from sources.mapping.rules import load
+from sources.pipeline.preview import preview
 from sources.pipeline.rates import set_rates
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import Company, changed, key, opened, rules
@@ -210,6 +212,19 @@ async def test_a_rate_that_is_missing_is_an_issue_until_it_is_there(company: Com
     await company.look()
     assert await company.issues() == {("MISSING_RATE", "in_1"): False}
     assert (await company.nets())["1100"] == 1310
+
+
+async def test_a_rate_of_a_day_that_a_rule_computes_is_found(company: Company) -> None:
+    text = rules().replace('date = "issue_date"', 'date = "month_end(issue_date)"')
+    await company.use_rules(text)
+    quotes = [Quote("EUR", "USD", "spot", date(2026, 3, day), Decimal(f"1.{day:02}")) for day in (9, 10, 30)]
+    await set_rates(company.speaking, quotes, "test")
+    await company.state(changed(INVOICE, currency="EUR"), changed(INVOICE, external_id="in_2", currency="GBP"))
+    await company.look()
+    assert await company.issues() == {("MISSING_RATE", "in_2"): True}
+    assert (await company.nets())["1100"] == 1547
+    shown = await preview(company.database, company.ledger.ledger_id, load(text), [key("in_1"), key("in_2")])
+    assert [(each.status, each.is_unchanged) for each in shown] == [("POSTED", True), ("ISSUE", True)]
 
 
 async def test_a_payment_a_payroll_run_and_a_bank_line_become_entries(company: Company) -> None:
