@@ -13,7 +13,7 @@ Amounts are minor units. What is called for and what is posted are compared as t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +27,7 @@ from sources.pipeline.documents import DATED_BY
 from sources.pipeline.doubts import load, map_anew
 from sources.pipeline.drafting import REVERSED, document_prefix
 from sources.pipeline.model import DocumentStatus, Key
-from sources.pipeline.reconciliation_sql import GONE, HELD, OPEN_ISSUES, STRAYS
+from sources.pipeline.reconciliation_sql import GONE, HELD, OPEN_ISSUES, STRAYS, WAITING
 from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.tied import Report, Tied, TieState
 
@@ -65,13 +65,14 @@ async def tie_documents(connection: Connection, report: Report, source: str, fir
     """Fills in the documents dated first..last. Raises InvalidArgument for too many."""
     doubtful: list[Tied] = []
     ledger_id = report.books.ledger.ledger_id
+    waiting = {Key(*row) for row in await connection.fetch(WAITING, ledger_id, source)}
     issues = {Key(*row[:4]): row["code"] for row in await connection.fetch(OPEN_ISSUES, ledger_id, source)}
     for kind in HELD:
         async for found, rows in _held(connection, report, source, kind, (first, last)):
             for tied, row, digest in zip(
                 found, rows, await _digests(connection, report, kind, found, rows), strict=True
             ):
-                if not _decide(report, tied, row, digest, issues.get(_key(tied))):
+                if not _decide(report, tied, row, digest, _key(tied) in waiting, issues.get(_key(tied))):
                     doubtful.append(tied)
             report.tied += found
             if len(report.tied) > MOST:
@@ -84,8 +85,8 @@ async def tie_documents(connection: Connection, report: Report, source: str, fir
     book = RuleBook()
     for start in range(0, len(doubtful), 500):
         await map_anew(connection, report, book, doubtful[start : start + 500])
-    await _add_gone(connection, report, source, (first, last))
-    await _add_strays(connection, report, await connection.fetch(STRAYS, ledger_id, source, first, last))
+    await _add_gone(connection, report, source, (first, last), waiting)
+    _add_strays(report, await connection.fetch(STRAYS, ledger_id, source, first, last), waiting)
     report.tied.sort(key=lambda each: each.place)
 
 
@@ -141,11 +142,11 @@ def _slim(row: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- states
 
 
-def _decide(report: Report, tied: Tied, row: Any, digest: bytes, issue: str | None) -> bool:
+def _decide(report: Report, tied: Tied, row: Any, digest: bytes, waits: bool, issue: str | None) -> bool:
     """Says its state, unless it takes a mapping to know."""
     stands, status = bool(tied.sequences), row["status"]
-    if row["waiting"] or row["proposed"] or (status in ("ISSUE", "DUPLICATE") and issue):
-        tied.say(TieState.PENDING, issue or ("WAITING" if row["waiting"] else "PROPOSED"))
+    if waits or row["proposed"] or (status in ("ISSUE", "DUPLICATE") and issue):
+        tied.say(TieState.PENDING, issue or ("WAITING" if waits else "PROPOSED"))
         return True
     if row["gone"] or report.post_from is None:
         if stands:
@@ -168,23 +169,22 @@ def _decide(report: Report, tied: Tied, row: Any, digest: bytes, issue: str | No
 # ---------------------------------------------------------------- what is there without cause
 
 
-async def _add_gone(connection: Connection, report: Report, source: str, days: tuple[date, date]) -> None:
+async def _add_gone(
+    connection: Connection, report: Report, source: str, days: tuple[date, date], waiting: Collection[Key]
+) -> None:
     for kind in DATED_BY:
         for row in await connection.fetch(GONE[kind], report.books.ledger.ledger_id, source, *days):
             tied = _tied(kind, source, row)
-            if row["waiting"]:
+            if tied.key in waiting:
                 tied.say(TieState.PENDING, "WAITING", {})
             else:
                 tied.say(TieState.EXTRA, "GONE", {})
             report.tied.append(tied)
 
 
-async def _add_strays(connection: Connection, report: Report, rows: Sequence[Any]) -> None:
+def _add_strays(report: Report, rows: Sequence[Any], waiting: Collection[Key]) -> None:
     """Entries that no posting names; those of documents that wait are the work of a run that goes on."""
-    if not rows:
-        return
-    waiting = await connection.fetch(_WAITING, report.books.ledger.ledger_id)
-    busy = {document_prefix(Key(*row)) for row in waiting}
+    busy = {document_prefix(key) for key in waiting} if rows else set()
     for row in rows:
         prefix = row["idempotency_key"].removesuffix(REVERSED).rsplit(":", 2)[0] + ":"
         if prefix not in busy:
@@ -194,4 +194,3 @@ async def _add_strays(connection: Connection, report: Report, rows: Sequence[Any
 
 
 _RULES = "SELECT text FROM mapping.ruleset WHERE ledger_id = $1 AND version = $2"
-_WAITING = "SELECT source, kind, account, external_id FROM pipeline.todo WHERE ledger_id = $1"

@@ -75,12 +75,11 @@ CROSS JOIN LATERAL (
 
 def _held(kind: str, held: str) -> str:
     return f"""
-SELECT held.*, seen.status, seen.content_hash AS seen, seen.ruleset_version, waiting.since IS NOT NULL AS waiting,
-    stood.sequences, coalesce(stood.proposed, false) AS proposed, coalesce(stood.undone, false) AS undone,
+SELECT held.*, seen.status, seen.content_hash AS seen, seen.ruleset_version, stood.sequences,
+    coalesce(stood.proposed, false) AS proposed, coalesce(stood.undone, false) AS undone,
     coalesce(stood.unlinked, false) AS unlinked, moved.posted, coalesce(moved.shown, false) OR held.stated = 0 AS shown
 FROM ({held}) AS held
 LEFT JOIN LATERAL (SELECT * FROM pipeline.document seen WHERE {_same("seen", kind)} LIMIT 1) AS seen ON true
-LEFT JOIN LATERAL (SELECT since FROM pipeline.todo waiting WHERE {_same("waiting", kind)} LIMIT 1) AS waiting ON true
 {_standing(kind)}"""
 
 
@@ -97,7 +96,7 @@ def _gone(kind: str) -> str:
     more = " AND d.account = p.account AND NOT d.provisional" if kind == "bank_transaction" else ""
     return f"""
 SELECT held.account, held.external_id, held.dated, NULL AS currency, NULL::bigint AS stated, NULL AS direction,
-    stood.sequences, moved.posted, EXISTS (SELECT FROM pipeline.todo waiting WHERE {_same("waiting", kind)}) AS waiting
+    stood.sequences, moved.posted
 FROM (
     SELECT p.account, p.external_id, min(p.effective_date) AS dated, 0 AS stated FROM pipeline.posting p
     WHERE p.ledger_id = $1 AND p.source = $2 AND p.kind = '{kind}' AND p.status = 'POSTED'
@@ -129,3 +128,6 @@ SELECT source, kind, account, external_id, min(code) AS code FROM mirror.issue
 WHERE ledger_id = $1 AND source = $2 AND kind IS NOT NULL AND closed_at IS NULL
 GROUP BY source, kind, account, external_id"""
 """Arguments: ledger, source."""
+
+WAITING: Final = "SELECT source, kind, account, external_id FROM pipeline.todo WHERE ledger_id = $1 AND source = $2"
+"""Documents that the pipeline has to look at. Arguments: ledger, source."""

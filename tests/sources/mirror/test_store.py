@@ -34,7 +34,7 @@ async def test_an_invoice_keeps_every_value_exactly(
         json.loads(row["lines"])[0] | {"amount": 10**15, "quantity": "3", "service_from": "2026-03-05"}
         == json.loads(row["lines"])[0]
     )
-    assert json.loads(row["taxes"]) == [{"amount": -190, "code": "DE", "rate": "19", "taxable": None}]
+    assert json.loads(row["taxes"]) == [{"account": None, "amount": -190, "code": "DE", "rate": "19", "taxable": None}]
     assert json.loads(row["raw"]) == {"exact": "0.10", "huge": str(2**70), "deep": [{"a": None}]}
 
 
