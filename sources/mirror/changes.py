@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from sources.documents import Problem
+from sources.mirror.settings import SourceSettings
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
+
+RENAMED_CODE: Final = "SOURCE_RENAMED"
 
 _Key = tuple[int, str, str, str]
 """ledger_id, kind, account ("" but for bank transactions) and external id."""
@@ -56,6 +61,22 @@ async def enrol(connection: Connection, source: str, post_from: date | None, now
         await connection.execute(_ENROL, source, now)
 
 
+async def renamed(connection: Connection, settings: SourceSettings, ledger_ids: Iterable[int]) -> Problem | None:
+    """Why a source that has not posted yet may not: under another name its documents may be posted already, on or after its
+    cut-over, and keys of entries begin with the name. None: it may, or a person let it. For a connection that sees every ledger."""
+    name = settings.name
+    other = await connection.fetchval(
+        _RENAMED, name, settings.route, list(ledger_ids), settings.post_from, RENAMED_CODE
+    )
+    if other is None:
+        return None
+    message = (
+        f"The source {name} does not post: what it gives may be posted already as the source {other}. Give it the name {other} "
+        "back, or set its post_from to a day after what that one posted; if it gives other documents, resolve this issue."
+    )
+    return Problem(subject=name, code=RENAMED_CODE, message=message)
+
+
 async def posts(connection: Connection, source: str) -> bool:
     """Whether the source posts, for a writer that does not hold its lock: stays so until the transaction ends."""
     return bool(await connection.fetchval(_POSTS, source))
@@ -95,3 +116,12 @@ DELETE FROM pipeline.todo held USING locked
 WHERE held.ledger_id = locked.ledger_id AND held.source = locked.source AND held.kind = locked.kind
     AND held.account = locked.account AND held.external_id = locked.external_id"""
 _POSTS = "SELECT post_from IS NOT NULL FROM mirror.source_state WHERE source = $1 FOR SHARE"
+# Of a route: kind of source, ledger and origin; where accounts go may change with the name.
+_RENAMED = """
+SELECT min(other.source) FROM mirror.source_state other
+WHERE other.source <> $1 AND other.route::jsonb - 2 = $2::jsonb - 2
+    AND EXISTS (SELECT FROM pipeline.posting made WHERE made.ledger_id = ANY($3::bigint[]) AND made.source = other.source
+        AND made.status = 'POSTED' AND made.effective_date >= $4)
+    AND NOT EXISTS (SELECT FROM pipeline.posting own WHERE own.ledger_id = ANY($3::bigint[]) AND own.source = $1)
+    AND NOT EXISTS (SELECT FROM mirror.issue allowed WHERE allowed.ledger_id = ANY($3::bigint[]) AND allowed.source = $1
+        AND allowed.code = $5 AND allowed.resolved_at IS NOT NULL)"""

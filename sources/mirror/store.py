@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sources.documents import Document, Page, Problem
 from sources.mirror import deletions, issues, statements, writing
-from sources.mirror.changes import Changes, enrol
+from sources.mirror.changes import RENAMED_CODE, Changes, enrol, renamed
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
 from sources.mirror.state import Standing
@@ -33,12 +33,14 @@ KEPT_DAYS = 30
 @dataclass(slots=True)
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
-    `run_id`: of its record, None: there is none yet. `behind`: the cursor of a last page that states nothing, not yet stored."""
+    `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
+    cursor of a last page that states nothing, not yet stored."""
 
     settings: SourceSettings
     ledgers: Mapping[str, int]
     found: Standing
     cursor: str | None
+    posts: bool
     run_id: int | None = None
     behind: str | None = None
     pages: int = 0
@@ -69,29 +71,37 @@ class Run:
 async def begin(connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing) -> Run:
     """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything held of
     the source is marked deleted and read anew, from the beginning; when their cut-over is another one, all are for the
-    pipeline to look at."""
+    pipeline to look at. A source that may be another one renamed is mirrored only (`changes.renamed`)."""
     same_route, same_cutover = found.route == settings.route, found.post_from == settings.post_from
+    posts = settings.post_from is not None
     if same_route and same_cutover:
-        return Run(settings, ledgers, found, found.cursor)
+        return Run(settings, ledgers, found, found.cursor, posts)
     async with _transaction(connection) as now:
+        refusal = None
+        if posts and found.post_from is None:
+            refusal = await renamed(connection, settings, ledgers.values())
+        run = Run(settings, ledgers, found, found.cursor if same_route else None, posts and refusal is None)
         if not same_route:
-            await _begin_elsewhere(connection, settings, found, now)
-        if not same_cutover:
+            await _begin_elsewhere(connection, run, now)
+        if refusal is not None:
+            await issues.note(connection, run.home_id, run.source, [refusal], run.started_at, run.problems)
+        elif not same_cutover:
             await enrol(connection, settings.name, settings.post_from, now)
-    return Run(settings, ledgers, found, found.cursor if same_route else None)
+            await issues.close_absent(connection, run.home_id, run.source, run.problems, now, [RENAMED_CODE])
+    return run
 
 
-async def _begin_elsewhere(connection: Connection, settings: SourceSettings, found: Standing, now: datetime) -> None:
-    if found.route is not None:
-        changes = _changes(settings, now)
+async def _begin_elsewhere(connection: Connection, run: Run, now: datetime) -> None:
+    if run.found.route is not None:
+        changes = _changes(run, now)
         await deletions.forget(connection, changes)
         await changes.record(connection)
-    await connection.execute(_ROUTE, settings.name, settings.kind, settings.route)
-    await connection.execute(_INTERRUPTED, settings.name, now)
+    await connection.execute(_ROUTE, run.source, run.settings.kind, run.settings.route)
+    await connection.execute(_INTERRUPTED, run.source, now)
 
 
-def _changes(settings: SourceSettings, now: datetime) -> Changes:
-    return Changes(settings.name, now, posts=settings.post_from is not None)
+def _changes(run: Run, now: datetime) -> Changes:
+    return Changes(run.source, now, posts=run.posts)
 
 
 async def store_page(connection: Connection, run: Run, page: Page) -> None:
@@ -103,7 +113,7 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
         return
     async with _transaction(connection) as now:
         await _record(connection, run, now)
-        changes = _changes(run.settings, now)
+        changes = _changes(run, now)
         if page.afresh:
             run.cursor = None
             await deletions.forget(connection, changes)
@@ -146,7 +156,7 @@ async def end(
             codes = None if everything or run.cursor is None else restated
             await issues.close_absent(connection, run.home_id, run.source, run.problems, now, codes)
         if error is None and everything:
-            changes = _changes(run.settings, now)
+            changes = _changes(run, now)
             for kind in run.settings.gives:
                 run.deleted += await deletions.compare(connection, kind, run.mentioned, run.started_at, changes)
             await changes.record(connection)

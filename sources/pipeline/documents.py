@@ -129,12 +129,24 @@ def digest_of(row: Row, cutover: date | None, gone: bool) -> bytes:
 
 
 def _ceased_on(row: Row, gone: bool) -> date:
-    """The day of its deletion, or of its last change. What another statement states in its place never was: its reversal is
+    """The day of its deletion, on which the source says it was voided, or of its last change. What another statement states in its place never was: its reversal is
     as of the day of the entry."""
     if gone and row["deleted_at"] is None:
         return date.min
+    if not gone and (voided := _voided_at(row)) is not None:
+        return voided.astimezone(UTC).date()
     moment: datetime = row["deleted_at"] if gone else row["changed_at"]
     return moment.astimezone(UTC).date()
+
+
+def _voided_at(row: Row) -> datetime | None:
+    """As Stripe states it (`status_transitions.voided_at`: seconds since 1970); None: the source does not say, or it is not void."""
+    raw = row.get("raw")
+    stated = raw.get("status_transitions") if isinstance(raw, dict) and row.get("status") == "VOID" else None
+    seconds = stated.get("voided_at") if isinstance(stated, dict) else None
+    if type(seconds) is not int or not 0 < seconds <= row["changed_at"].timestamp():
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def bill_key(kind: str, row: Row) -> bytes | None:

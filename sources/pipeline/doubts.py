@@ -16,7 +16,7 @@ from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
 from sources.mapping.model import Mapping, Unmapped
 from sources.mapping.rates import Rates
-from sources.pipeline import documents, planning, taking
+from sources.pipeline import documents, planning, settling, taking
 from sources.pipeline.documents import Document
 from sources.pipeline.model import Key, Past, Terms
 from sources.pipeline.recording import FAILED_CODE
@@ -97,10 +97,10 @@ def _mapped(report: Report, document: Document, rules: RuleSet, rates: Rates) ->
 
 
 async def _undone(connection: Connection, ledger_id: int, doubtful: Sequence[Tied]) -> set[int]:
-    """Entries of these documents that somebody reversed by hand."""
+    """Entries of these documents that somebody reversed by hand, and that do not stand again."""
     sequences = [sequence for tied in doubtful for sequence in tied.sequences]
-    rows = await connection.fetch(_UNDONE, ledger_id, sequences)
-    return {row["reverses"] for row in rows}
+    _, reversals = await taking.read_standings(connection, ledger_id, [], sequences)
+    return {sequence for sequence in sequences if settling.last_reversal(sequence, reversals)[1]}
 
 
 def _compare(report: Report, tied: Tied, document: Document, past: Past, mapping: Mapping, undone: set[int]) -> None:
@@ -126,6 +126,3 @@ def _debits(amounts: Sequence[tuple[str, int]]) -> dict[str, int]:
     for currency, amount in amounts:
         found[currency] = found.get(currency, 0) + max(amount, 0)
     return found
-
-
-_UNDONE = "SELECT reverses FROM ledger.entry WHERE ledger_id = $1 AND reverses = ANY($2::bigint[])"

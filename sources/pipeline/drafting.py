@@ -10,7 +10,7 @@ from sources.ledger.model import EntryDraft, LineDraft, ReversalDraft
 from sources.ledger.texts import MAX_DESCRIPTION
 from sources.mapping.model import MappedLine, MappedPosting
 from sources.money import EXPONENTS, format_minor
-from sources.pipeline.model import Key, Posting, Terms
+from sources.pipeline.model import Key, Past, Posting, Terms
 
 POSTED_BY: Final = "pipeline"
 REVERSED: Final = ":reversed"
@@ -62,15 +62,18 @@ def entry_draft(key: Key, posting: Posting, mapped: MappedPosting, terms: Terms,
     )
 
 
-def reversal_draft(key: Key, posting: Posting, terms: Terms, since: date) -> ReversalDraft:
-    """The reversal of a live posting as of `since`, or of the first open day."""
+def reversal_draft(key: Key, past: Past, posting: Posting, terms: Terms, since: date) -> ReversalDraft:
+    """The reversal of a live posting as of `since`, or of the first open day; where its entry was reversed and stands again,
+    of what restored it, and not before that."""
     assert posting.sequence is not None
+    sequence, earliest = past.restored.get(posting.sequence, (posting.sequence, since))
+    since = max(since, earliest)
     day = open_day(since, terms.locked_through)
-    described = None if day == since else _moved(f"Reversal of entry {posting.sequence}", since, day)
+    described = None if day == since else _moved(f"Reversal of entry {sequence}", since, day)
     return ReversalDraft(
         ledger=terms.ledger,
         idempotency_key=entry_key(key, posting) + REVERSED,
-        sequence=posting.sequence,
+        sequence=sequence,
         effective_date=day,
         posted_by=POSTED_BY,
         description=described,

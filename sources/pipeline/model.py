@@ -68,7 +68,8 @@ class Posting(NamedTuple):
 class Past:
     """What is recorded of a document. `digest`: of the version that was dealt with last, None: of none, or deal with it anew.
     `ruleset_version`: of the rules that its live postings follow, None: of whichever are active. `generation` counts the
-    explicit re-postings, from 1. `postings` by name and number; `touched`: those that are not recorded so yet."""
+    explicit re-postings, from 1. `postings` by name and number; `touched`: those that are not recorded so yet. `restored`: what
+    is to be reversed, and its date, in place of an entry that was reversed and stands again, by its sequence."""
 
     generation: int = 1
     digest: bytes | None = None
@@ -77,6 +78,7 @@ class Past:
     ruleset_version: int | None = None
     postings: dict[tuple[str, int], Posting] = field(default_factory=dict)
     touched: set[tuple[str, int]] = field(default_factory=set)
+    restored: dict[int, tuple[int, date]] = field(default_factory=dict)
 
     def live(self) -> dict[str, Posting]:
         """The postings whose entries stand, by name."""

@@ -111,7 +111,7 @@ def _plan_posting(found: Plan, version: Version, past: Past, mapped: MappedPosti
         found.propose.append(made)
         return
     if standing is not None:
-        draft = reversal_draft(version.key, standing, terms, standing.effective_date)
+        draft = reversal_draft(version.key, past, standing, terms, standing.effective_date)
         found.undo.append(Undoing(standing, draft))
     found.make.append(made)
 
@@ -139,7 +139,7 @@ def _plan_rest(
     for standing in past.live().values():
         if standing.name not in names:
             day = max(standing.effective_date, version.ceased_on) if ceased else standing.effective_date
-            found.undo.append(Undoing(standing, reversal_draft(version.key, standing, terms, day)))
+            found.undo.append(Undoing(standing, reversal_draft(version.key, past, standing, terms, day)))
     found.withdrawn += [each for each in _pending(past) if each.name not in names]
 
 

@@ -83,6 +83,7 @@ async def preview(database: Database, ledger_id: int, rules: RuleSet, keys: Sequ
             raise NotFound("there is no such ledger")
         found = await documents.load(connection, ledger_id, asked, books.cutovers, books.now.date())
         pasts = await taking.read_pasts(connection, ledger_id, asked)
+        await taking.see_reversals(connection, ledger_id, pasts.values())
         missed: set[tuple[str, date]] = set()
         while True:
             stated = list(found.values())

@@ -1,7 +1,7 @@
 """Chosen documents posted again by the rules that are active now: the one way in which rules reach what is posted.
 
 Each gets its next generation: the pipeline's next run reverses what the active rules call for otherwise, at the original dates,
-and posts it anew; what they call for alike stands. Active rules of before, and the same once more, take it back.
+and posts it anew; what they call for alike stands, and what somebody reversed by hand meanwhile comes back. Active rules of before, and the same once more, take it back.
 """
 
 from __future__ import annotations

@@ -31,12 +31,13 @@ from sources.pipeline.model import (
 )
 
 Step = Undoing | Making
-_PASSING = frozenset({RejectionCode.BATCH_REJECTED, RejectionCode.PERIOD_LOCKED, RejectionCode.ALREADY_REVERSED})
+_PASSING = frozenset({RejectionCode.BATCH_REJECTED, RejectionCode.PERIOD_LOCKED})
 _HINTS: Table[RejectionCode, str] = {
     RejectionCode.UNKNOWN_ACCOUNT: "Create the account, or name another one in the rules.",
     RejectionCode.INACTIVE_ACCOUNT: "Activate the account, or name another one in the rules.",
     RejectionCode.CURRENCY_MISMATCH: "Name an account in the rules that takes this currency.",
     RejectionCode.INVALID_DATE: "Correct the date in the source, or take another field for it in the rules.",
+    RejectionCode.ALREADY_REVERSED: "Look at the reversals of the document's entries; it is tried again by itself.",
 }
 _HINT = "Correct the document in its source, or the rules; it is tried again by itself."
 
@@ -49,6 +50,26 @@ class Standing(NamedTuple):
     effective_date: date
     body_hash: bytes
     reverses: int | None
+
+
+def last_reversal(sequence: int, reversals: Table[int, Standing]) -> tuple[Standing | None, bool]:
+    """The end of the chain of an entry's reversal, that one's reversal and so on, and whether the entry is reversed by it: each
+    second of them restores it. `reversals` by what they reverse."""
+    last, is_reversed = None, False
+    while (found := reversals.get(last.sequence if last else sequence)) is not None:
+        last, is_reversed = found, not is_reversed
+    return last, is_reversed
+
+
+def see_reversals(past: Past, reversals: Table[int, Standing]) -> None:
+    """Keeps in `past` which of the postings that are known as live were reversed, and which of these stand again."""
+    for posting in past.live().values():
+        assert posting.sequence is not None
+        last, is_reversed = last_reversal(posting.sequence, reversals)
+        if last is not None and is_reversed:
+            past.keep(posting._replace(status=PostingStatus.REVERSED, reversal_sequence=last.sequence))
+        elif last is not None:
+            past.restored[posting.sequence] = last.sequence, last.effective_date
 
 
 @dataclass(slots=True)
@@ -120,7 +141,8 @@ def settle(
     reversals: Table[int, Standing],
     terms: Terms,
 ) -> Verdict:
-    """Keeps in `past` what the books now hold of a plan's drafts. `books` by sequence, `reversals` by what they reverse."""
+    """Keeps in `past` what the books now hold of a plan's drafts. `books` by sequence; `reversals`, and theirs, by what they
+    reverse."""
     verdict = Verdict()
     for step, outcome in zip(plan.steps(), outcomes, strict=True):
         match outcome:
@@ -154,10 +176,16 @@ def _meet(key: Key, past: Past, verdict: Verdict, step: Step, found: Standing, t
 def _refuse(
     past: Past, verdict: Verdict, step: Step, reasons: Sequence[Reason], reversals: Table[int, Standing]
 ) -> None:
-    if isinstance(step, Undoing) and (found := reversals.get(step.posting.sequence or 0)):
-        verdict.again = True
-        _keep(past, verdict, step, found.sequence)
-        return
+    if isinstance(step, Undoing):
+        last, is_reversed = last_reversal(step.posting.sequence or 0, reversals)
+        if last is not None and is_reversed:
+            verdict.again = True
+            _keep(past, verdict, step, last.sequence)
+            return
+        if last is not None and step.draft.sequence != last.sequence:
+            verdict.again = True
+            past.restored[step.posting.sequence or 0] = last.sequence, last.effective_date
+            return
     verdict.locked |= any(reason.code is RejectionCode.PERIOD_LOCKED for reason in reasons)
     told = [reason for reason in reasons if reason.code not in _PASSING]
     if told and verdict.finding is None:

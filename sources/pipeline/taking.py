@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sources.ledger.model import LedgerRef
 from sources.mapping import matching_bills
 from sources.mapping.rates import WINDOW, Quote, Rates
-from sources.pipeline import documents, todo
+from sources.pipeline import documents, settling, todo
 from sources.pipeline.documents import Document
 from sources.pipeline.drafting import document_prefix
 from sources.pipeline.model import DocumentStatus, Key, Past, Posting, PostingStatus
@@ -95,6 +95,7 @@ async def take(connection: Connection, books: Books, limit: int) -> Batch:
     keys = [taken.key for taken in due]
     found = await documents.load(connection, ledger_id, keys, books.cutovers, books.now.astimezone(UTC).date())
     pasts = await read_pasts(connection, ledger_id, keys)
+    await see_reversals(connection, ledger_id, [past for past in pasts.values() if past.digest is None])
     work = [Work(taken, found[taken.key], pasts[taken.key]) for taken in due]
     batch = Batch(work, await read_rates(connection, list(found.values()), books.ledger.functional_currency))
     await _read_strays(connection, ledger_id, batch)
@@ -157,10 +158,20 @@ async def _read_strays(connection: Connection, ledger_id: int, batch: Batch) -> 
 async def read_standings(
     connection: Connection, ledger_id: int, sequences: Sequence[int], reversed_ones: Sequence[int]
 ) -> tuple[dict[int, Standing], dict[int, Standing]]:
-    """Entries by their sequence, and reversals by what they reverse."""
+    """Entries by their sequence; and reversals, and their reversals, by what they reverse."""
     rows = await connection.fetch(_STANDINGS, ledger_id, sequences, reversed_ones)
     found = [standing(row) for row in rows]
     return {each.sequence: each for each in found}, {each.reverses: each for each in found if each.reverses}
+
+
+async def see_reversals(connection: Connection, ledger_id: int, pasts: Iterable[Past]) -> None:
+    """What of documents that are to be posted again was reversed by hand since it was recorded."""
+    wanted = [past for past in pasts if past.live()]
+    sequences = [each.sequence for past in wanted for each in past.live().values() if each.sequence is not None]
+    if sequences:
+        _, reversals = await read_standings(connection, ledger_id, [], sequences)
+        for past in wanted:
+            settling.see_reversals(past, reversals)
 
 
 def standing(row: Any) -> Standing:
@@ -239,8 +250,19 @@ CROSS JOIN LATERAL (
     ORDER BY origin, idempotency_key
 ) AS held"""
 _STANDINGS = """
+WITH RECURSIVE chain AS (
+    SELECT asked.sequence, NULL COLLATE "C" AS idempotency_key, NULL::date AS effective_date, NULL::bytea AS body_hash, NULL::bigint AS reverses
+    FROM unnest($3::bigint[]) AS asked (sequence)
+    UNION ALL
+    SELECT undoing.* FROM chain CROSS JOIN LATERAL (
+        SELECT sequence, idempotency_key, effective_date, body_hash, reverses FROM ledger.entry
+        WHERE ledger_id = $1 AND reverses = chain.sequence LIMIT 1
+    ) AS undoing
+)
 SELECT sequence, idempotency_key, effective_date, body_hash, reverses FROM ledger.entry
-WHERE ledger_id = $1 AND (sequence = ANY($2::bigint[]) OR reverses = ANY($3::bigint[]))"""
+WHERE ledger_id = $1 AND sequence = ANY($2::bigint[])
+UNION ALL
+SELECT * FROM chain WHERE reverses IS NOT NULL"""
 _RATES = """
 SELECT base, quote, lower(type) AS type, on_date, rate FROM ledger.rate
 WHERE (base = ANY($1::text[]) OR quote = ANY($1::text[])) AND on_date = ANY($2::date[])"""

@@ -117,7 +117,9 @@ class Company:
     kit: type[Kit] = field(default=Kit)
 
     def source(self, name: str = "billing") -> SourceSettings:
-        return Kit.stripe(name=name, ledger=self.ledger.code, post_from=self.post_from)
+        """Names that begin with "billing" are of one account; every other one has an origin of its own."""
+        options = {} if name.startswith("billing") else {"path": name}
+        return Kit.stripe(name=name, ledger=self.ledger.code, post_from=self.post_from, options=options)
 
     async def state(self, *documents: Document, source: str = "billing", gone: Sequence[tuple[str, str]] = ()) -> None:
         """One pull of a source that states these documents, and that others (kind, external id) are gone."""

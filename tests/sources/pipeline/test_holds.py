@@ -43,6 +43,7 @@ async def test_a_bill_waits_until_it_agrees(company: Company) -> None:
     assert (await company.look()).statuses == {"ISSUE": 1}
     assert (await company.entries(), await company.issues()) == ([], {(CODE, "b_1"): True})
     row = await company.owner.fetchrow("SELECT message, hint, excerpt FROM mirror.issue")
+    assert row is not None
     assert row["message"] == "'Bolts' of order 7: billed 10, received 8."
     assert '"total":1190' in row["excerpt"]
     await company.state(bill(received="10"))
@@ -75,6 +76,7 @@ async def test_a_person_lets_it_pass(company: Company) -> None:
     await company.state(bill(billed_price="2"))
     await company.look()
     row = await company.owner.fetchrow("SELECT source, code, subject FROM mirror.issue")
+    assert row is not None
     issue = IssueKey(row["source"], row["code"], row["subject"])
     await resolving.resolve_issue(company.database, company.ledger.ledger_id, issue, by="ada", note=None)
     assert (await company.look()).entries == 1

@@ -134,6 +134,30 @@ def test_an_entry_that_a_person_reversed_is_replaced_by_the_next_version() -> No
     assert [amount for _, _, amount in entries(world)] == [100, -100, 70]
 
 
+def test_an_entry_that_stands_again_is_reversed_by_what_restored_it() -> None:
+    world = World()
+    world.look(PAPER)
+    for sequence in (1, 2):
+        world.books.reverse_by_hand(sequence)
+    world.look(replace(PAPER, amount=70))
+    assert [(reverses, amount) for _, reverses, amount in entries(world)][2:] == [(2, 100), (3, -100), (None, 70)]
+    assert world.books.nets()["1100"] == 70
+
+
+def test_what_is_restored_between_planning_and_posting_does_not_stand_twice() -> None:
+    world, left = World(), [(1, 2), (3, 4)]
+    world.look(PAPER)
+
+    def restore() -> None:
+        for sequence in left.pop(0) if left else ():
+            world.books.reverse_by_hand(sequence)
+
+    world.between = restore
+    world.look(replace(PAPER, amount=70))
+    assert [reverses for _, reverses, _ in entries(world)] == [None, 1, 2, 3, 4, 5, None]
+    assert world.books.nets()["1100"] == 70
+
+
 def test_a_proposal_waits_for_approval_and_a_newer_version_takes_its_place() -> None:
     world = World(policy=Policy.PROPOSED)
     assert world.look(PAPER).status is DocumentStatus.PROPOSED

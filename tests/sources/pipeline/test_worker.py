@@ -41,10 +41,12 @@ async def test_a_document_becomes_an_entry_that_names_it_and_its_rule(company: C
     assert (counts.taken, counts.entries, counts.statuses) == (1, 1, {"POSTED": 1})
     assert await company.nets() == {"1100": 1190, "4000": -1000, "1700": -190}
     row = await company.owner.fetchrow("SELECT idempotency_key, origin, posted_by, reference FROM ledger.entry")
+    assert row is not None
     assert tuple(row) == ("doc:billing:invoice::in_1:invoice:1.1", "billing", "pipeline", "in_1")
     link = await company.owner.fetchrow(
         "SELECT external_id, sequence, rule, ruleset_version, posting FROM mirror.document_entry"
     )
+    assert link is not None
     assert tuple(link) == ("in_1", 1, "sale", 1, "invoice")
     assert await company.to_do() == []
     assert (await company.look()).taken == 0
@@ -116,6 +118,7 @@ async def test_what_cannot_be_posted_is_an_issue_that_closes_itself(company: Com
     row = await company.owner.fetchrow(
         "SELECT message, hint, excerpt, attempts, next_attempt_at > now() FROM mirror.issue WHERE external_id = 'in_1'"
     )
+    assert row is not None
     assert "'9999'" in row[0]
     assert row[1] == "Create the account, or name another one in the rules."
     assert '"total":1190' in row[2]
