@@ -21,6 +21,7 @@ import uvicorn
 from gateway.demo.company import CUSTOMERS
 from gateway.demo.servers.stripe_company import DAY, Object, StripeCompany
 from gateway.serving import bound_socket
+from sources.connectors.stripe_cursor import PAYMENTS
 
 KEY = "sk_test_benchmark"
 INVOICES = 500
@@ -78,7 +79,7 @@ class Billing:
             return self._pay(below.removesuffix("/pay"))
         if collection == "invoices" and below in self._texts:
             return 200, self._texts[below]
-        if below or collection not in ("invoices", "customers", "events", "credit_notes"):
+        if below or collection not in ("invoices", "customers", "events", "credit_notes", *PAYMENTS):
             return 404, b'{"error": {"type": "invalid_request_error", "code": "resource_missing"}}'
         if collection == "invoices":
             return 200, self._invoices.page(query)

@@ -15,6 +15,7 @@ CHAPTERS: Mapping[str, str] = {
     "streaming": "benchmarks.streaming",
     "growth": "benchmarks.growth",
     "memory": "benchmarks.memory",
+    "documents": "benchmarks.documents",
     "limits": "benchmarks.limits",
 }
 

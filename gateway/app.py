@@ -24,6 +24,8 @@ from gateway.operations import Operations
 from gateway.protocol import Protocol
 from gateway.requests import Engine
 from gateway.sse import EventStreams
+from gateway.webhooks import PATH as WEBHOOKS
+from gateway.webhooks import respond
 from gateway.websocket import WebSocketEndpoint
 from sources.errors import LedgergraphError
 
@@ -51,18 +53,20 @@ class App:
         limits: Limits,
         readiness: Readiness,
         lifespan: Lifespan | None,
+        webhooks: ASGIApp | None = None,
     ) -> None:
         self._http, self._websocket = http, websocket
         self._streams, self._operations = streams, operations
         self.metrics, self.limits = metrics, limits
         self._readiness, self._lifespan = readiness, lifespan
+        self._webhooks = webhooks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http" and scope["path"] == "/graphql":
             await self._http(scope, receive, send)
         elif kind == "http":
-            await self._serve_other(scope["path"], send)
+            await self._serve_other(scope, receive, send)
         elif kind == "websocket":
             await self._serve_websocket(scope, receive, send)
         else:
@@ -74,16 +78,28 @@ class App:
         self._websocket.stop()
         await self._operations.finish(_END_STREAMS_SECONDS)
 
-    async def _serve_other(self, path: str, send: Send) -> None:
-        match path:
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["path"]:
             case "/healthz":
                 await _respond(send, 200, b'{"status":"ok"}')
             case "/readyz":
                 await self._tell_readiness(send)
             case "/metrics":
                 await _respond(send, 200, self.metrics.render(), CONTENT_TYPE.encode())
+            case path if path.startswith(WEBHOOKS):
+                await self._take_webhook(scope, receive, send)
             case _:
                 await _respond(send, 404, b'{"error":"not found: the graph is at /graphql"}')
+
+    async def _take_webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._webhooks is None:
+            await respond(send, 404)
+            return
+        try:
+            await self._webhooks(scope, receive, send)
+        except Exception as exc:
+            log.error("a webhook could not be taken", exc_info=exc)
+            await respond(send, 500)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/graphql":
@@ -135,9 +151,11 @@ def create_app(
     lifespan: Lifespan | None = None,
     init_seconds: float | None = None,
     compressing: bool = True,
+    webhooks: ASGIApp | None = None,
 ) -> App:
     """The application over an engine. `cors_origins`: origins whose pages may call it, "*" for any; none by default.
-    `init_seconds`: how long a new socket may take to say who it is, 10 by default. `compressing`: for clients that ask."""
+    `init_seconds`: how long a new socket may take to say who it is, 10 by default. `compressing`: for clients that ask.
+    `webhooks`: answers below /webhooks/; None: nothing there is taken."""
     metrics = metrics or Metrics()
     operations, streams = Operations(engine, metrics, limits), EventStreams()
     http: ASGIApp = GraphQLEndpoint(operations, authenticator, limits, metrics, streams, compressing=compressing)
@@ -153,7 +171,7 @@ def create_app(
     websocket = WebSocketEndpoint(operations, authenticator, limits, metrics)
     if init_seconds is not None:
         websocket.init_seconds = init_seconds
-    return App(http, websocket, streams, operations, metrics, limits, readiness, lifespan)
+    return App(http, websocket, streams, operations, metrics, limits, readiness, lifespan, webhooks)
 
 
 def protocol_settings(limits: Limits) -> dict[str, Any]:

@@ -35,6 +35,8 @@ SCOPES = frozenset(
         "payroll:personal",
         "cash:read",
         "sources:read",
+        "sources:admin",
+        "mappings:approve",
     }
 )
 """Every scope there is. Others in a token are ignored: an issuer may serve other products with the same token."""

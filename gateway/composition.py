@@ -12,12 +12,16 @@ from gateway.config import Settings
 from gateway.engine import Engine
 from gateway.jwks import JwksAuthenticator
 from gateway.openbooks import Books, books
+from gateway.rulefiles import read_rules
+from gateway.scheduling import Scheduler
 from gateway.schema import build, core
 from gateway.sourcekinds import connector_for
 from gateway.tokens import signing_secret, token_rules
+from gateway.webhooks import Webhooks
 from resolvers.context import Services
 from sources.database.pool import Database
 from sources.mirror.refresh import Refresher
+from sources.pipeline.worker import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,15 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
 @asynccontextmanager
 async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gateway]:
-    """The gateway over books that are open."""
+    """The gateway over books that are open, and what goes on by itself in it. Raises ConfigurationError."""
+    rules = read_rules(settings.mapping)
     connectors = [(source, connector_for(source)) for source in settings.sources]
     refresher = Refresher(opened.database, connectors, deadline=settings.limits.source_deadline_seconds)
+    pipeline = Pipeline(opened.database, opened.poster)
+    scheduler = Scheduler(opened.database, opened.directory, refresher, pipeline, rules)
     try:
         await refresher.start()
+        scheduler.start()
         services = Services(
             database=opened.database,
             directory=opened.directory,
@@ -50,6 +58,8 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             refresher=refresher,
             page_size=settings.limits.page_size,
             reading_group=settings.limits.reading_group,
+            wake_pipeline=pipeline.wake,
+            ruled_by_files=frozenset(rules),
         )
         app = create_app(
             Engine(core(build()), services, opened.feed, settings.limits),
@@ -58,9 +68,11 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             readiness=_readiness(opened.database),
             cors_origins=settings.server.cors_origins,
             compressing=settings.server.compression,
+            webhooks=Webhooks(opened.database, settings.sources, scheduler.wake),
         )
         yield Gateway(app, opened, settings)
     finally:
+        await scheduler.close()
         await refresher.close()
 
 

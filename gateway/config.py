@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.limits import CACHES, Limits
-from gateway.sourceconfig import read_sources
+from gateway.sourceconfig import NAME, absolute, read_sources
 from gateway.values import MISSING, Problems, Secret, take_text, unknown_keys
 from sources.errors import ConfigurationError
 from sources.mirror.settings import SourceSettings
@@ -56,7 +56,8 @@ class ServerSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that the gateway and its commands are told. `database_url` None: PostgreSQL embedded in `data_dir`.
-    `database_direct_url`: for LISTEN, where a pooler stands before `database_url`."""
+    `database_direct_url`: for LISTEN, where a pooler stands before `database_url`. `mapping`: the file of rules of each ledger, by
+    its code."""
 
     data_dir: Path = DEFAULT_DATA_DIR
     database_url: str | None = None
@@ -65,10 +66,11 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: Limits = field(default_factory=Limits)
     sources: tuple[SourceSettings, ...] = ()
+    mapping: Mapping[str, Path] = field(default_factory=dict)
 
 
 _HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(:(?P<port>[0-9]{0,5}))?", re.ASCII)
-_TABLES = ("server", "limits", "sources")
+_TABLES = ("server", "limits", "sources", "mapping")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _WHOLE_FROM = {"port": 0, "workers": 1, "pool_size": 2, "shutdown_seconds": 1}
 _WHOLE_TO = {"port": 65_535, "workers": 256, "pool_size": 1_000, "shutdown_seconds": 3_600}
@@ -87,6 +89,7 @@ def load(environment: Mapping[str, str], **arguments: Any) -> Settings:
         jwt=_read_jwt(environment, problems),
         server=_read_server(tables.get("server", {}), given, where, problems),
         limits=_read_limits(tables.get("limits", {}), where, problems),
+        mapping=_read_mapping(tables.get("mapping", {}), where, problems),
         sources=read_sources(tables.get("sources", []), Path(where).parent, environment, where, problems),
         **_read_database(given, environment, problems),
     )
@@ -106,7 +109,7 @@ def _read_file(path: Path, problems: Problems) -> dict[str, Any]:
     except RecursionError:
         raise ConfigurationError(f"{path}: must be TOML, and is nested too deeply") from None
     unknown_keys(tables, _TABLES, str(path), "", problems)
-    for name in ("server", "limits"):
+    for name in ("server", "limits", "mapping"):
         if not isinstance(tables.get(name, {}), dict):
             problems.add(str(path), name, f"must be a table, written [{name}]")
             del tables[name]
@@ -193,6 +196,19 @@ def _read_server(table: Mapping[str, Any], given: Mapping[str, Any], where: str,
         place, key = ("command line", f"--{name}") if name in given else (where, f"[server] {name}")
         values[name] = _server_value(name, value, place, key, problems)
     return ServerSettings(**{name: value for name, value in values.items() if value is not None})
+
+
+def _read_mapping(table: Mapping[str, Any], where: str, problems: Problems) -> dict[str, Path]:
+    """Absolute paths, whether or not there is such a file; relative ones start at the settings file's folder."""
+    found = {}
+    for code, value in table.items():
+        key = f"[mapping] {code}"
+        if not NAME.fullmatch(code):
+            problems.add(where, key, "must be the code of the ledger that the rules are for, of a-z, 0-9, _ and -")
+        text = take_text(value, where, key, problems)
+        if text is not None and (path := absolute(text, Path(where).parent, "file", where, key, problems)):
+            found[code] = Path(path)
+    return found
 
 
 def _server_value(name: str, value: Any, where: str, key: str, problems: Problems) -> Any:

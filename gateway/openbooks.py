@@ -30,12 +30,13 @@ class Books:
 @asynccontextmanager
 async def books(settings: Settings) -> AsyncIterator[Books]:
     """The books on a database with this version's schema. Raises ConfigurationError and DatabaseUnavailable."""
-    writers = max(1, settings.server.pool_size // 3)
+    # The pipeline holds one while it waits for the poster's, and whoever decides about documents one while waiting for it.
+    writers = max(3, settings.server.pool_size // 3)
     async with ready_database(settings) as server:
         database = Database(
             server.dsn,
             direct_dsn=server.direct_dsn,
-            readers=settings.server.pool_size - writers,
+            readers=max(1, settings.server.pool_size - writers),
             writers=writers,
             statement_timeout=settings.limits.statement_timeout_seconds,
         )

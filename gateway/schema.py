@@ -10,11 +10,16 @@ from resolvers.accounts import AccountMutation, AccountQuery
 from resolvers.cash import BankAccount, BankTransaction, CashQuery
 from resolvers.entries import EntryQuery, JournalLine
 from resolvers.invoices import Invoice, InvoiceQuery
+from resolvers.issues import IssueMutation, IssueQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
+from resolvers.mappings import MappingMutation, MappingQuery
 from resolvers.nodes import NodeQuery
+from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
+from resolvers.proposals import ProposalMutation, ProposalQuery
+from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
 from resolvers.trial_balance import TrialBalanceQuery
@@ -28,15 +33,20 @@ class Query(
     EntryQuery,
     TrialBalanceQuery,
     InvoiceQuery,
+    PaymentQuery,
     PayrollQuery,
     CashQuery,
     SourceQuery,
+    IssueQuery,
+    MappingQuery,
+    ProposalQuery,
+    ReconciliationQuery,
 ):
     pass
 
 
 @strawberry.type(description="What can be changed. Refusals are data; errors are faults.")
-class Mutation(LedgerMutation, AccountMutation, PostingMutation):
+class Mutation(LedgerMutation, AccountMutation, PostingMutation, IssueMutation, MappingMutation, ProposalMutation):
     pass
 
 
@@ -50,7 +60,7 @@ def build() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[JournalLine, Invoice, PayrollRun, BankAccount, BankTransaction],
+        types=[JournalLine, Invoice, Payment, PayrollRun, BankAccount, BankTransaction],
         config=StrawberryConfig(scalar_map=dict(SCALARS)),
     )
 

@@ -7,35 +7,43 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.values import Problems, Secret, take_text, unknown_keys
+from sources.ledger.rules import FIRST_DATE, LAST_DATE
 from sources.mirror.settings import SourceSettings, compact
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""The form of a source's name, and of a ledger's code."""
 _LONGEST_AGE = 10 * 365 * 86_400
-_COMMON = ("name", "kind", "ledger", "max_age", "accounts")
+_COMMON = ("name", "kind", "ledger", "max_age", "accounts", "post_from", "every", "webhook_secrets")
+_SHORTEST_PERIOD = 1
+_MOST_SECRETS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The options that sources of one kind take. `secrets` must be written as env:NAME."""
+    """The options that sources of one kind take. `secrets` must be written as env:NAME. `webhooks`: they send some."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    webhooks: bool = False
 
 
 KINDS: dict[str, Kind] = {
-    "stripe": Kind(required=("api_key",), optional=("base_url",), secrets=("api_key",)),
+    "stripe": Kind(required=("api_key",), optional=("base_url",), secrets=("api_key",), webhooks=True),
     "xero-payroll": Kind(
         required=("client_id", "client_secret", "tenant_id"),
         optional=("base_url", "token_url", "scopes"),
         secrets=("client_secret",),
+        webhooks=True,
     ),
     "bank-statements": Kind(required=("path",)),
+    "tryton": Kind(required=("base_url", "database", "user", "password"), optional=("company",), secrets=("password",)),
 }
 """Every kind of source, by the name that `kind` takes."""
 
@@ -56,6 +64,15 @@ def read_sources(
     return sources
 
 
+def absolute(text: str, folder: Path, kind: str, where: str, key: str, problems: Problems) -> str | None:
+    """A path that starts at `folder` where it is relative; None and a problem for ~someone who has no account here."""
+    try:
+        return os.path.abspath(folder / Path(text).expanduser())
+    except RuntimeError:
+        problems.add(where, key, f"must be a {kind}, and {text.partition('/')[0]} is nobody's home on this machine")
+        return None
+
+
 class _Reader:
     def __init__(self, folder: Path, environment: Mapping[str, str], where: str, problems: Problems) -> None:
         self._folder = folder
@@ -66,7 +83,7 @@ class _Reader:
     def source(self, table: Mapping[str, Any], number: int) -> SourceSettings | None:
         name = table.get("name")
         prefix = f"[[sources]] {name if isinstance(name, str) else f'number {number}'}: "
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             self._wrong(prefix + "name", "must be of a-z, 0-9, _ and -, at most 63, and not begin with _ or -")
             return None
         kind = KINDS.get(str(table.get("kind")))
@@ -80,6 +97,9 @@ class _Reader:
             ledger=self._ledger(table.get("ledger"), prefix + "ledger"),
             options=options,
             accounts=self._accounts(table.get("accounts", {}), str(table["kind"]), options, prefix),
+            post_from=self._post_from(table.get("post_from"), prefix + "post_from"),
+            every=self._seconds(table.get("every"), _SHORTEST_PERIOD, prefix + "every"),
+            webhook_secrets=self._webhook_secrets(table.get("webhook_secrets"), kind, prefix + "webhook_secrets"),
             **self._max_age(table, prefix),
         )
 
@@ -87,27 +107,57 @@ class _Reader:
         self._problems.add(self._where, key, rule)
 
     def _ledger(self, value: Any, key: str) -> str:
-        if isinstance(value, str) and _NAME.fullmatch(value):
+        if isinstance(value, str) and NAME.fullmatch(value):
             return value
         self._wrong(key, f"must be the code of the ledger that its documents belong to, not {value!r}")
         return ""
 
     def _max_age(self, table: Mapping[str, Any], prefix: str) -> dict[str, float]:
-        value = table.get("max_age")
+        value = self._seconds(table.get("max_age"), 0, prefix + "max_age")
+        return {} if value is None else {"max_age": value}
+
+    def _seconds(self, value: Any, least: int, key: str) -> float | None:
         if value is None:
-            return {}
-        if type(value) not in (int, float) or not 0 <= value <= _LONGEST_AGE:
-            rule = f"must be a number of seconds from 0 to {_LONGEST_AGE}, not {value!r}"
-            self._wrong(prefix + "max_age", rule)
-            return {}
-        return {"max_age": float(value)}
+            return None
+        if type(value) not in (int, float) or not least <= value <= _LONGEST_AGE:
+            self._wrong(key, f"must be a number of seconds from {least} to {_LONGEST_AGE}, not {value!r}")
+            return None
+        return float(value)
+
+    def _webhook_secrets(self, value: Any, kind: Kind, key: str) -> tuple[str, ...]:
+        """One, or several while one takes another's place."""
+        if value is None:
+            return ()
+        if not kind.webhooks:
+            self._wrong(key, "is not a setting of this kind, which sends no webhooks")
+            return ()
+        given = value if isinstance(value, list) else [value]
+        if not 0 < len(given) <= _MOST_SECRETS:
+            self._wrong(key, f"must be one to {_MOST_SECRETS} secrets")
+            return ()
+        found = [self._secret(each, key) for each in given]
+        return tuple(secret for secret in found if secret is not None)
+
+    def _secret(self, value: Any, key: str) -> Secret | None:
+        if not isinstance(value, str) or not value.startswith("env:"):
+            self._wrong(key, 'must be "env:NAME", the name of an environment variable that holds the secret')
+            return None
+        return self._from_environment(value.removeprefix("env:"), key)
+
+    def _post_from(self, value: Any, key: str) -> date | None:
+        if value is None or (type(value) is date and FIRST_DATE <= value <= LAST_DATE):
+            return value
+        shown = repr(value) if isinstance(value, str) else value
+        rule = f"must be a day from {FIRST_DATE} to {LAST_DATE}, written without quotes as 2026-01-01, not {shown}"
+        self._wrong(key, rule)
+        return None
 
     def _accounts(self, value: Any, kind: str, options: Mapping[str, str], prefix: str) -> dict[str, str]:
         if not isinstance(value, dict):
             self._wrong(prefix + "accounts", "must be a table from a bank account or tenant to a ledger's code")
             return {}
-        if value and kind == "stripe":
-            self._wrong(prefix + "accounts", "is not a setting of stripe, all of whose documents belong to ledger")
+        if value and kind in ("stripe", "tryton"):
+            self._wrong(prefix + "accounts", f"is not a setting of {kind}, all of whose documents belong to ledger")
         names = Counter(compact(account) for account in value)
         for account in value:
             key = f"{prefix}accounts.{account}"
@@ -145,12 +195,8 @@ class _Reader:
         return text
 
     def _path(self, text: str, place: str) -> str | None:
-        try:
-            # One folder has one name, however the settings file was named: a copy belongs to the folder it was read from.
-            return os.path.abspath(self._folder / Path(text).expanduser())
-        except RuntimeError:  # ~someone who has no account here
-            self._wrong(place, f"must be a folder, and {text.partition('/')[0]} is nobody's home on this machine")
-            return None
+        # One folder has one name, however the settings file was named: a copy belongs to the folder it was read from.
+        return absolute(text, self._folder, "folder", self._where, place, self._problems)
 
     def _from_environment(self, name: str, place: str) -> Secret | None:
         value = self._environment.get(name)

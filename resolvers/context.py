@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from sources.mirror.refresh import Asking, Refresher
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What one process offers to its operations. `reading_group`: how many requests that are alike are read together."""
+    """What one process offers to its operations. `reading_group`: how many requests that are alike are read together.
+    `deciding`: held by who waits, with a connection, for the pipeline to end its run: one at a time, so that connections are left
+    for that run. `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file."""
 
     database: Database
     directory: Directory
@@ -29,6 +32,9 @@ class Services:
     page_size: int = 1_000
     reading_group: int = 100
     clock: Callable[[], float] = time.time
+    wake_pipeline: Callable[[], None] = lambda: None
+    ruled_by_files: frozenset[str] = frozenset()
+    deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     versions: Versions = field(init=False)
 
     def __post_init__(self) -> None:

@@ -35,6 +35,9 @@ _MEANINGS = {
     "DUPLICATE_CODE": "The code exists with another content, or twice in the input.",
     "LIMIT_EXCEEDED": "More items than one request takes.",
     "BATCH_REJECTED": "Another entry of the atomic batch was refused.",
+    "NOT_FOUND": "What it names does not exist (any more), or the caller may not see it.",
+    "INVALID_RATE": "The rate is none, or is stated twice.",
+    "FIXED_BY_SETTINGS": "The settings of the gateway say it; it is changed there.",
     "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",
 }
 
@@ -61,6 +64,12 @@ class RejectionReason:
 @strawberry.type(description="Nothing was changed; all reasons at once.")
 class ChangeRejected:
     reasons: list[RejectionReason] = nested("Every reason.", "reasons")
+
+
+def unknown_ledger(code: str, *path: str) -> Reason:
+    """A ledger that does not exist, or that the caller may not see: the two are not told apart."""
+    message = f"there is no ledger {code[:63]!r} that your token can see"
+    return Reason(RejectionCode.UNKNOWN_LEDGER, message, path or ("ledger",))
 
 
 def rejected(typename: str, reasons: Sequence[Reason], want: Want) -> Tagged:

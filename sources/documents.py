@@ -38,6 +38,27 @@ class BankTransactionStatus(StrEnum):
     PENDING = "PENDING"
 
 
+class PaymentType(StrEnum):
+    """PAYMENT: a payer's money; REFUND: given back; FEE: what the processor charges for itself, on its own; DISPUTE: money that a
+    payer's bank takes back, or returns; PAYOUT: to our bank; TRANSFER: between accounts at the processor, and all else."""
+
+    PAYMENT = "PAYMENT"
+    REFUND = "REFUND"
+    FEE = "FEE"
+    DISPUTE = "DISPUTE"
+    PAYOUT = "PAYOUT"
+    TRANSFER = "TRANSFER"
+
+
+class PaymentStatus(StrEnum):
+    """PENDING: the money has not moved for good; SUCCEEDED: it has; FAILED and CANCELED: it has not, or came back."""
+
+    PENDING = "PENDING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
     name: str
@@ -47,17 +68,19 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxAmount:
-    """One tax of an invoice. `rate` is a percentage as an exact decimal string ("19", "7.75")."""
+    """One tax of an invoice. `rate` is a percentage as an exact decimal string ("19", "7.75"). `account`: code of the account
+    that the source itself books it to, of a source that keeps books."""
 
     amount: int
     code: str | None = None
     rate: str | None = None
     taxable: int | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
-    """`quantity` is an exact decimal string; `amount` excludes tax."""
+    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount."""
 
     amount: int
     description: str | None = None
@@ -66,6 +89,7 @@ class InvoiceLine:
     tax_code: str | None = None
     service_from: date | None = None
     service_to: date | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,14 +198,48 @@ class BankStatement:
     warnings: tuple[str, ...] = ()
 
 
-Document = Invoice | PayrollRun | BankStatement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """A movement of our account at a payment processor. Amounts are signed, in the currency of that account, and money in is
+    positive: a payment's `amount` is positive, those of a refund, a fee, a lost dispute and a payout are negative. `fee` is what
+    the processor keeps of it (positive; negative: it gives a fee back), net = amount - fee: what the account's balance changes
+    by; None: the source does not state them (yet).
+    `presented_amount`, `presented_currency`: what the payer paid or got, signed alike, where that is another currency.
+    `occurred_on`: when it changed the balance; `available_on`: from when on it can be paid out, of a payout: when it arrives.
+    `parent_external_id`: the payment that a refund or dispute is about, the dispute that a later movement is about.
+    `paid_out`: of a payout, the external ids of what it pays out; () where that is not known."""
+
+    external_id: str
+    type: PaymentType
+    status: PaymentStatus
+    source_status: str
+    currency: str
+    amount: int
+    fee: int | None = None
+    net: int | None = None
+    presented_amount: int | None = None
+    presented_currency: str | None = None
+    occurred_on: date
+    available_on: date | None = None
+    party: Party | None = None
+    invoice_external_id: str | None = None
+    payout_external_id: str | None = None
+    parent_external_id: str | None = None
+    description: str | None = None
+    reference: str | None = None
+    bank_account: str | None = None
+    paid_out: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+Document = Invoice | PayrollRun | BankStatement | Payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """A document that the source no longer has, or says was deleted."""
 
-    kind: str  # "invoice", "payroll_run" or "bank_statement"
+    kind: str  # "invoice", "payroll_run", "bank_statement" or "payment"
     external_id: str
 
 

@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol
 
 import orjson
@@ -25,6 +25,7 @@ from sources.packing import LEAST, Packed, fetch_packed
 Row = Sequence[Any]
 Key = tuple[Any, ...]
 DEFAULT_PAGE = 50
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?\+00", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,17 @@ def _fits(value: Any, kind: str) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and -top <= value < top
     if not isinstance(value, str) or "\0" in value:
         return False
+    if kind == "timestamptz":
+        return _is_moment(value)
     return kind != "date" or _is_date(value)
+
+
+def _is_moment(value: str) -> bool:
+    """As PostgreSQL writes it in UTC."""
+    try:
+        return bool(_MOMENT.fullmatch(value)) and datetime.fromisoformat(value).year > 0
+    except ValueError:
+        return False
 
 
 def _is_date(value: str) -> bool:

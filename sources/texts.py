@@ -12,7 +12,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def clean(text: str) -> str:
     """The text with U+FFFD for each character that cannot be held."""
-    return _UNSTORABLE.sub("\ufffd", text)
+    return text if text.isascii() and "\x00" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def plain(value: Any) -> Any:
@@ -20,7 +20,10 @@ def plain(value: Any) -> Any:
     RecursionError."""
     if isinstance(value, str):
         return clean(value)
-    if isinstance(value, Mapping):
+    # What a decoded answer holds is asked first: whether something is a Mapping takes long to find out.
+    if value is None or (type(value) is int and abs(value) < 2**63):
+        return value
+    if type(value) is dict or isinstance(value, Mapping):
         return {clean(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]

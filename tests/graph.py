@@ -171,7 +171,7 @@ def entry(key: str, amount: str = "10.00", **changes: Any) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def open_graph(database_url: str, limits: Limits | None = None, **options: Any) -> AsyncIterator[Graph]:
     limits = limits or Limits()
-    async with Database(database_url, readers=4, writers=2) as database, Feed(database) as feed:
+    async with Database(database_url, readers=4, writers=3) as database, Feed(database) as feed:
         directory = Directory(database)
         poster = Poster(database, queue_limit=limits.posting_queue, on_posted=feed.posted)
         refresher = Refresher(database, options.get("sources", ()), deadline=limits.source_deadline_seconds)

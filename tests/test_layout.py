@@ -11,12 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gateway", "resolvers", "sources")
-SQL_HOMES = ("sources.ledger", "sources.mirror", "sources.database")
+SQL_HOMES = ("sources.ledger", "sources.mirror", "sources.pipeline", "sources.database")
 PURE = (
     "sources.ledger.rules",
     "sources.ledger.model",
     "sources.ledger.csv_import",
     "sources.mapping",
+    "sources.pipeline.model",
+    "sources.pipeline.drafting",
+    "sources.pipeline.planning",
+    "sources.pipeline.settling",
     "sources.money",
     "sources.documents",
 )

@@ -6,14 +6,30 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from graphql import parse, validate
+
 from gateway.authentication import SCOPES
 from gateway.cli import Commands, main
 from gateway.config import ServerSettings, load
 from gateway.limits import Limits
+from gateway.schema import build, core
 from gateway.sourceconfig import KINDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+
+
+def asked(today: str) -> list[str]:
+    """The operations that the README has sent by its function `ask`, in their order."""
+    found = re.findall(r"^ask '((?:[^']|'\$TODAY')+)'", README, flags=re.MULTILINE)
+    return [operation.replace("'$TODAY'", today) for operation in found]
+
+
+def test_the_operations_to_paste_fit_the_graph() -> None:
+    schema = core(build())
+    operations = asked("2026-11-22")
+    assert len(operations) == 7
+    assert not [fault for operation in operations for fault in validate(schema, parse(operation))]
 
 
 def test_the_table_of_limits_is_the_code_s() -> None:

@@ -11,8 +11,10 @@ from datetime import date
 from typing import Any
 
 import asyncpg
+import orjson
 
 from gateway.limits import Limits
+from resolvers.reconciliation_rows import PLACES
 from sources.documents import (
     BankAccount,
     BankTransactionStatus,
@@ -21,13 +23,18 @@ from sources.documents import (
     InvoiceLine,
     InvoiceStatus,
     Party,
+    PaymentStatus,
+    PaymentType,
     TaxAmount,
 )
 from sources.ledger.queries import ACCOUNTS_BY_CODE, ENTRY_ORDERS, LINES_BY_DATE
 from sources.mirror.settings import SourceSettings
-from sources.reading import encode_cursor
+from sources.pipeline import rulesets
+from sources.pipeline.taking import see
+from sources.reading import Order, encode_cursor
 from tests.graph import Graph, caller, entry, open_graph
 from tests.sources.mirror.kit import Kit, Script
+from tests.sources.pipeline.company import rules
 
 LIMITS = Limits(cost=10**12, aliases=1_000, fields=50_000, tokens=50_000, selections_per_name=1_000)
 """Documents are not refused for their size."""
@@ -39,7 +46,8 @@ IDS = [
     "ledger:us", "ledger:eu", "ledger:no", "ledger:us:", "account:us:1000", "account:us:9999", "account:jp:", "entry:us:1",
     "entry:us:2", "entry:eu:1", "entry:us:999", "entry:us:01", "entry:us:9223372036854775807", "line:us:1:1", "line:us:1:9",
     "line:us:6:2", "line:us:1", "invoice:us:stripe:in:1\"", "invoice:us:stripe:in_2", "invoice:us:stripe:gone",
-    "invoice:us:dead:x", "invoice:us:nobody:x", "payroll-run:eu:payroll:run-1", "payroll-run:eu:payroll:run-3",
+    "invoice:us:dead:x", "invoice:us:nobody:x", "payment:us:stripe:ch:1", "payment:us:stripe:po_1", "payment:us:dead:x",
+    "payroll-run:eu:payroll:run-1", "payroll-run:eu:payroll:run-3",
     "payroll-run:us:payroll:run-1", f"bank-account:eu:bank:{IBAN}", "bank-account:us:bank:us:1%", "bank-account:eu:bank:x",
     f"bank-transaction:eu:bank:{IBAN}:t1", "bank-transaction:us:bank:us%3A1%25:u1", f"bank-transaction:us:bank:{IBAN}:t1",
     "nothing", "", ":", "ledger", "entry:us:", "entry:\u00e9:1", "ENTRY:us:1",
@@ -50,6 +58,12 @@ CURSORS = [
     encode_cursor(ACCOUNTS_BY_CODE, ["2000"]),
     encode_cursor(LINES_BY_DATE, ["2026-03-15", 6, 1]),
 ]
+PREVIEWED = encode_cursor(
+    Order("preview", (("kind", "text"), ("source", "text"), ("account", "text"), ("external_id", "text"))),
+    ["invoice", "stripe", "", "in_2"],
+)
+RULES = rules().replace("1700", "2000").replace("6000", "5000").replace("7000", "5000")
+RECONCILED = encode_cursor(PLACES, ["2026-02-01", "invoice", "", "in_3"])
 POOLS: dict[str, list[Any]] = {
     "id": IDS,
     "ids": IDS,
@@ -72,6 +86,11 @@ POOLS: dict[str, list[Any]] = {
     "postedTo": ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00+01:00"],
     "accountCodes": ["1000", "4000", "5000", "x"],
     "sources": ["stripe", "dead", "x"],
+    "PaymentFilter.sources": ["stripe", "stripe", "stripe", "dead", "x"],
+    "invoice": ['in:1"', "x"],
+    "payout": ["po_1", "x"],
+    "occurredFrom": DATES[:4],
+    "occurredTo": DATES[3:],
     "InvoiceFilter.sources": ["stripe", "stripe", "stripe", "dead", "x"],
     "Query.payrollRuns(sources)": ["payroll", "payroll", "payroll", "bank"],
     "Query.bankAccounts(sources)": ["bank", "bank", "bank", "stripe"],
@@ -91,6 +110,15 @@ POOLS: dict[str, list[Any]] = {
     "issuedTo": DATES[3:],
     "paidFrom": DATES[:4],
     "paidTo": DATES[3:],
+    "IntegrationIssueFilter.sources": ["stripe", "stripe", "dead", "x"],
+    "IntegrationIssueFilter.codes": ["NO_RULE", "UNREADABLE_FILE", "x"],
+    "Query.syncRuns(source)": ["dead", "dead", "x", ""],
+    "Query.previewMapping(after)": ["garbage", PREVIEWED],
+    "Query.reconciliation(after)": ["garbage", RECONCILED],
+    "Query.reconciliation(source)": [*["stripe"] * 4, "bank", "dead", ""],
+    "text": [RULES, RULES, RULES, 'extends = "starter"', "", "[[rules]]\nname = 1", ODD],
+    "version": [1, 1, 2, 2, 3, 0, 2**31 - 1],
+    "source": ["stripe", "stripe", "bank", "dead", ""],
 }
 CALLERS = [
     caller(ledgers=["us", "eu"]),
@@ -111,6 +139,8 @@ async def open_world(database_url: str, owner_url: str, limits: Limits = LIMITS)
         await keep_books(graph)
         await read_sources(graph)
         await link_documents(owner_url)
+        await keep_rules(graph)
+        await leave_traces(owner_url)
         yield graph
 
 
@@ -153,10 +183,14 @@ def sources() -> Sequence[tuple[SourceSettings, Script]]:
     """stripe feeds us, payroll eu, the bank eu but for one account; dead would feed a ledger that does not exist: it is never
     asked, so that its state is the same however often documents run."""
     stripe, payroll, bank, dead = (Script(lists_everything=True) for _ in range(4))
-    stripe.pages, payroll.pages, bank.pages = Kit.pages(invoices()), Kit.pages(runs()), Kit.pages(statements())
+    stripe.pages, payroll.pages, bank.pages = (
+        Kit.pages(invoices() + payments()),
+        Kit.pages(runs()),
+        Kit.pages(statements()),
+    )
     payroll.slips = {"run-1": (Kit.slip(department="R&D", gross=120_00), Kit.slip("slip-2", employee_name=ODD))}
     return (
-        (Kit.stripe(ledger="us", max_age=10**8), stripe),
+        (Kit.stripe(ledger="us", max_age=10**8, post_from=date(2026, 1, 15)), stripe),
         (Kit.payroll(ledger="eu", max_age=10**8), payroll),
         (Kit.bank(ledger="eu", accounts={"us:1%": "us"}, max_age=10**8), bank),
         (Kit.stripe(name="dead", ledger="late"), dead),
@@ -172,6 +206,16 @@ def invoices() -> list[Any]:
         Kit.invoice("in_2", issue_date=None, kind=InvoiceKind.CREDIT_NOTE, taxes=(), subtotal=-1000, total=-810),
         Kit.invoice("in_3", issue_date=date(2026, 2, 1), direction=InvoiceDirection.PAYABLE, currency="BHD"),
         Kit.invoice("in_4", issue_date=date(2026, 2, 1), status=InvoiceStatus.PAID, currency="JPY", rounding=1, prepaid=5, total=1191),
+    ]  # fmt: skip
+
+
+def payments() -> list[Any]:
+    return [
+        Kit.payment("ch:1", party=Party(name=ODD, external_id="cus_1"), invoice_external_id='in:1"', description=ODD, reference=ODD,
+                    available_on=date(2026, 3, 4), presented_amount=900, presented_currency="JPY"),
+        Kit.payment("re_1", type=PaymentType.REFUND, status=PaymentStatus.FAILED, amount=-1000, fee=None, net=None,
+                    parent_external_id="ch:1", occurred_on=date(2026, 2, 1), currency="BHD"),
+        Kit.payment("po_1", type=PaymentType.PAYOUT, amount=-941, fee=0, net=-941, bank_account="ba_1", paid_out=("ch:1",)),
     ]  # fmt: skip
 
 
@@ -220,9 +264,75 @@ async def link_documents(owner_url: str) -> None:
         """INSERT INTO mirror.document_entry (ledger_id, source, kind, account, external_id, sequence)
            SELECT ledger_id, stated.source, stated.kind, stated.account, stated.external_id, stated.sequence
            FROM (VALUES ('us', 'stripe', 'invoice', '', 'in:1"', 1), ('us', 'stripe', 'invoice', '', 'in_2', 1),
-                        ('us', 'stripe', 'invoice', '', 'gone', 2), ('eu', 'payroll', 'payroll_run', '', 'run-1', 1),
+                        ('us', 'stripe', 'invoice', '', 'gone', 2), ('us', 'stripe', 'payment', '', 'ch:1', 1),
+                        ('eu', 'payroll', 'payroll_run', '', 'run-1', 1),
                         ('us', 'bank', 'bank_transaction', 'us:1%', 'u1', 1))
                 AS stated (ledger, source, kind, account, external_id, sequence)
            JOIN ledger.ledger ON ledger.code = stated.ledger"""
     )
     await owner.close()
+
+
+# ---------------------------------------------------------------- pipeline
+
+
+async def keep_rules(graph: Graph) -> None:
+    """Two versions for one ledger, the second one active."""
+    us = (await graph.services.directory.resolve(["us"]))["us"].ledger_id
+    async with graph.services.database.writer() as connection, connection.transaction():
+        await see(connection, us)
+        for text, name in ((rules(), "first"), (RULES, ODD)):
+            saved = await rulesets.save(connection, us, text=text, name=name, created_by=ODD)
+        await rulesets.activate(connection, us, saved.version)
+
+
+async def leave_traces(owner_url: str) -> None:
+    """Issues in every state, an entry of a document, and proposals: as the pipeline leaves them."""
+    owner = await asyncpg.connect(owner_url)
+    await owner.execute("SET ledgergraph.ledgers = '*'")
+    draft = {
+        "effective_date": "2026-02-01", "document_date": None, "description": ODD, "journal": None, "reference": "R1",
+        "lines": [{"account": "1000", "debit": "7.00", "currency": "EUR", "functional_amount": "8.00",
+                   "dimensions": [["team", "a"]]}, {"account": "4000", "credit": "8.00", "description": ODD, "tax_code": "V"}],
+    }  # fmt: skip
+    for statement in _TRACES:
+        await owner.execute(statement, *([orjson.dumps(draft).decode()] if "$1" in statement else []))
+    await owner.close()
+
+
+_US = "(SELECT ledger_id FROM ledger.ledger WHERE code = 'us')"
+_TRACES = (
+    """INSERT INTO mirror.issue (ledger_id, source, code, subject, message, first_seen, opened_at, last_seen, kind, account,
+            external_id, hint, excerpt, attempts, next_attempt_at, closed_at, resolved_at, resolved_by, note, muted_until)
+        SELECT ledger_id, stated.*
+        FROM ledger.ledger, (VALUES
+            ('stripe', 'NO_RULE', 'invoice in_2', 'm', '2026-01-02'::timestamptz, '2026-01-02'::timestamptz, '2026-01-03'::timestamptz,
+                'invoice', '', 'in_2', 'h', '{"number": "1"}', 3, '2026-05-01'::timestamptz, NULL::timestamptz, NULL::timestamptz,
+                NULL, NULL, NULL::timestamptz),
+            ('bank', 'UNREADABLE_FILE', 'a.xml', 'm', '2026-01-02 00:00:00.5', '2026-01-02', '2026-01-03', NULL, NULL, NULL, NULL, NULL,
+                0, NULL, NULL, NULL, NULL, NULL, '2999-01-01'),
+            ('bank', 'NO_RULE', 'bank_transaction us:1% u1', 'm', '2026-01-02', '2026-01-04', '2026-01-05', 'bank_transaction', 'us:1%',
+                'u1', NULL, NULL, 1, NULL, '2026-01-06', '2026-01-06', 'ana', 'done', NULL),
+            ('stripe', 'MISSING_RATE', 'payment ch:1', 'm', '2026-01-02', '2026-01-04', '2026-01-05', 'payment', '', 'ch:1', NULL, NULL,
+                1, NULL, '2026-01-06', NULL, NULL, NULL, NULL))
+            AS stated (source, code, subject, message, first_seen, opened_at, last_seen, kind, account, external_id, hint, excerpt,
+                attempts, next_attempt_at, closed_at, resolved_at, resolved_by, note, muted_until)
+        WHERE ledger.code IN ('us', 'eu')""",
+    f"""INSERT INTO pipeline.document (ledger_id, source, kind, external_id, status, processed_at)
+        VALUES ({_US}, 'stripe', 'invoice', 'in:1"', 'POSTED', now()), ({_US}, 'stripe', 'invoice', 'in_3', 'PROPOSED', now())""",
+    f"""INSERT INTO pipeline.posting (ledger_id, source, kind, external_id, name, generation, number, outcome, status, sequence,
+            rule, ruleset_version, effective_date)
+        VALUES ({_US}, 'stripe', 'invoice', 'in:1"', 'invoice', 1, 1, decode(repeat('00', 32), 'hex'), 'POSTED', 1, 'sale', 2,
+                '2026-01-31'),
+            ({_US}, 'stripe', 'invoice', 'in:1"', 'other', 1, 1, decode(repeat('00', 32), 'hex'), 'POSTED', 3, 'sale', 1,
+                '2026-01-31'),
+            ({_US}, 'stripe', 'invoice', 'in_3', 'bill', 1, 1, decode(repeat('00', 32), 'hex'), 'REJECTED', NULL, 'bill', 1,
+                '2026-01-31'),
+            ({_US}, 'stripe', 'invoice', 'in_3', 'bill', 1, 2, decode(repeat('00', 32), 'hex'), 'PROPOSED', NULL, 'bill', 2,
+                '2026-01-31')""",
+    f"""INSERT INTO pipeline.proposal (ledger_id, source, kind, external_id, name, generation, number, draft, created_at, decided_at,
+            decided_by, decision)
+        VALUES ({_US}, 'stripe', 'invoice', 'in_3', 'bill', 1, 1, $1, '2026-02-01', '2026-02-02', 'ana', 'REJECTED')""",
+    f"""INSERT INTO pipeline.proposal (ledger_id, source, kind, external_id, name, generation, number, draft, created_at)
+        VALUES ({_US}, 'stripe', 'invoice', 'in_3', 'bill', 1, 2, $1, '2026-02-03')""",
+)

@@ -12,6 +12,10 @@ _COMMANDS = {
     "migrate": "gateway.cli.migrate",
     "token": "gateway.cli.token",
     "import": "gateway.cli.import_file",
+    "sources": "gateway.cli.sources",
+    "sync": "gateway.cli.sync",
+    "map": "gateway.cli.map",
+    "rates": "gateway.cli.rates",
     "schema": "gateway.cli.schema",
     "verify": "gateway.cli.verify",
 }

@@ -15,7 +15,10 @@ from gateway.authentication import SCOPES, issue_token
 from gateway.cli.common import examples, faults, run
 from gateway.composition import gateway_over
 from gateway.config import JwtSettings, ServerSettings, Settings
-from gateway.demo.commands import commands_to_paste
+from gateway.demo.activity import ACTS_FILE
+from gateway.demo.commands import command_that_adds_the_rule, commands_to_paste
+from gateway.demo.live import Pace, alive
+from gateway.demo.rulebooks import RULES_FOLDER, provide_rules, write_rules
 from gateway.demo.seeding import STATE_FILE, DemoState, load_state, seed
 from gateway.demo.systems import BANK_FOLDER, source_systems
 from gateway.logs import configure
@@ -40,8 +43,8 @@ _TTL = 86_400
 def command(data_dir: Path, port: int, fresh: bool) -> None:
     """Serve the sample company Acme on this machine.
 
-    Two ledgers with a year of books, and local servers that stand for Stripe, Xero and a bank. The first start takes some
-    seconds; later ones keep the data. Ctrl-C stops everything.
+    Two ledgers with a year of books, and local servers that stand for Stripe, Xero and a bank. They change by themselves, and
+    what happens there becomes entries. The first start takes some seconds; later ones keep the data. Ctrl-C stops everything.
     """
     configure("warning")
     with faults():
@@ -54,17 +57,25 @@ def command(data_dir: Path, port: int, fresh: bool) -> None:
 async def _demo(settings: Settings, listening: socket.socket, fresh: bool) -> None:
     today = datetime.now(UTC).date()
     if fresh:
-        await remove_database(settings.data_dir, also=(SECRET_FILE, STATE_FILE, BANK_FOLDER))
+        await remove_database(settings.data_dir, also=(SECRET_FILE, STATE_FILE, ACTS_FILE, RULES_FOLDER, BANK_FOLDER))
     click.echo(f"starting PostgreSQL in {settings.data_dir}", err=True)
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(books(settings))
         state = await _provide_books(opened, settings.data_dir, today)
         systems = await stack.enter_async_context(source_systems(settings.data_dir, state.seed, state.through))
-        settings = dataclasses.replace(settings, sources=systems)
+        write_rules(settings.data_dir)
+        await provide_rules(opened)
+        settings = dataclasses.replace(settings, sources=systems.sources)
         found = await stack.enter_async_context(gateway_over(settings, opened))
         token = issue_token(signing_secret(settings), subject="demo", scopes=sorted(SCOPES), ledgers=None, ttl=_TTL)
+        adds_rule = command_that_adds_the_rule(settings.data_dir)
+        await stack.enter_async_context(alive(opened, systems, Pace(), _say, adds_rule))
         await serve_gateway(found, listening, lambda address: click.echo(commands_to_paste(address, token, today)))
     click.echo("stopped", err=True)
+
+
+def _say(line: str) -> None:
+    click.echo(f"{datetime.now().astimezone():%H:%M:%S}  {line}")
 
 
 async def _provide_books(opened: Books, data_dir: Path, today: date) -> DemoState:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 
 from gateway.demo.company import US
+from gateway.demo.rulebooks import COMPLETED, RULES_FOLDER
 
 QUERY = '{ trialBalance(ledger: "acme-us") { sequence totalDebit totalCredit rows { account { code name } closing } } }'
 POSTING = """mutation ($input: PostEntryInput!) { postEntry(input: $input) { __typename
@@ -45,9 +48,19 @@ def commands_to_paste(address: str, token: str, today: date) -> str:
             "A live subscription (then post from another terminal):",
             _curl(address, token, SUBSCRIPTION, stream=True),
             "",
+            "From now on Stripe, Xero and the bank change by themselves; what becomes of it is told below.",
             "Ctrl-C stops everything; the data stays for the next start.",
+            "",
         )
     )
+
+
+def command_that_adds_the_rule(data_dir: Path) -> str:
+    """What makes the rules active that take the document which the first ones do not."""
+    program = Path(sys.argv[0]).name == "ledgergraph"
+    words = [sys.argv[0]] if program else [sys.executable, "-m", "gateway.cli"]
+    words += ["map", "--data-dir", str(data_dir), "--ledger", US.code]
+    return shlex.join([*words, "--file", str(data_dir / RULES_FOLDER / COMPLETED)])
 
 
 def _curl(

@@ -87,10 +87,13 @@ _CHART = """
 1110 | Operating account | 1100 | {own}
 1120 | Payroll account | 1100 | {own}
 1130 | {foreign} account | 1100 | {foreign}
+1140 | Card processor | 1100
+1150 | Money in transit | 1100
 1190 | Petty cash | 1100 | {own}
 1200 | Receivables | 1000
 1210 | Trade receivables | 1200 | {own}
 1220 | Trade receivables abroad | 1200
+1230 | Disputed payments | 1200
 1290 | Allowance for doubtful accounts | 1200 | CREDIT
 1300 | Prepayments | 1000
 1310 | Prepaid insurance | 1300
@@ -148,8 +151,10 @@ _CHART = """
 6700 | Insurance | 6000
 6800 | Depreciation | 6000
 6900 | Bank fees | 6000
+6950 | Bad debts | 6000
 7000 | Other expenses
 7200 | Interest | 7000
+7300 | Donations | 7000
 7400 | Currency losses | 7000
 """
 _TYPES = {"1": AccountType.ASSET, "2": AccountType.LIABILITY, "3": AccountType.EQUITY, "4": AccountType.REVENUE}

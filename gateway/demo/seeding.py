@@ -22,6 +22,8 @@ from sources.ledger import administration
 from sources.ledger.model import AccountDraft, ChangeRejected, Draft, LedgerRef, Posted, ReversalDraft
 
 STATE_FILE = "demo.json"
+VERSION = 2
+"""Of what is seeded; books of another one cannot be gone on with."""
 BATCH = 500
 
 
@@ -41,15 +43,18 @@ def load_state(data_dir: Path, today: date) -> DemoState:
         return DemoState(SEED, today)
     try:
         stored = orjson.loads(path.read_bytes())
+        if stored.get("version", 1) != VERSION:
+            raise ConfigurationError(f"{path} is of another version of the demo: begin anew with --fresh")
         return DemoState(stored["seed"], date.fromisoformat(stored["through"]), stored["seeded"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigurationError(f"{path} is not what the demo wrote: begin anew with --fresh") from None
 
 
 def save_state(data_dir: Path, state: DemoState) -> None:
     """Replaces the state at once, so that a reader never sees half of it."""
     draft = data_dir / f"{STATE_FILE}.new"
-    draft.write_bytes(orjson.dumps({"seed": state.seed, "through": state.through, "seeded": state.seeded}))
+    stored = {"version": VERSION, "seed": state.seed, "through": state.through, "seeded": state.seeded}
+    draft.write_bytes(orjson.dumps(stored))
     draft.replace(data_dir / STATE_FILE)
 
 
@@ -60,7 +65,7 @@ async def seed(opened: Books, data_dir: Path, today: date, progress: Callable[[i
     if state.seeded:
         return state
     save_state(data_dir, state)
-    refs = [await _provide(opened, entity) for entity in ENTITIES]
+    refs = await provide_charts(opened)
     books = [list(year_of_books(*pair, state.through, state.seed)) for pair in zip(ENTITIES, refs, strict=True)]
     total, done = sum(map(len, books)), 0
 
@@ -73,6 +78,11 @@ async def seed(opened: Books, data_dir: Path, today: date, progress: Callable[[i
     state = replace(state, seeded=True)
     save_state(data_dir, state)
     return state
+
+
+async def provide_charts(opened: Books) -> list[LedgerRef]:
+    """The ledgers with their accounts. Raises ConfigurationError when the database holds others of these names."""
+    return [await _provide(opened, entity) for entity in ENTITIES]
 
 
 async def _provide(opened: Books, entity: Entity) -> LedgerRef:

@@ -39,6 +39,11 @@ class CircuitBreaker:
             return BreakerState.CLOSED
         return BreakerState.HALF_OPEN if self._remaining() <= 0 else BreakerState.OPEN
 
+    @property
+    def probing(self) -> bool:
+        """A probe is under way."""
+        return self._probing
+
     def enter(self) -> None:
         """Raises SourceUnavailable with the last failure's reason while the circuit is open or a probe is under way."""
         state = self.state

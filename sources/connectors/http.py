@@ -54,6 +54,7 @@ class _Request:
     headers: Headers
     params: Params | None = None
     form: Mapping[str, str] | None = None
+    json: Any = None
     idempotent: bool
     authenticated: bool = False
     seconds: float
@@ -79,6 +80,7 @@ class SourceHttp:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(self._options.concurrency)
         self._not_before = 0.0
+        self._probed = asyncio.Event()
         self._breaker = CircuitBreaker(
             self._subject, failures=self._options.breaker_failures, rest_seconds=self._options.breaker_rest_seconds
         )
@@ -111,6 +113,22 @@ class SourceHttp:
         """POST a form, for token endpoints: `auth` is not asked, give the credentials in `form` or `headers`. Retried only
         when `idempotent`. Returns and raises as `get_json`."""
         return await self._call(self._request("POST", path, deadline, headers, form=form, idempotent=idempotent))
+
+    async def post_json(
+        self,
+        path: str,
+        body: Any,
+        *,
+        authenticated: bool = True,
+        idempotent: bool = False,
+        deadline: float | None = None,
+    ) -> tuple[Any, Headers]:
+        """POST JSON, for calls of a remote procedure: retried only when `idempotent`. Not `authenticated`: `auth` is not
+        asked. Returns and raises as `get_json`."""
+        request = self._request(
+            "POST", path, deadline, None, json=body, authenticated=authenticated, idempotent=idempotent
+        )
+        return await self._call(request)
 
     async def close(self) -> None:
         """Closes the session; a later call opens a new one."""
@@ -184,13 +202,19 @@ class SourceHttp:
         await asyncio.sleep(pause)
 
     async def _send(self, request: _Request, credentials: Headers) -> tuple[Any, Headers]:
-        """One attempt under the concurrency bound, whose outcome the breaker learns."""
+        """One attempt under the concurrency bound, whose outcome the breaker learns. Whoever comes while a probe is under way waits
+        for its outcome: a refusal would end what is asked together with the probe, and so the probe itself, each time."""
         async with self._slots:
+            while self._breaker.probing:
+                await self._probed.wait()
             self._breaker.enter()
+            if self._breaker.probing:
+                self._probed.clear()
             loop = asyncio.get_running_loop()
             started = loop.time()
             try:
                 answer = await self._exchange(request, credentials)
+                self._breaker.succeeded()
             except asyncio.CancelledError:
                 # Who waits less than a hanging source takes must not keep the breaker from ever learning of it.
                 if loop.time() - started >= self._options.slow_seconds:
@@ -204,7 +228,8 @@ class SourceHttp:
             except BaseException:
                 self._breaker.released()
                 raise
-            self._breaker.succeeded()
+            finally:
+                self._probed.set()
             return answer
 
     def _learn(self, error: SourceUnavailable) -> None:
@@ -234,10 +259,17 @@ class SourceHttp:
         url, params = URL(f"{self._base}{request.path}", encoded=False), request.params
         for _ in range(self._options.redirects + 1):
             async with self._open().request(
-                request.method, url, params=params, data=request.form, headers=headers, allow_redirects=False
+                request.method,
+                url,
+                params=params,
+                data=request.form,
+                json=request.json,
+                headers=headers,
+                allow_redirects=False,
             ) as response:
                 if response.status not in _REDIRECTS:
-                    return await self._read(response, [*headers.values(), *(request.form or {}).values()])
+                    sent = [*headers.values(), *(request.form or {}).values(), str(request.json or "")]
+                    return await self._read(response, sent)
                 url, params = self._redirected(request, response), None
         raise SourceUnavailable(f"{self._subject} redirects in circles: check its base_url.")
 

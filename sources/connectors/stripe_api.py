@@ -1,19 +1,17 @@
-"""Requests to Stripe's REST API, and the reading of what they bring into documents."""
+"""Requests to Stripe's REST API."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sources.connectors.http import Headers, SourceHttp, SourceRefused
-from sources.connectors.stripe_objects import parse_credit_note, parse_invoice, problem
-from sources.connectors.stripe_records import Record, UnreadableRecord, embedded, identity, reference, text
-from sources.documents import Invoice, InvoiceStatus, Problem
+from sources.connectors.stripe_records import Record, text
 from sources.errors import SourceUnavailable
 
 STRIPE_VERSION = "2025-03-31.basil"
@@ -22,9 +20,15 @@ STRIPE_VERSION = "2025-03-31.basil"
 PAGE_SIZE = 100
 """The most that Stripe gives at once."""
 
-MAX_LINE_PAGES = 100
-
-_NAMES = {"invoices": "invoice", "credit_notes": "credit note"}
+_EXPANDED: Mapping[str, tuple[str, ...]] = {
+    "invoices": ("payments",),
+    "credit_notes": ("customer",),
+    "charges": ("customer", "balance_transaction"),
+    "refunds": ("charge.customer", "balance_transaction"),
+    "disputes": ("charge.customer",),
+    "payouts": ("balance_transaction",),
+}
+"""What is asked for in full within each object. Of invoices it spares questions, and is done without where a server does not know it."""
 
 Params = list[tuple[str, str]]
 T = TypeVar("T")
@@ -41,33 +45,19 @@ class ListPage:
     at: int
 
 
-@dataclass(slots=True)
-class Batch:
-    """Documents that were read, and the records that could not be."""
-
-    documents: list[Invoice] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def drafts(self) -> list[str]:
-        return [document.external_id for document in self.documents if document.status is InvoiceStatus.DRAFT]
-
-    def others(self) -> list[str]:
-        return [document.external_id for document in self.documents if document.status is not InvoiceStatus.DRAFT]
-
-
 class StripeApi:
-    """One pull's view of Stripe: its customers are asked for once. Every method raises SourceUnavailable."""
+    """Stripe as one key sees it. Every method raises SourceUnavailable."""
 
     def __init__(self, http: SourceHttp, subject: str) -> None:
         self._http = http
         self._subject = subject
-        self._customers: dict[str, Record | None] = {}
+        self._plain = False
 
     async def list_page(self, collection: str, params: Params, after: str | None = None) -> ListPage:
         """One page of a list, newest first. Raises SourceRefused where Stripe has no such list or refuses its parameters."""
         cursor = [("starting_after", after)] if after else []
-        extra = [("expand[]", "data.customer")] if collection == "credit_notes" else []
-        answer, headers = await self._get(f"/v1/{collection}", [("limit", str(PAGE_SIZE)), *params, *extra, *cursor])
+        asked = [("limit", str(PAGE_SIZE)), *params, *cursor]
+        answer, headers = await self._get_expanded(f"/v1/{collection}", collection, asked, "data.")
         records = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(records, list):
             raise SourceUnavailable(f"{self._subject} answered with something else than a list: check its base_url.")
@@ -75,6 +65,18 @@ class StripeApi:
         if answer.get("has_more") and following in (None, after):
             raise SourceUnavailable(f"{self._subject} gave a list that cannot be paged through; try again later.")
         return ListPage(records, following, _server_time(headers))
+
+    async def list_all(self, collection: str, params: Params, most: int) -> list[Any] | None:
+        """All records of a list, newest first; None: it has more than `most` pages. Raises as `list_page`."""
+        records: list[Any] = []
+        after = None
+        for _ in range(most):
+            page = await self.list_page(collection, params, after)
+            records += page.records
+            after = page.after
+            if after is None:
+                return records
+        return None
 
     async def account(self) -> str | None:
         """The id of the account that the key belongs to; None: the server, or the key, does not tell."""
@@ -88,9 +90,9 @@ class StripeApi:
 
     async def retrieve(self, collection: str, object_id: str) -> Record | None:
         """One object; None: Stripe has none of this id, or deleted it."""
-        extra = [("expand[]", "customer")] if collection == "credit_notes" else []
+        path = f"/v1/{collection}/{quote(object_id, safe='')}"
         try:
-            answer, _ = await self._get(f"/v1/{collection}/{quote(object_id, safe='')}", extra)
+            answer, _ = await self._get_expanded(path, collection, [])
         except SourceRefused as refused:
             if refused.status == 404:
                 return None
@@ -104,53 +106,19 @@ class StripeApi:
         found = await together(self.retrieve(collection, object_id) for object_id in object_ids)
         return dict(zip(object_ids, found, strict=True))
 
-    async def read(self, collection: str, records: Sequence[Any]) -> Batch:
-        """The documents of some records; a record that cannot be read becomes a problem, and the others are read."""
-        await self._learn_customers(records)
-        read = await together(self._read_one(collection, record) for record in records)
-        batch = Batch()
-        for outcome in read:
-            if isinstance(outcome, Invoice):
-                batch.documents.append(outcome)
-            else:
-                batch.problems.append(outcome)
-        return batch
-
-    async def _read_one(self, collection: str, record: Any) -> Invoice | Problem:
-        subject = f"{_NAMES[collection]} without an id"
-        try:
-            subject = f"{_NAMES[collection]} {identity(record)}"
-            lines = await self._all_lines(collection, record)
-            if collection == "credit_notes":
-                return parse_credit_note(record, lines)
-            return parse_invoice(record, self._customers.get(reference(record.get("customer")) or ""), lines)
-        except UnreadableRecord as error:
-            return problem(subject, error)
-
-    async def _all_lines(self, collection: str, record: Record) -> list[Any] | None:
-        """All lines of a document, where it holds the first of them only."""
-        if not embedded(record, "lines")[1]:
-            return None
-        path = f"{collection}/{quote(identity(record), safe='')}/lines"
-        lines: list[Any] = []
-        after = None
-        for _ in range(MAX_LINE_PAGES):
+    async def _get_expanded(self, path: str, collection: str, params: Params, start: str = "") -> tuple[Any, Headers]:
+        expanded = [("expand[]", start + each) for each in _EXPANDED.get(collection, ())]
+        if collection != "invoices":
+            return await self._get(path, [*params, *expanded])
+        if not self._plain:
             try:
-                page = await self.list_page(path, [], after)
+                return await self._get(path, [*params, *expanded])
             except SourceRefused as refused:
-                raise UnreadableRecord(f"its lines cannot be read (status {refused.status})") from None
-            lines += page.records
-            after = page.after
-            if after is None:
-                return lines
-        raise UnreadableRecord(f"it has more than {MAX_LINE_PAGES * PAGE_SIZE} lines")
-
-    async def _learn_customers(self, records: Iterable[Any]) -> None:
-        """Asks for the customers of records that do not name them."""
-        nameless = (record for record in records if isinstance(record, dict) and "customer_name" not in record)
-        ids = {record["customer"] for record in nameless if isinstance(record.get("customer"), str)}
-        missing = sorted(ids - self._customers.keys())
-        self._customers.update(await self.retrieve_all("customers", missing))
+                if refused.status not in (400, 403):
+                    raise
+        answer = await self._get(path, params)
+        self._plain = True
+        return answer
 
     async def _get(self, path: str, params: Params) -> tuple[Any, Headers]:
         return await self._http.get_json(path, params=params, headers={"Stripe-Version": STRIPE_VERSION})

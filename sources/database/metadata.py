@@ -1,4 +1,4 @@
-"""The one MetaData that every table of the database belongs to: schemas `ledger` and `mirror`."""
+"""The one MetaData that every table of the database belongs to: schemas `ledger`, `mirror`, `mapping` and `pipeline`."""
 
 from __future__ import annotations
 

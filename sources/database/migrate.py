@@ -38,8 +38,9 @@ _REFUSED = (
 )
 
 
-async def upgrade(owner_dsn: str) -> None:
-    """Creates or upgrades the schemas, and the application role where it is missing, in one transaction.
+async def upgrade(owner_dsn: str, revision: str = "head") -> None:
+    """Creates or upgrades the schemas, and the application role where it is missing, in one transaction; `revision`: up to
+    this one.
 
     Raises ConfigurationError when the server is too old, its encoding is not UTF8, or the role lacks a permission (the
     message holds the statements for an administrator), and DatabaseUnavailable when the server does not answer, or others hold
@@ -54,7 +55,7 @@ async def upgrade(owner_dsn: str) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(owner_dsn), poolclass=NullPool)
     try:
         async with engine.begin() as transaction:
-            await transaction.run_sync(_run)
+            await transaction.run_sync(_run, revision)
     except (asyncpg.InsufficientPrivilegeError, *_HELD, DBAPIError) as fault:
         refused = fault.driver_exception if isinstance(fault, DBAPIError) else fault
         if isinstance(refused, _HELD):
@@ -116,13 +117,13 @@ def _config() -> Config:
     return config
 
 
-def _run(connection: Connection) -> None:
+def _run(connection: Connection, revision: str) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
     connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}")
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:

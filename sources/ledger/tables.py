@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -175,3 +176,20 @@ balance_month = _balance_table("balance_month", "month", Index("balance_month_by
 
 balance_year = _balance_table("balance_year", "year")
 """`year` is the year's first day."""
+
+rate = Table(
+    "rate",
+    METADATA,
+    _required("base", _KEY_TEXT),
+    _required("quote", _KEY_TEXT),
+    _required("type", _KEY_TEXT),
+    _required("on_date", Date),
+    _required("rate", Numeric),
+    _required("source", _KEY_TEXT),
+    _required("recorded_at", DateTime(timezone=True), server_default=text("now()")),
+    PrimaryKeyConstraint("base", "quote", "type", "on_date", name="rate_pkey"),
+    _references("base", "currency", "code", "rate_base_fkey"),
+    _references("quote", "currency", "code", "rate_quote_fkey"),
+    Index("rate_by_date", "on_date"),
+    schema=_SCHEMA,
+)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sources.documents import Deletion
 from sources.mirror import statements
+from sources.mirror.changes import Changes
 from sources.mirror.settings import GIVES
 from sources.mirror.statements import Touched
 from sources.mirror.writing import Key
@@ -16,55 +17,59 @@ from sources.texts import clean
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
-_KINDS = tuple(sorted(set(GIVES.values())))
+_KINDS = tuple(sorted({kind for kinds in GIVES.values() for kind in kinds}))
 
 
 async def delete(
-    connection: Connection, source: str, ledger_ids: Sequence[int], deletions: Iterable[Deletion], now: datetime
+    connection: Connection, ledger_ids: Sequence[int], deletions: Iterable[Deletion], changes: Changes
 ) -> set[Touched]:
-    """Marks what the source says is gone; answers with the bank statements among it."""
+    """Marks what the source says is gone, and adds it to `changes`; answers with the bank statements among it."""
     touched: set[Touched] = set()
     stated = list(deletions)
     for kind in sorted({deletion.kind for deletion in stated} & set(_KINDS)):
         ids = [clean(deletion.external_id) for deletion in stated if deletion.kind == kind]
         condition = "ledger_id = ANY($3) AND external_id = ANY($4)"
-        gone = await connection.fetch(_MARK[kind].format(condition), source, now, ledger_ids, ids)
-        touched |= await _with_parts(connection, kind, source, [(row[0], row[1]) for row in gone], now)
+        marked = await connection.fetch(_MARK[kind].format(condition), changes.source, changes.now, ledger_ids, ids)
+        touched |= await _with_parts(connection, kind, [(row[0], row[1]) for row in marked], changes)
     return touched
 
 
 async def compare(
-    connection: Connection, source: str, kind: str, mentioned: set[Key], started_at: datetime, now: datetime
+    connection: Connection, kind: str, mentioned: set[Key], started_at: datetime, changes: Changes
 ) -> int:
     """After a run that listed everything: marks what it did not mention; answers with their number.
 
     A document that went missing in the run that also met a new problem is kept while that problem is open: it may be what
     could not be read (a file caught half written)."""
-    ledger_ids, ids = [key[1] for key in mentioned], [key[2] for key in mentioned]
-    await connection.execute(_MISS.format(kind), source, started_at, ledger_ids, ids)
-    gone = await connection.fetch(_MARK[kind].format(_MISSING), source, now)
-    touched = await _with_parts(connection, kind, source, [(row[0], row[1]) for row in gone], now)
-    await statements.settle(connection, source, touched)
+    keys = [key for key in mentioned if key[0] == kind]
+    ledger_ids, ids = [key[1] for key in keys], [key[2] for key in keys]
+    await connection.execute(_MISS.format(kind), changes.source, started_at, ledger_ids, ids)
+    gone = await connection.fetch(_MARK[kind].format(_MISSING), changes.source, changes.now)
+    touched = await _with_parts(connection, kind, [(row[0], row[1]) for row in gone], changes)
+    await statements.settle(connection, touched, changes)
     return len(gone)
 
 
-async def forget(connection: Connection, source: str, now: datetime) -> None:
+async def forget(connection: Connection, changes: Changes) -> None:
     """Marks everything held of a source as deleted, until it is read again."""
     touched: set[Touched] = set()
     for kind in _KINDS:
-        gone = await connection.fetch(_MARK[kind].format("true"), source, now)
-        touched |= await _with_parts(connection, kind, source, [(row[0], row[1]) for row in gone], now)
-    await statements.settle(connection, source, touched)
+        gone = await connection.fetch(_MARK[kind].format("true"), changes.source, changes.now)
+        touched |= await _with_parts(connection, kind, [(row[0], row[1]) for row in gone], changes)
+    await statements.settle(connection, touched, changes)
 
 
 async def _with_parts(
-    connection: Connection, kind: str, source: str, gone: Sequence[tuple[int, str]], now: datetime
+    connection: Connection, kind: str, gone: Sequence[tuple[int, str]], changes: Changes
 ) -> set[Touched]:
-    if kind != "bank_statement" or not gone:
+    if kind != "bank_statement":
+        changes.add(kind, gone, gone=True)
+        return set()
+    if not gone:
         return set()
     ledger_ids, ids = [key[0] for key in gone], [key[1] for key in gone]
-    await connection.execute(_MARK_TRANSACTIONS, source, now, ledger_ids, ids)
-    accounts = await connection.fetch(_ACCOUNTS, source, ledger_ids, ids)
+    await connection.execute(_MARK_TRANSACTIONS, changes.source, changes.now, ledger_ids, ids)
+    accounts = await connection.fetch(_ACCOUNTS, changes.source, ledger_ids, ids)
     return {(row["ledger_id"], row["account"], row["external_id"]) for row in accounts}
 
 
@@ -79,7 +84,8 @@ WHERE source = $1 AND deleted_at IS NULL AND missing_since IS NULL
     AND (ledger_id, external_id) NOT IN (SELECT * FROM unnest($3::bigint[], $4::text[]))"""
 _MISSING = """
 missing_since IS NOT NULL AND NOT EXISTS (
-    SELECT FROM mirror.issue i WHERE i.source = held.source AND i.closed_at IS NULL AND i.opened_at = held.missing_since)"""
+    SELECT FROM mirror.issue i WHERE i.source = held.source AND i.kind IS NULL AND i.closed_at IS NULL
+        AND i.opened_at = held.missing_since)"""
 _MARK_TRANSACTIONS = """
 UPDATE mirror.bank_transaction SET deleted_at = $2
 WHERE source = $1 AND deleted_at IS NULL

@@ -160,7 +160,7 @@ def relevant(
     return [
         settings
         for settings in seen.values()
-        if settings.gives == gives
+        if gives in settings.gives
         and (named is None or settings.name in named)
         and any(caller.may_see(code) and (asked is None or code in asked) for code in settings.ledgers)
     ]

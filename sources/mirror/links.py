@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from sources.ledger.queries import entry_by_sequence
+from sources.mirror.payments import payment_by_id
 from sources.mirror.queries import Args, invoice_by_id, payroll_run_by_id, split
 from sources.mirror.transactions import transaction_by_id
 from sources.reading import Key, Reader, Results, Tagged, Want
 
-_INVOICE, _PAYROLL_RUN, _TRANSACTION = "invoice", "payroll_run", "bank_transaction"
+_INVOICE, _PAYMENT, _PAYROLL_RUN, _TRANSACTION = "invoice", "payment", "payroll_run", "bank_transaction"
 _TYPES = {
     _INVOICE: ("Invoice", invoice_by_id),
+    _PAYMENT: ("Payment", payment_by_id),
     _PAYROLL_RUN: ("PayrollRun", payroll_run_by_id),
     _TRANSACTION: ("BankTransaction", transaction_by_id),
 }
@@ -22,6 +24,10 @@ _TYPES = {
 async def entries_of_invoices(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
     """Keys: (ledger_id, source, external id); entries in order of sequence, here and below."""
     return await _entries(reader, _INVOICE, keys, want)
+
+
+async def entries_of_payments(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    return await _entries(reader, _PAYMENT, keys, want)
 
 
 async def entries_of_payroll_runs(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,6 +24,7 @@ import structlog
 from sources.database.pool import Database
 from sources.documents import Connector, Payslip
 from sources.errors import LedgergraphError, SourceUnavailable
+from sources.mirror.changes import Changes, posts
 from sources.mirror.freshness import Asking
 from sources.mirror.rows import Unstorable, payslip_row
 from sources.mirror.writing import write_payslips
@@ -143,6 +145,7 @@ class PayslipDesk:
             async with self._transaction(ledger_id) as connection:
                 if version and await connection.fetchval(_STORED, *run, *version, slips is not None):
                     await write_payslips(connection, run, rows)
+                    await _tell(connection, run, version["clock_timestamp"])
             return None if slips is None else tuple([_as_stored(row) for row in rows])
 
     @asynccontextmanager
@@ -150,6 +153,14 @@ class PayslipDesk:
         async with self._database.writer() as connection, connection.transaction():
             await connection.execute(f"SET LOCAL ledgergraph.ledgers = '{ledger_id:d}'")
             yield connection
+
+
+async def _tell(connection: Connection, run: Run, now: datetime) -> None:
+    """The run posts by its payslips, too."""
+    ledger_id, source, run_id = run
+    changes = Changes(source, now, posts=await posts(connection, source))
+    changes.add("payroll_run", [(ledger_id, run_id)])
+    await changes.record(connection)
 
 
 def _as_stored(row: Mapping[str, Any]) -> Payslip:

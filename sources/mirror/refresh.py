@@ -166,6 +166,19 @@ class Refresher:
         answers = [await each[0]] if len(each) == 1 else await asyncio.gather(*each)
         return {answer.source: answer for answer in answers}
 
+    async def sync(self, name: str, age: float = 0.0) -> Pulled:
+        """Pulls a source unless its copy is at most `age` seconds old, and waits until the pull has come to its end, however long
+        that takes. Raises DatabaseUnavailable."""
+        pulls, asked = self._sources[name], asyncio.get_running_loop().time()
+        if not self._known(name):
+            await self._look([name])
+        missing = freshness.missing_ledger(pulls.settings, self._ledgers)
+        if missing is not None:
+            return Pulled(None, missing)
+        flight = pulls.join(asked, age, self._ledgers)
+        await flight.done.wait()
+        return flight.pulled
+
     async def _ensure(
         self, pulls: _SourcePulls, asking: Asking, age: float, wait: float, now: datetime | None, held: Held | None
     ) -> Freshness:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from sources.documents import BankStatement, BankTransaction, Invoice, PayrollRun, Payslip
+from sources.documents import BankStatement, BankTransaction, Invoice, Payment, PayrollRun, Payslip
 from sources.money import EXPONENTS
 from sources.texts import clean, plain
 
@@ -34,6 +34,20 @@ def invoice_row(invoice: Invoice) -> Row:
     row["taxes"] = None if invoice.taxes is None else [_plain(tax) for tax in invoice.taxes]
     row["raw"] = _storable(invoice.raw)
     row["content_hash"] = _digest(row)
+    return row
+
+
+def payment_row(payment: Payment) -> Row:
+    """Which payout paid it out is no part of its hash: that is known later, and says nothing new of it. Raises Unstorable."""
+    _check(payment.external_id, payment.currency)
+    if payment.presented_currency is not None:
+        _check(payment.external_id, payment.presented_currency)
+    row = _plain(payment, leave=("party", "paid_out", "raw"))
+    if payment.party is not None:
+        row |= {f"party_{name}": value for name, value in _plain(payment.party).items()}
+    row["paid_out"] = [clean(each) for each in payment.paid_out]
+    row["raw"] = _storable(payment.raw)
+    row["content_hash"] = _digest({name: value for name, value in row.items() if name != "payout_external_id"})
     return row
 
 

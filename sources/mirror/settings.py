@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -13,32 +14,52 @@ from sources.documents import BankStatement, Document
 DEFAULT_MAX_AGE = 300.0
 """Seconds that a source's documents may be old when neither the query nor the configuration says otherwise."""
 
-GIVES: Mapping[str, str] = MappingProxyType(
-    {"stripe": "invoice", "xero-payroll": "payroll_run", "bank-statements": "bank_statement"}
-)
-"""Kind of source -> the kind of document that it gives."""
+SHORTEST_PERIOD = 60.0
+"""Seconds between two pulls by schedule, where no period is stated."""
 
-_ORIGIN = ("path", "tenant_id", "client_id")
-"""Options that say whose documents a source gives. Stripe's account is in no option: its connector tells (`Page.afresh`)."""
+GIVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "stripe": ("invoice", "payment"),
+        "xero-payroll": ("payroll_run",),
+        "bank-statements": ("bank_statement",),
+        "tryton": ("invoice",),
+    }
+)
+"""Kind of source -> the kinds of document that it gives."""
+
+_ORIGIN = ("path", "tenant_id", "client_id", "database")
+"""Options that say whose documents a source gives. Stripe's account is in no option, and
+Tryton's company may be the user's: their connectors tell (`Page.afresh`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
     """One `[[sources]]` table. `ledger`: the code of the ledger that its documents belong to, which may not exist yet.
     `accounts`: bank account (IBAN or external id) or tenant id -> the code of another ledger. `max_age`: seconds.
+    `every`: seconds between two pulls by schedule; None: see `period`. `webhook_secrets`: what its webhooks are signed with, a new
+    one beside those that it replaces; none: it takes no webhooks.
+    `post_from`: its documents dated before are never posted; None: none of them is.
     `options`: base_url, path and credentials, already resolved; never logged."""
 
     name: str
     kind: str
     ledger: str
     max_age: float = DEFAULT_MAX_AGE
+    every: float | None = None
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    post_from: date | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     accounts: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def gives(self) -> str:
-        """The kind of document that it gives: "invoice", "payroll_run" or "bank_statement"."""
+    def gives(self) -> tuple[str, ...]:
+        """The kinds of document that it gives: "invoice", "payment", "payroll_run" or "bank_statement"."""
         return GIVES[self.kind]
+
+    @property
+    def period(self) -> float:
+        """Seconds between two pulls by schedule: as stated, else as old as its documents may be, and not under a minute."""
+        return self.every if self.every is not None else max(self.max_age, SHORTEST_PERIOD)
 
     @property
     def home(self) -> str:
@@ -48,7 +69,7 @@ class SourceSettings:
     @property
     def ledgers(self) -> frozenset[str]:
         """Codes of every ledger that documents of this source may belong to."""
-        return frozenset((self.home, *(self.accounts.values() if self.gives == "bank_statement" else ())))
+        return frozenset((self.home, *(self.accounts.values() if "bank_statement" in self.gives else ())))
 
     @property
     def route(self) -> str:

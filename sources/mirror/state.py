@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from sources.mirror.freshness import Held
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Standing:
     """What a pull finds. `now`: the database's clock. `cursor`: where the last one ended, None: nothing was read under `route`,
     None: never. `run_id`: of the run that was recorded last, None: none; `ended`: not broken off; `extends`: it found nothing, began
-    less than a minute ago and went well, so that another one like it may be told of in its record."""
+    less than a minute ago and went well, so that another one like it may be told of in its record. `post_from`: the cut-over that
+    its documents were last looked at under."""
 
     now: datetime
     held: Held
@@ -27,6 +28,7 @@ class Standing:
     run_id: int | None
     ended: bool
     extends: bool
+    post_from: date | None
 
 
 async def read(connection: Connection, settings: Iterable[SourceSettings]) -> tuple[datetime, dict[str, Held]]:
@@ -78,7 +80,16 @@ async def standing(connection: Connection, settings: SourceSettings, home_id: in
         row["last_error"],
         row["problems"] or 0,
     )
-    return Standing(row["now"], held, row["cursor"], row["route"], row["run_id"], row["ended"], row["extends"] or False)
+    return Standing(
+        row["now"],
+        held,
+        row["cursor"],
+        row["route"],
+        row["run_id"],
+        row["ended"],
+        row["extends"] or False,
+        row["post_from"],
+    )
 
 
 _READ = """
@@ -88,7 +99,7 @@ FROM unnest($1::text[]) AS asked (name) LEFT JOIN mirror.source_state ON source 
 _LOCK = "hashtextextended('ledgergraph pull ' || $1, 0)"
 _STANDING = """
 SELECT clock_timestamp() AS now, state.cursor, state.route, state.as_of, state.last_success_at, state.last_attempt_at, state.last_error,
-    state.problems, run.run_id, run.run_id IS NULL OR run.finished_at IS NOT NULL AS ended, run.error IS NULL
+    state.problems, state.post_from, run.run_id, run.run_id IS NULL OR run.finished_at IS NOT NULL AS ended, run.error IS NULL
         AND run.documents + run.deleted + run.problems = 0 AND run.started_at > clock_timestamp() - interval '1 minute' AS extends
 FROM (SELECT) AS one LEFT JOIN mirror.source_state state ON state.source = $1
 LEFT JOIN LATERAL (

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from sources.mirror.chain import Link, gaps, ordered
+from sources.mirror.changes import Changes
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -53,11 +54,12 @@ class _Transaction:
     visible: bool
 
 
-async def settle(connection: Connection, source: str, touched: Collection[Touched]) -> None:
+async def settle(connection: Connection, touched: Collection[Touched], changes: Changes) -> None:
     """Brings ranks, gaps and visibility up to date in the accounts of these statements; an account without statements is
-    deleted."""
+    deleted. Transactions of authoritative statements that may have changed are added to `changes`."""
     if not touched:
         return
+    source = changes.source
     accounts = _columns(sorted({(ledger_id, account) for ledger_id, account, _ in touched}))
     statements = [_Statement(*row) for row in await connection.fetch(_STATEMENTS, source, *accounts)]
     await _update(connection, _PLACE, source, _places(statements))
@@ -67,7 +69,10 @@ async def settle(connection: Connection, source: str, touched: Collection[Touche
     concerned |= {tuple(row) for row in await connection.fetch(_PROVISIONAL, source, *accounts)}
     if concerned:
         rows = await connection.fetch(_TRANSACTIONS, source, *_columns(sorted(concerned)))
-        await _update(connection, _TURN, source, _turns([_Transaction(*row) for row in rows], statements))
+        transactions = [_Transaction(*row) for row in rows]
+        turned = _turns(transactions, statements)
+        await _update(connection, _TURN, source, turned)
+        _tell(changes, transactions, {(ledger_id, statement) for ledger_id, _, statement in touched}, set(turned))
     await connection.execute(_SUM_UP, source, *accounts)
 
 
@@ -129,6 +134,27 @@ def _covered(statements: Iterable[_Statement]) -> dict[tuple[int, str, str], dat
             key = (each.ledger_id, each.account, each.currency)
             until[key] = max(until.get(key, date.min), each.ends_on)
     return until
+
+
+def _tell(
+    changes: Changes,
+    transactions: Iterable[_Transaction],
+    written: Collection[tuple[int, str]],
+    turned: Collection[tuple[int, str, str, str]],
+) -> None:
+    """Authoritative transactions of the statements that were written, and those that began or ceased to count."""
+    told: dict[tuple[int, str, str], bool] = {}
+    held: set[tuple[int, str, str]] = set()
+    for each in transactions:
+        key = (each.ledger_id, each.account, each.external_id)
+        if each.provisional and (each.ledger_id, each.statement) not in changes.demoted:
+            continue
+        if (each.ledger_id, each.statement) in written or (*key, each.statement) in turned:
+            told[key] = True
+        if not (each.deleted or each.provisional):
+            held.add(key)
+    changes.add_transactions(told.keys() & held)
+    changes.add_transactions(told.keys() - held, gone=True)
 
 
 async def _update(connection: Connection, sql: str, source: str, rows: Sequence[Sequence[object]]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sources.documents import Document, Page, Problem
 from sources.mirror import deletions, issues, statements, writing
+from sources.mirror.changes import RENAMED_CODE, Changes, enrol, renamed
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
 from sources.mirror.state import Standing
@@ -32,12 +33,14 @@ KEPT_DAYS = 30
 @dataclass(slots=True)
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
-    `run_id`: of its record, None: there is none yet. `behind`: the cursor of a last page that states nothing, not yet stored."""
+    `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
+    cursor of a last page that states nothing, not yet stored."""
 
     settings: SourceSettings
     ledgers: Mapping[str, int]
     found: Standing
     cursor: str | None
+    posts: bool
     run_id: int | None = None
     behind: str | None = None
     pages: int = 0
@@ -67,15 +70,38 @@ class Run:
 
 async def begin(connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing) -> Run:
     """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything held of
-    the source is marked deleted and read anew, from the beginning."""
-    if found.route == settings.route:
-        return Run(settings, ledgers, found, found.cursor)
+    the source is marked deleted and read anew, from the beginning; when their cut-over is another one, all are for the
+    pipeline to look at. A source that may be another one renamed is mirrored only (`changes.renamed`)."""
+    same_route, same_cutover = found.route == settings.route, found.post_from == settings.post_from
+    posts = settings.post_from is not None
+    if same_route and same_cutover:
+        return Run(settings, ledgers, found, found.cursor, posts)
     async with _transaction(connection) as now:
-        if found.route is not None:
-            await deletions.forget(connection, settings.name, now)
-        await connection.execute(_ROUTE, settings.name, settings.kind, settings.route)
-        await connection.execute(_INTERRUPTED, settings.name, now)
-    return Run(settings, ledgers, found, None)
+        refusal = None
+        if posts and found.post_from is None:
+            refusal = await renamed(connection, settings, ledgers.values())
+        run = Run(settings, ledgers, found, found.cursor if same_route else None, posts and refusal is None)
+        if not same_route:
+            await _begin_elsewhere(connection, run, now)
+        if refusal is not None:
+            await issues.note(connection, run.home_id, run.source, [refusal], run.started_at, run.problems)
+        elif not same_cutover:
+            await enrol(connection, settings.name, settings.post_from, now)
+            await issues.close_absent(connection, run.home_id, run.source, run.problems, now, [RENAMED_CODE])
+    return run
+
+
+async def _begin_elsewhere(connection: Connection, run: Run, now: datetime) -> None:
+    if run.found.route is not None:
+        changes = _changes(run, now)
+        await deletions.forget(connection, changes)
+        await changes.record(connection)
+    await connection.execute(_ROUTE, run.source, run.settings.kind, run.settings.route)
+    await connection.execute(_INTERRUPTED, run.source, now)
+
+
+def _changes(run: Run, now: datetime) -> Changes:
+    return Changes(run.source, now, posts=run.posts)
 
 
 async def store_page(connection: Connection, run: Run, page: Page) -> None:
@@ -87,18 +113,20 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
         return
     async with _transaction(connection) as now:
         await _record(connection, run, now)
+        changes = _changes(run, now)
         if page.afresh:
             run.cursor = None
-            await deletions.forget(connection, run.source, now)
+            await deletions.forget(connection, changes)
             await connection.execute(_BEGIN_AFRESH, run.source)
-        batch = writing.Batch(run.source, now)
+        batch = writing.Batch(changes)
         unstorable = [problem for document in page.documents if (problem := _add(batch, run, document))]
         changed = await batch.write(connection)
-        touched = await deletions.delete(connection, run.source, list(run.ledgers.values()), page.deletions, now)
-        await statements.settle(connection, run.source, batch.touched | touched)
+        touched = await deletions.delete(connection, list(run.ledgers.values()), page.deletions, changes)
+        await statements.settle(connection, batch.touched | touched, changes)
         problems = [*page.problems, *unstorable]
         await issues.note(connection, run.home_id, run.source, problems, run.started_at, run.problems)
         await issues.close_read(connection, run.home_id, run.source, batch.external_ids, run.problems, now)
+        await changes.record(connection)
         await connection.execute(_ADVANCE, run.source, page.cursor, batch.documents)
     run.pages += 1
     run.documents += batch.documents
@@ -128,9 +156,10 @@ async def end(
             codes = None if everything or run.cursor is None else restated
             await issues.close_absent(connection, run.home_id, run.source, run.problems, now, codes)
         if error is None and everything:
-            run.deleted += await deletions.compare(
-                connection, run.source, run.settings.gives, run.mentioned, run.started_at, now
-            )
+            changes = _changes(run, now)
+            for kind in run.settings.gives:
+                run.deleted += await deletions.compare(connection, kind, run.mentioned, run.started_at, changes)
+            await changes.record(connection)
         counts = (run.pages, run.documents, run.changed, run.deleted, len(run.problems))
         await connection.execute(_END_RUN, run.home_id, run.source, run.run_id, now, error, *counts)
         await connection.execute(_FORGET_RUNS, run.home_id, run.source)
@@ -156,7 +185,7 @@ def _add(batch: writing.Batch, run: Run, document: Document) -> Problem | None:
     try:
         batch.add(run.ledgers[run.settings.ledger_of(document)], document)
     except Unstorable as error:
-        subject = f"{run.settings.gives} {clean(document.external_id)}"
+        subject = f"{writing.kind_of(document)} {clean(document.external_id)}"
         message = f"The {subject} cannot be kept: {error}."
         return Problem(subject=subject, code="UNREADABLE_RECORD", message=message)
     return None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Table
 
-from sources.documents import BankStatement, Document, Invoice
+from sources.documents import BankStatement, Document, Invoice, Payment, PayrollRun
 from sources.mirror import tables
+from sources.mirror.changes import Changes
 from sources.mirror.rows import (
     Row,
     account_row,
     encoded,
     invoice_row,
+    payment_row,
     payroll_run_row,
     payslip_row,
     statement_row,
@@ -30,12 +31,26 @@ Key = tuple[str, int, str]
 """Of a document: its kind (a table's name), ledger_id and external id."""
 
 
+_KINDS: Mapping[type, str] = {
+    Invoice: "invoice",
+    Payment: "payment",
+    PayrollRun: "payroll_run",
+    BankStatement: "bank_statement",
+}
+
+
+def kind_of(document: Document) -> str:
+    """The kind of a document: its table's name."""
+    return _KINDS[type(document)]
+
+
 class Batch:
     """Rows of one page. What one page states twice counts as stated last."""
 
-    def __init__(self, source: str, now: datetime) -> None:
-        self._source = source
-        self._now = now
+    def __init__(self, changes: Changes) -> None:
+        self._source = changes.source
+        self._now = changes.now
+        self._changes = changes
         self._rows: dict[Key, Row] = {}
         self._accounts: dict[tuple[int, str], Row] = {}
         self._parts: dict[Key, list[Row]] = {}
@@ -62,6 +77,8 @@ class Batch:
             self._add_statement(ledger_id, external_id, base, document)
         elif isinstance(document, Invoice):
             self._rows["invoice", ledger_id, external_id] = base | invoice_row(document)
+        elif isinstance(document, Payment):
+            self._rows["payment", ledger_id, external_id] = base | payment_row(document)
         else:
             slips = [payslip_row(slip, position) for position, slip in enumerate(document.payslips or ())]
             given = {"payslips_at": self._now, "payslips_given": True} if document.payslips is not None else {}
@@ -78,15 +95,20 @@ class Batch:
         self._parts["bank_statement", ledger_id, external_id] = [base | each for each in transactions]
 
     async def write(self, connection: Connection) -> int:
-        """Writes the documents that are new, changed, or back; answers with their number."""
+        """Writes the documents that are new, changed, or back, and tells `changes` of them; answers with their number. Of bank
+        statements `touched` is for the caller to settle."""
         written = 0
-        for table in (tables.invoice, tables.payroll_run, tables.bank_statement):
+        for table in (tables.invoice, tables.payment, tables.payroll_run, tables.bank_statement):
             stated = {key: row for key, row in self._rows.items() if key[0] == table.name}
             if not stated:
                 continue
             changed = await self._changed(connection, table, stated)
+            if table is not tables.bank_statement:
+                self._changes.add(table.name, [key[1:] for key in changed])
             if table is tables.bank_statement:
                 await self._write_statements(connection, changed)
+            elif table is tables.payment:
+                await self._write_payments(connection, changed)
             else:
                 await upsert(connection, table, [stated[key] for key in changed])
             if table is tables.payroll_run:
@@ -98,12 +120,14 @@ class Batch:
         ledgers, ids = [key[1] for key in stated], [key[2] for key in stated]
         held = {
             (table.name, row["ledger_id"], row["external_id"]): row
-            for row in await connection.fetch(_HELD.format(table=table.name), self._source, ledgers, ids)
+            for row in await connection.fetch(_HELD[table.name], self._source, ledgers, ids)
         }
         if table is tables.bank_statement:
             for key, row in stated.items():
                 if (before := held.get(key)) and before["content_hash"] != row["content_hash"]:
                     self.touched.add((key[1], before["account"], key[2]))
+                    if row["provisional"] and not before["provisional"]:
+                        self._changes.demoted.add(key[1:])
         return [
             key
             for key, row in stated.items()
@@ -127,6 +151,12 @@ class Batch:
         ledgers, ids = [key[1] for key in changed], [key[2] for key in changed]
         await connection.execute(_DROPPED, self._source, ledgers, ids, self._now)
         self.touched |= {(key[1], self._rows[key]["account"], key[2]) for key in changed}
+
+    async def _write_payments(self, connection: Connection, changed: Sequence[Key]) -> None:
+        await upsert(connection, tables.payment, [self._rows[key] for key in changed], _PAYMENT)
+        payouts = [key for key in changed if self._rows[key]["paid_out"]]
+        if payouts:
+            await connection.execute(_PAID_OUT, self._source, [key[1] for key in payouts], [key[2] for key in payouts])
 
     async def _write_payslips(self, connection: Connection, changed: Iterable[Key]) -> None:
         for _, ledger_id, run_id in (key for key in changed if self._rows[key].get("payslips_given")):
@@ -162,15 +192,37 @@ async def upsert(connection: Connection, table: Table, rows: Sequence[Row], upda
 
 
 _OF_THE_MIRROR = frozenset({"rank", "gap", "visible", "currencies"})
-_HELD = """
-SELECT ledger_id, external_id, to_jsonb(held) ->> 'account' AS account, '\\x' || encode(content_hash, 'hex') AS content_hash,
-    deleted_at IS NOT NULL OR missing_since IS NOT NULL AS gone
-FROM mirror.{table} held
+_HELD = {
+    table.name: f"""
+SELECT ledger_id, external_id, '\\x' || encode(content_hash, 'hex') AS content_hash,
+    deleted_at IS NOT NULL OR missing_since IS NOT NULL AS gone{more}
+FROM mirror.{table.name}
 WHERE source = $1 AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""
+    for table, more in (
+        (tables.invoice, ""),
+        (tables.payment, ""),
+        (tables.payroll_run, ""),
+        (tables.bank_statement, ", account, provisional"),
+    )
+}
 # An account keeps the currency that it was first seen with while it has any of it: others are positions of their own.
 _ACCOUNT = """
 name = coalesce(excluded.name, held.name), iban = coalesce(excluded.iban, held.iban), deleted_at = NULL,
 currency = CASE WHEN held.deleted_at IS NULL THEN held.currency ELSE excluded.currency END"""
+# What a payout said of a payment stays until another one says it.
+_PAYMENT = ", ".join(
+    f"{column.name} = coalesce(excluded.{column.name}, held.{column.name})"
+    if column.name == "payout_external_id"
+    else f"{column.name} = excluded.{column.name}"
+    for column in tables.payment.columns
+    if column.name not in ("ledger_id", "source", "external_id", "first_seen")
+)
+_PAID_OUT = """
+UPDATE mirror.payment paid SET payout_external_id = payout.external_id
+FROM mirror.payment payout, jsonb_array_elements_text(payout.paid_out) AS member (external_id)
+WHERE payout.source = $1 AND (payout.ledger_id, payout.external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))
+    AND paid.ledger_id = payout.ledger_id AND paid.source = $1 AND paid.external_id = member.external_id
+    AND paid.payout_external_id IS DISTINCT FROM payout.external_id"""
 _DROPPED = """
 UPDATE mirror.bank_transaction SET deleted_at = $4
 WHERE source = $1 AND (ledger_id, statement) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))

@@ -86,7 +86,7 @@ class TestBooks:
         for account in accounts:
             assert account.parent is None or account.parent in codes
             codes.add(account.code)
-        assert 55 <= len(codes) <= 70
+        assert 55 <= len(codes) <= 80
         assert Counter(account.type for account in accounts).keys() == {
             "ASSET",
             "LIABILITY",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_all_mistakes_are_told_at_once_with_file_key_and_rule(tmp_path: Path) ->
         f"{path}: [limits] depth: must be a whole number from 1 on, not 'deep'",
         f"{path}: [limits] stall_seconds: must be a number of seconds above 0, not -1",
         f"{path}: [[sources]] Stripe!: name: must be of a-z",
-        f"{path}: [[sources]] pay: kind: must be one of stripe, xero-payroll, bank-statements, not 'payroll'",
+        f"{path}: [[sources]] pay: kind: must be one of stripe, xero-payroll, bank-statements, tryton, not 'payroll'",
         f"{path}: [[sources]] shop: ledger: must be the code of the ledger",
         f"{path}: [[sources]] shop: max_age: must be a number of seconds from 0 to 315360000, not -1",
         f"{path}: [[sources]] shop: base_url: must be an http:// or https:// address",
@@ -191,6 +192,91 @@ def test_a_ledger_of_an_account_that_cannot_apply_is_told(tmp_path: Path, kind: 
     path = file(tmp_path, text)
     told = refused({"KEY": "word"}, config=path)
     assert told[0].startswith(f"{path}: [[sources]] one: {rule}")
+
+
+def posting(line: str) -> str:
+    return f'[[sources]]\nname = "one"\nkind = "bank-statements"\nledger = "acme-us"\npath = "x"\n{line}\n'
+
+
+def test_a_source_posts_from_a_day_on_or_not_at_all(tmp_path: Path) -> None:
+    (source,) = load({}, config=file(tmp_path, posting("post_from = 2026-01-01"))).sources
+    assert source.post_from == date(2026, 1, 1)
+    (source,) = load({}, config=file(tmp_path, posting(""))).sources
+    assert source.post_from is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ('"2026-01-01"', "'2026-01-01'"),
+        ("2026-01-01T00:00:00", "2026-01-01 00:00:00"),
+        ("2026", "2026"),
+        ("true", "True"),
+        ("1899-12-31", "1899-12-31"),
+    ],
+)
+def test_a_cutover_that_is_no_day_is_told(tmp_path: Path, value: str, shown: str) -> None:
+    path = file(tmp_path, posting(f"post_from = {value}"))
+    rule = "must be a day from 1900-01-01 to 2199-12-31, written without quotes as 2026-01-01"
+    assert refused(config=path) == [f"{path}: [[sources]] one: post_from: {rule}, not {shown}"]
+
+
+def test_a_schedule_is_stated_in_seconds(tmp_path: Path) -> None:
+    (source,) = load({}, config=file(tmp_path, posting("every = 30"))).sources
+    assert (source.every, source.period) == (30.0, 30.0)
+    path = file(tmp_path, posting("every = 0"))
+    rule = "must be a number of seconds from 1 to 315360000, not 0"
+    assert refused(config=path) == [f"{path}: [[sources]] one: every: {rule}"]
+
+
+def charging(line: str) -> str:
+    return f'[[sources]]\nname = "one"\nkind = "stripe"\nledger = "us"\napi_key = "env:KEY"\n{line}\n'
+
+
+def test_secrets_of_webhooks_come_from_the_environment(tmp_path: Path) -> None:
+    """One, or several while one takes another's place; none of them shows."""
+    environment = {"KEY": "k", "NEW": "whsec_new", "OLD": "whsec_old"}
+    for text, secrets in (('"env:NEW"', ("whsec_new",)), ('["env:NEW", "env:OLD"]', ("whsec_new", "whsec_old"))):
+        (source,) = load(environment, config=file(tmp_path, charging(f"webhook_secrets = {text}"))).sources
+        assert source.webhook_secrets == secrets
+        assert "whsec" not in repr(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ('"whsec_new"', 'must be "env:NAME", the name of an environment variable that holds the secret'),
+        ("[]", "must be one to 5 secrets"),
+        ('"env:NONE"', "names the environment variable NONE, which is not set"),
+        ("3", 'must be "env:NAME", the name of an environment variable that holds the secret'),
+    ],
+)
+def test_wrong_secrets_of_webhooks_are_told(tmp_path: Path, text: str, rule: str) -> None:
+    path = file(tmp_path, charging(f"webhook_secrets = {text}"))
+    assert refused({"KEY": "k"}, config=path) == [f"{path}: [[sources]] one: webhook_secrets: {rule}"]
+
+
+def test_a_folder_sends_no_webhooks(tmp_path: Path) -> None:
+    path = file(tmp_path, posting('webhook_secrets = "env:KEY"'))
+    rule = "is not a setting of this kind, which sends no webhooks"
+    assert refused({"KEY": "k"}, config=path) == [f"{path}: [[sources]] one: webhook_secrets: {rule}"]
+
+
+def test_rules_are_named_by_ledger_from_the_files_folder(tmp_path: Path) -> None:
+    settings = load({}, config=file(tmp_path, '[mapping]\nacme-us = "rules/us.toml"\nacme-eu = "/etc/eu.toml"\n'))
+    assert settings.mapping == {"acme-us": tmp_path / "rules" / "us.toml", "acme-eu": Path("/etc/eu.toml")}
+    assert load({}).mapping == {}
+
+
+def test_rules_of_no_ledger_or_no_file_are_told(tmp_path: Path) -> None:
+    path = file(tmp_path, '[mapping]\n"Acme US" = "a.toml"\nacme-us = 7\nacme-eu = "~no-such-user/x.toml"\n')
+    assert refused(config=path) == [
+        f"{path}: [mapping] Acme US: must be the code of the ledger that the rules are for, of a-z, 0-9, _ and -",
+        f"{path}: [mapping] acme-us: must be a text that is not empty, not 7",
+        f"{path}: [mapping] acme-eu: must be a file, and ~no-such-user is nobody's home on this machine",
+    ]
+    path = file(tmp_path, 'mapping = "rules.toml"\n')
+    assert refused(config=path) == [f"{path}: mapping: must be a table, written [mapping]"]
 
 
 def test_a_credential_that_is_not_set_names_its_variable(tmp_path: Path) -> None:
@@ -283,12 +369,17 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: Path) -> None:
     """What the settings accept, the connectors' constructors accept."""
-    values = {"base_url": "http://127.0.0.1:1", "token_url": "http://127.0.0.1:1/token", "path": str(tmp_path)}
+    values = {
+        "base_url": "http://127.0.0.1:1",
+        "token_url": "http://127.0.0.1:1/token",
+        "path": str(tmp_path),
+        "company": "1",
+    }
     for name, kind in KINDS.items():
         options = {key: values.get(key, "word") for key in (*kind.required, *kind.optional)}
         source = SourceSettings(name="x", kind=name, ledger="l", options=options)
         assert connector_for(source)
-        assert source.gives in ("invoice", "payroll_run", "bank_statement")
+        assert set(source.gives) <= {"invoice", "payment", "payroll_run", "bank_statement"}
 
 
 def test_caches_can_be_switched_off(tmp_path: Path) -> None:

@@ -66,8 +66,20 @@ POOLS: dict[str, list[Any]] = {
     "value": ["a", ODD, LONG],
     "asOf": DATES,
     "first": [1, 2, 50],
+    "source": ["bank", "x", LONG],
+    "subject": ["x", ODD],
+    "note": [ODD, ""],
+    "until": ["2999-01-01T00:00:00Z"],
+    "RateInput.base": ["EUR", "EUR", "JPY", "x"],
+    "RateInput.quote": ["USD", "USD", "EUR", ""],
+    "on": [*DATES, "1800-01-01"],
+    "rate": ["1.0956", "0.5", "0", "-1", "9" * 40],
+    "RateInput.type": ["spot", "average", "", ODD],
+    "documents": ["invoice:us:billing:1", "bank-transaction:eu:bank:a%3A:1", "payment:no:x:1", "ledger:us", ""],
+    "proposals": [1, 2, -1, 2**53],
+    "SaveMappingInput.version": [1, 1, 2, 0, 2**31 - 1],
 }
-LEAVE = frozenset({"JournalEntry.postedAt", "JournalEntry.hash", "Ledger.postingCursor"})
+LEAVE = frozenset({"JournalEntry.postedAt", "JournalEntry.hash", "Ledger.postingCursor", "MappingVersion.createdAt"})
 """What depends on the moment of posting."""
 DOCUMENTS = Documents(SCHEMA, POOLS, operation="mutation", leave=LEAVE, inputs=0.3)
 CALLERS = [caller(), caller(), caller(ledgers=["us", "eu", "new1"]), caller(ledgers=["eu"])]
@@ -76,7 +88,10 @@ STATE = """{ ledgers { code name lastSequence lockedThrough }
   entries(ledger: "us", last: 30) { nodes { sequence idempotencyKey total reversedBy { sequence } lines { description } } } }"""
 
 
-KINDS = ("EntryPosted", "EntryRejected", "IdempotencyConflict", "LedgerSaved", "AccountsSaved", "ChangeRejected")
+KINDS = (
+    "EntryPosted", "EntryRejected", "IdempotencyConflict", "LedgerSaved", "AccountsSaved", "ChangeRejected", "MappingSaved",
+    "MappingInvalid", "RatesSaved", "ProposalsDecided", "DocumentsReposted",
+)  # fmt: skip
 
 
 @dataclass

@@ -25,9 +25,21 @@ ELSEWHERE = {
     "journalLines": '{ journalLines(ledger: "CODE") { nodes { lineNumber } } }',
     "trialBalance": '{ trialBalance(ledger: "CODE") { sequence rows { closing } } }',
     "invoices": '{ invoices(filter: {ledgers: ["CODE", "eu"]}) { totalCount } }',
+    "payments": '{ payments(filter: {ledgers: ["CODE", "eu"]}) { totalCount } }',
     "payrollRuns": '{ payrollRuns(ledgers: ["CODE"]) { totalCount } }',
     "bankAccounts": '{ bankAccounts(ledgers: ["CODE"]) { totalCount } }',
     "cashPositions": '{ cashPositions(ledgers: ["CODE"]) { nodes { booked } } }',
+    "integrationIssues": '{ integrationIssues(filter: {ledgers: ["CODE", "eu"]}) { totalCount } }',
+    "mappings": '{ mappings(ledger: "CODE") { totalCount } }',
+    "previewMapping": '{ previewMapping(ledger: "CODE", text: "") { __typename } }',
+    "reconciliation": '{ reconciliation(source: "billing", ledger: "CODE", from: "2026-01-01", to: "2026-01-31") { documentCount } }',
+    "proposals": '{ proposals(ledger: "CODE") { totalCount } }',
+    "resolveIssue": 'mutation { resolveIssue(input: {ledger: "CODE", source: "s", code: "c", subject: "x"}) { REASONS } }',
+    "muteIssue": 'mutation { muteIssue(input: {ledger: "CODE", source: "s", code: "c", subject: "x"}) { REASONS } }',
+    "saveMapping": 'mutation { saveMapping(input: {ledger: "CODE", text: "", activate: true}) { REASONS } }',
+    "approveProposals": 'mutation { approveProposals(input: {ledger: "CODE", proposals: [1]}) { REASONS } }',
+    "rejectProposals": 'mutation { rejectProposals(input: {ledger: "CODE", proposals: [1]}) { REASONS } }',
+    "repostDocuments": 'mutation { repostDocuments(input: {documents: ["invoice:CODE:billing:1"]}) { REASONS } }',
     "createLedger": 'mutation { createLedger(input: {code: "CODE", name: "US", functionalCurrency: "USD"}) { REASONS } }',
     "updateLedger": 'mutation { updateLedger(input: {code: "CODE", name: "Mine"}) { REASONS } }',
     "lockPeriods": 'mutation { lockPeriods(input: {ledger: "CODE", through: "2026-12-31"}) { REASONS } }',
@@ -38,7 +50,7 @@ ELSEWHERE = {
     "reverseEntry": 'mutation { reverseEntry(input: {ledger: "CODE", sequence: 1, idempotencyKey: "r", effectiveDate: "2026-03-15"}) { OUTCOME } }',
     "postings": 'subscription { postings(ledger: "CODE", after: "0") { cursor } }',
 }
-WITHOUT_LEDGER = {"ledgers", "sources"}
+WITHOUT_LEDGER = {"ledgers", "sources", "syncRuns", "syncSource", "setRates"}
 
 
 @pytest.fixture

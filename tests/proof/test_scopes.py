@@ -47,13 +47,14 @@ from tests.graph import SCHEMA
 LEDGER, POST, ADMIN = {"ledger:read"}, {"ledger:post"}, {"ledger:admin"}
 INVOICES, PAYROLL, CASH = {"invoices:read"}, {"payroll:read"}, {"cash:read"}
 PERSONAL, SOURCES = {"payroll:personal"}, {"sources:read"}
+KEEPERS, APPROVERS = {"sources:admin"}, {"mappings:approve"}
 INHERITED: set[str] = set()
 """Readable by whoever was let to the field that led there."""
 
 TYPES: dict[str, set[str]] = {
     "Ledger": LEDGER, "Account": LEDGER, "Balance": LEDGER, "JournalEntry": LEDGER, "JournalLine": LEDGER,
     "TrialBalance": LEDGER, "TrialBalanceRow": LEDGER, "PostingEvent": LEDGER,
-    "Invoice": INVOICES, "PayrollRun": PAYROLL, "Payslip": PERSONAL,
+    "Invoice": INVOICES, "Payment": INVOICES, "PayrollRun": PAYROLL, "Payslip": PERSONAL,
     "BankAccount": CASH, "BankTransaction": CASH, "CashPosition": CASH,
     "Source": INHERITED, "Freshness": INHERITED, "Dimension": INHERITED, "Party": INHERITED, "TaxAmount": INHERITED,
     "InvoiceLine": INHERITED, "CashPositions": INHERITED, "PageInfo": INHERITED, "Node": INHERITED, "Document": INHERITED,
@@ -62,8 +63,20 @@ TYPES: dict[str, set[str]] = {
     "AccountConnection": INHERITED, "AccountEdge": INHERITED,
     "JournalEntryConnection": INHERITED, "JournalEntryEdge": INHERITED,
     "JournalLineConnection": INHERITED, "JournalLineEdge": INHERITED,
-    "InvoiceConnection": INHERITED, "InvoiceEdge": INHERITED,
+    "InvoiceConnection": INHERITED, "InvoiceEdge": INHERITED, "PaymentConnection": INHERITED, "PaymentEdge": INHERITED,
     "PayrollRunConnection": INHERITED, "PayrollRunEdge": INHERITED,
+    "IntegrationIssue": INHERITED, "IntegrationIssueConnection": INHERITED, "IntegrationIssueEdge": INHERITED,
+    "SyncRun": INHERITED, "SyncRunConnection": INHERITED, "SyncRunEdge": INHERITED,
+    "MappingVersion": INHERITED, "MappingVersionConnection": INHERITED, "MappingVersionEdge": INHERITED,
+    "MappingFault": INHERITED, "MappingInvalid": INHERITED, "MappingSaved": INHERITED, "MappingPreview": INHERITED,
+    "DocumentPreview": LEDGER, "PostingChange": LEDGER, "DraftEntry": LEDGER, "DraftLine": LEDGER,
+    "Proposal": LEDGER, "ProposalConnection": INHERITED, "ProposalEdge": INHERITED,
+    "SourceSynced": INHERITED, "IssueSaved": INHERITED, "ProposalsDecided": INHERITED, "DocumentsReposted": INHERITED,
+    "RatesSaved": INHERITED,
+    "Reconciliation": INHERITED, "ReconciliationTotal": LEDGER, "ReconciliationStateTotal": INHERITED,
+    "ReconciledDocument": LEDGER, "ReconciledAmount": LEDGER,
+    "Subledger": INVOICES, "SubledgerTotal": INVOICES, "SubledgerParty": INVOICES,
+    "BankTieOut": CASH, "UnmatchedTransaction": CASH, "UnmatchedLine": CASH,
     "BankAccountConnection": INHERITED, "BankAccountEdge": INHERITED,
     "BankTransactionConnection": INHERITED, "BankTransactionEdge": INHERITED,
 }  # fmt: skip
@@ -71,14 +84,22 @@ FIELDS: dict[str, set[str]] = {
     "Query.node": INHERITED, "Query.nodes": INHERITED,  # by the types of the ids: see below
     "Query.ledgers": LEDGER, "Query.ledger": LEDGER, "Query.account": LEDGER, "Query.accounts": LEDGER,
     "Query.entry": LEDGER, "Query.entries": LEDGER, "Query.journalLines": LEDGER, "Query.trialBalance": LEDGER,
-    "Query.invoices": INVOICES, "Query.payrollRuns": PAYROLL, "Query.bankAccounts": CASH, "Query.cashPositions": CASH,
-    "Query.sources": SOURCES,
+    "Query.invoices": INVOICES, "Query.payments": INVOICES, "Query.payrollRuns": PAYROLL,
+    "Query.bankAccounts": CASH, "Query.cashPositions": CASH,
+    "Query.sources": SOURCES, "Query.integrationIssues": SOURCES, "Query.syncRuns": SOURCES,
+    "Query.mappings": SOURCES, "Query.previewMapping": SOURCES, "Query.proposals": SOURCES,
     "Mutation.createLedger": ADMIN, "Mutation.updateLedger": ADMIN, "Mutation.lockPeriods": ADMIN,
     "Mutation.createAccounts": ADMIN, "Mutation.updateAccount": ADMIN,
     "Mutation.postEntry": POST, "Mutation.postEntries": POST, "Mutation.reverseEntry": POST,
+    "Mutation.syncSource": KEEPERS, "Mutation.resolveIssue": KEEPERS, "Mutation.muteIssue": KEEPERS,
+    "Mutation.saveMapping": KEEPERS, "Mutation.setRates": KEEPERS,
+    "Mutation.approveProposals": APPROVERS, "Mutation.rejectProposals": APPROVERS, "Mutation.repostDocuments": APPROVERS,
+    "Query.reconciliation": SOURCES | LEDGER, "Reconciliation.subledgers": INVOICES, "Reconciliation.banks": CASH,
+    "ReconciledDocument.currency": INVOICES | PAYROLL | CASH, "ReconciledDocument.stated": INVOICES | PAYROLL | CASH,
+    "ReconciliationTotal.stated": INVOICES | PAYROLL | CASH, "ReconciliationStateTotal.stated": INVOICES | PAYROLL | CASH,
     "Subscription.postings": LEDGER,
     "Ledger.id": INHERITED, "Ledger.code": INHERITED, "Ledger.name": INHERITED, "Ledger.functionalCurrency": INHERITED,
-    "JournalEntry.documents": INVOICES | PAYROLL | CASH,
+    "JournalEntry.documents": INVOICES | PAYROLL | CASH, "IntegrationIssue.excerpt": INVOICES | PAYROLL | CASH,
     "PayrollRun.payslips": PERSONAL,
     "Source.status": SOURCES, "Source.lastSuccessAt": SOURCES, "Source.lastError": SOURCES,
 }  # fmt: skip
@@ -88,6 +109,7 @@ NODES = {
     "entry:us:1": LEDGER,
     "line:us:1:1": LEDGER,
     "invoice:us:stripe:in_1": INVOICES,
+    "payment:us:stripe:ch_1": INVOICES,
     "payroll-run:us:xero:1": PAYROLL,
     "bank-account:us:bank:DE1": CASH,
     "bank-transaction:us:bank:DE1:1": CASH,
@@ -326,3 +348,11 @@ def test_a_field_that_is_switched_off_demands_nothing(engine: Engine) -> None:
     query = "query ($personal: Boolean!) { payrollRuns { nodes { id payslips @include(if: $personal) { net } } } }"
     assert attempt(engine, query, without("payroll:personal"), personal=False)[0] is not None
     assert attempt(engine, query, without("payroll:personal"), personal=True)[0] is None
+
+
+def test_activating_rules_needs_approval_besides(engine: Engine) -> None:
+    """Whether rules are made active only the arguments tell."""
+    query = """mutation ($on: Boolean!) { it: saveMapping(input: {ledger: "us", text: "", activate: $on}) { __typename } }"""
+    assert attempt(engine, query, without("mappings:approve"), on=False)[0] is not None
+    assert set(attempt(engine, query, without("mappings:approve"), on=True)[1]) == {("it",)}
+    assert set(attempt(engine, query, without("sources:admin"), on=True)[1]) == {("it",)}

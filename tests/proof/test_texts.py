@@ -265,7 +265,8 @@ async def test_texts_of_sources_come_back(database_url: str) -> None:
         party = Party(name=text, external_id=text, tax_id=text)
         stripe.pages += [
             page_of(
-                Kit.invoice(f"{number}{text}", number=text, source_status=text, party=party, lines=lines, taxes=taxes)
+                Kit.invoice(f"{number}{text}", number=text, source_status=text, party=party, lines=lines, taxes=taxes),
+                payment_of(f"{number}{text}", text),
             )
         ]
         payroll.pages += [page_of(Kit.run(f"{number}{text}", source_status=text))]
@@ -296,13 +297,19 @@ async def test_texts_of_sources_come_back(database_url: str) -> None:
         assert set(values(slips, ["payslips", name])) == texts
     for path in PATHS:
         assert set(values(found, path.split("."))) == texts, path
-    for path in ("invoices", "payrollRuns", "bankAccounts"):
+    for path in ("invoices", "payments", "payrollRuns", "bankAccounts"):
         ids = {clean(f"{number}{text}") for number, text in enumerate(ANY)}
         assert set(values(found, [path, "nodes", "externalId"])) == ids
 
 
-def page_of(document: Any) -> Any:
-    (page,) = Kit.pages([document])
+def payment_of(external_id: str, text: str) -> Any:
+    ids = ("invoice_external_id", "payout_external_id", "parent_external_id", "bank_account")
+    words = dict.fromkeys(("source_status", "description", "reference", *ids), text)
+    return Kit.payment(external_id, party=Party(name=text, external_id=text, tax_id=text), paid_out=(text,), **words)
+
+
+def page_of(*documents: Any) -> Any:
+    (page,) = Kit.pages(documents)
     return page.__class__(documents=page.documents, cursor="1", complete=False)
 
 
@@ -312,6 +319,8 @@ def clean(text: str) -> str:
 
 OF_SOURCES = """{
   invoices(first: 1000) { nodes { id externalId number sourceStatus party { name externalId taxId } lines { description taxCode } taxes { code } } }
+  payments(first: 1000) { nodes { id externalId sourceStatus party { name externalId taxId } invoiceExternalId payoutExternalId
+    parentExternalId description reference bankAccount } }
   payrollRuns(first: 1000) { nodes { id externalId sourceStatus } }
   bankAccounts(first: 1000) { nodes { id externalId name iban transactions { nodes { id description counterparty reference } } } }
   cashPositions { nodes { warnings } } }"""
@@ -320,6 +329,9 @@ SLIPS = """query ($after: String) { payrollRuns(first: 20, after: $after) { page
 PATHS = (
     "invoices.nodes.number", "invoices.nodes.sourceStatus", "invoices.nodes.party.name", "invoices.nodes.party.externalId",
     "invoices.nodes.party.taxId", "invoices.nodes.lines.description", "invoices.nodes.lines.taxCode", "invoices.nodes.taxes.code",
+    "payments.nodes.sourceStatus", "payments.nodes.party.name", "payments.nodes.party.externalId", "payments.nodes.party.taxId",
+    "payments.nodes.invoiceExternalId", "payments.nodes.payoutExternalId", "payments.nodes.parentExternalId",
+    "payments.nodes.description", "payments.nodes.reference", "payments.nodes.bankAccount",
     "payrollRuns.nodes.sourceStatus", "bankAccounts.nodes.name", "bankAccounts.nodes.iban",
     "bankAccounts.nodes.transactions.nodes.description", "bankAccounts.nodes.transactions.nodes.counterparty",
     "bankAccounts.nodes.transactions.nodes.reference", "cashPositions.nodes.warnings",

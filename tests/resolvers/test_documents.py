@@ -1,4 +1,4 @@
-"""Invoices, payroll, cash and sources as a client of the graph sees them."""
+"""Invoices, payments, payroll, cash and sources as a client of the graph sees them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from sources.documents import (
     InvoiceLine,
     InvoiceStatus,
     Party,
+    PaymentStatus,
+    PaymentType,
     Problem,
     TaxAmount,
 )
@@ -271,6 +273,73 @@ async def test_sources_tell_what_is_wrong(world: World) -> None:
     assert stripe["lastSuccessAt"].endswith("+00:00")
 
 
+# ---------------------------------------------------------------- payments
+
+
+async def test_a_payment_comes_back_as_it_was_stated(world: World) -> None:
+    """Everything of it, also what a later payout says of it; what is not known is null."""
+    payout = Kit.payment(
+        "po_1", type=PaymentType.PAYOUT, amount=-941, fee=0, net=-941, bank_account="ba_1", paid_out=("ch:1",)
+    )
+    refund = Kit.payment(
+        "re_1", type=PaymentType.REFUND, status=PaymentStatus.PENDING, amount=-500, fee=None, net=None, parent_external_id="ch:1",
+        occurred_on=date(2026, 2, 1),
+    )  # fmt: skip
+    charge = Kit.payment(
+        "ch:1", party=Party(name="Globex", external_id="cus_1"), invoice_external_id="in_1", available_on=date(2026, 3, 4),
+        description="Seats", reference="pi_1", presented_amount=1100, presented_currency="JPY",
+    )  # fmt: skip
+    world.stripe.pages = Kit.pages([charge, refund], [payout])
+    fields = """id type status sourceStatus currency amount fee net presentedAmount presentedCurrency occurredOn availableOn
+      party { name externalId taxId } invoiceExternalId payoutExternalId parentExternalId description reference bankAccount"""
+    data = await world.data(f"{{ payments {{ totalCount nodes {{ {fields} }} freshness {{ source stale }} }} }}")
+    assert data["payments"]["totalCount"] == 3
+    assert data["payments"]["freshness"] == [{"source": "stripe", "stale": False}]
+    paid_out, paid, returned = data["payments"]["nodes"]
+    assert paid == {
+        "id": "payment:us:stripe:ch:1", "type": "PAYMENT", "status": "SUCCEEDED", "sourceStatus": "succeeded", "currency": "USD",
+        "amount": "10.00", "fee": "0.59", "net": "9.41", "presentedAmount": "1100", "presentedCurrency": "JPY",
+        "occurredOn": "2026-03-02", "availableOn": "2026-03-04",
+        "party": {"name": "Globex", "externalId": "cus_1", "taxId": None}, "invoiceExternalId": "in_1",
+        "payoutExternalId": "po_1", "parentExternalId": None, "description": "Seats", "reference": "pi_1", "bankAccount": None,
+    }  # fmt: skip
+    assert (paid_out["amount"], paid_out["bankAccount"], paid_out["payoutExternalId"]) == ("-9.41", "ba_1", None)
+    assert (returned["party"], returned["fee"], returned["net"], returned["parentExternalId"]) == (
+        None,
+        None,
+        None,
+        "ch:1",
+    )
+    node = await world.data("query ($id: ID!) { node(id: $id) { id ... on Payment { net } } }", {"id": paid["id"]})
+    assert node == {"node": {"id": paid["id"], "net": "9.41"}}
+
+
+@pytest.mark.parametrize(
+    ("filter_", "expected"),
+    [
+        ("types: [PAYMENT, PAYOUT]", ["po", "ch"]),
+        ("statuses: [PENDING]", ["re"]),
+        ('occurredFrom: "2026-03-01"', ["po"]),
+        ('occurredTo: "2026-02-01"', ["re"]),
+        ('invoice: "in_1"', ["ch"]),
+        ('payout: "po"', ["ch"]),
+        ('sources: ["stripe"], ledgers: ["eu"]', []),
+        ("types: []", []),
+    ],
+)
+async def test_payments_are_filtered(world: World, filter_: str, expected: list[str]) -> None:
+    """By each of the filter's fields; newest first."""
+    world.stripe.pages = Kit.pages(
+        [
+            Kit.payment("ch", invoice_external_id="in_1", occurred_on=date(2026, 2, 15)),
+            Kit.payment("re", type=PaymentType.REFUND, status=PaymentStatus.PENDING, occurred_on=date(2026, 2, 1)),
+            Kit.payment("po", type=PaymentType.PAYOUT, paid_out=("ch",)),
+        ]
+    )
+    data = await world.data(f"{{ payments(filter: {{{filter_}}}) {{ totalCount nodes {{ externalId }} }} }}")
+    assert [node["externalId"] for node in data["payments"]["nodes"]] == expected
+
+
 # ---------------------------------------------------------------- who may see what
 
 
@@ -309,6 +378,8 @@ async def test_documents_of_ledgers_outside_the_claim_look_unknown(world: World)
     [
         ("{ invoices { totalCount } }", "invoices:read"),
         ('{ node(id: "invoice:us:stripe:a") { id } }', "invoices:read"),
+        ("{ payments { totalCount } }", "invoices:read"),
+        ('{ node(id: "payment:us:stripe:a") { id } }', "invoices:read"),
         ("{ payrollRuns { nodes { net } } }", "payroll:read"),
         ("{ payrollRuns { nodes { payslips { net } } } }", "payroll:personal"),
         ("{ bankAccounts { totalCount } }", "cash:read"),
@@ -528,26 +599,28 @@ async def test_any_number_of_accounts_takes_the_same_few_statements(
 
 
 async def test_documents_and_entries_link_both_ways(world: World, owner_url: str) -> None:
-    world.stripe.pages, world.bank.pages = Kit.pages([Kit.invoice("a")]), bank_pages()
+    world.stripe.pages, world.bank.pages = Kit.pages([Kit.invoice("a"), Kit.payment("b")]), bank_pages()
     await world.graph.data("{ invoices { totalCount } bankAccounts { totalCount } }")
     await world.graph.post(entry("k1"))
     owner = await asyncpg.connect(owner_url)
     await owner.execute(
         """INSERT INTO mirror.document_entry (ledger_id, source, kind, account, external_id, sequence)
            SELECT ledger_id, source, kind, account, external_id, 1 FROM ledger.ledger, (VALUES
-               ('stripe', 'invoice', '', 'a'), ('bank', 'bank_transaction', 'us:1', 'x:1')) AS linked (source, kind, account, external_id)
+               ('stripe', 'invoice', '', 'a'), ('stripe', 'payment', '', 'b'), ('bank', 'bank_transaction', 'us:1', 'x:1')) AS linked (source, kind, account, external_id)
            WHERE code = 'us'"""
     )
     await owner.close()
     data = await world.data(
         """{ entry(ledger: "us", sequence: 1) { documents { __typename id externalId source { name } ... on Invoice { total }
-               ... on BankTransaction { amount } } }
-             invoices { nodes { entries { id } } } bankAccounts(ledgers: ["us"]) { nodes { transactions { nodes { entries { sequence } } } } } }"""
+               ... on Payment { net } ... on BankTransaction { amount } } }
+             payments { nodes { entries { id } } } invoices { nodes { entries { id } } } bankAccounts(ledgers: ["us"]) { nodes { transactions { nodes { entries { sequence } } } } } }"""
     )
     assert data["entry"]["documents"] == [
         {"__typename": "BankTransaction", "id": "bank-transaction:us:bank:us%3A1:x:1", "externalId": "x:1", "source": {"name": "bank"}, "amount": "700"},
         {"__typename": "Invoice", "id": "invoice:us:stripe:a", "externalId": "a", "source": {"name": "stripe"}, "total": "11.90"},
+        {"__typename": "Payment", "id": "payment:us:stripe:b", "externalId": "b", "source": {"name": "stripe"}, "net": "9.41"},
     ]  # fmt: skip
+    assert data["payments"]["nodes"] == [{"entries": [{"id": "entry:us:1"}]}]
     assert data["invoices"]["nodes"] == [{"entries": [{"id": "entry:us:1"}]}]
     assert data["bankAccounts"]["nodes"][0]["transactions"]["nodes"] == [{"entries": [{"sequence": 1}]}]
 

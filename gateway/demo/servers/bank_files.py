@@ -12,9 +12,9 @@ import calendar
 import html
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from gateway.demo.company import CUSTOMERS, SUPPLIERS
@@ -51,6 +51,7 @@ class _Movement:
 _USD = _Account(USD_ACCOUNT, "USD", "Acme Inc. Operating", 84_000_000)
 _EUR = _Account(EUR_ACCOUNT, "EUR", "Acme Europe GmbH Girokonto", 52_000_000)
 _GBP = _Account(GBP_ACCOUNT, "GBP", "Acme Europe GmbH Sterling", 9_500_000)
+_ACCOUNTS = {each.external_id: each for each in (_USD, _EUR, _GBP)}
 
 
 def write_bank_files(folder: Path, seed: int, today: date) -> None:
@@ -65,6 +66,31 @@ def write_bank_files(folder: Path, seed: int, today: date) -> None:
         _write(folder / f"eu-giro-{stamp}.camt053.xml", bank.camt053(_EUR, month, version=2))
         _write(folder / f"eu-sterling-{stamp}.mt940.sta", bank.mt940(_GBP, month, misprint))
     _write(folder / f"eu-giro-{today:%Y-%m-%d}.camt052.xml", bank.camt052(_EUR, today))
+
+
+def closed_at(seed: int, account: str, today: date) -> int:
+    """What an account held when its last whole month ended, minor units: where `write_statement` goes on from."""
+    return _Bank(seed).closing(_ACCOUNTS[account], _shifted(today, -1))
+
+
+def write_statement(
+    folder: Path, account: str, number: int, at: datetime, opening: int, booked: Sequence[tuple[int, str, str]]
+) -> int:
+    """One more camt.053 file of today: `booked` holds signed minor units, party and text. `number` makes it and its movements
+    different from all others. Answers with the closing balance."""
+    held, on = _ACCOUNTS[account], at.date()
+    movements = [
+        _Movement(on, amount, party, text, f"{on:%y%m%d}{number:06}{index:02}{held.currency}")
+        for index, (amount, party, text) in enumerate(booked, 1)
+    ]
+    closing = opening + sum(movement.amount for movement in movements)
+    balances = _camt_balance(held, "OPBD", opening, on) + _camt_balance(held, "CLBD", closing, on)
+    entries = "".join(_camt_entry(held, each, "BOOK", 8) for each in movements)
+    period = f"<FrToDt><FrDtTm>{on}T00:00:00Z</FrDtTm><ToDtTm>{on}T{at:%H:%M:%S}Z</ToDtTm></FrToDt>"
+    head = _camt_head(held, f"{held.currency}-{on:%Y%m%d}-{number:06}", on).format(period=period)
+    name = f"{held.external_id}-{on:%Y-%m-%d}-{number:06}.camt053.xml"
+    _write(folder / name, _camt("053", "BkToCstmrStmt", "Stmt", 8, head + balances + entries))
+    return closing
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,8 +1,8 @@
-"""A small local server that speaks Stripe's REST API, for the demo: Acme's account with a year of invoices.
+"""A small local server that speaks Stripe's REST API, for the demo: Acme's account with a year of invoices and payments.
 
 What is spoken (https://docs.stripe.com/api): bearer or basic authentication with the key; lists of invoices, credit notes,
-customers, events and lines, newest first, with `limit`, `starting_after`, `created[…]` and the filters of each; single objects;
-`expand` of customers; finalize, pay, void, mark_uncollectible and delete of invoices, each with its event; Stripe's error objects.
+customers, charges, refunds, disputes, payouts, balance transactions, invoice payments, events and lines, newest first, with
+`limit`, `starting_after`, `created[…]` and the filters of each; single objects; `expand` of what belongs to them; finalize, pay, void, mark_uncollectible and delete of invoices, each with its event; Stripe's error objects.
 """
 
 from __future__ import annotations
@@ -34,6 +34,15 @@ _ACTIONS: Mapping[str, tuple[tuple[str, ...], Callable[[StripeCompany, Object, i
     "mark_uncollectible": (("open",), StripeCompany.mark_uncollectible),
 }
 
+_MONEY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "charges": (("customer", "payment_intent"), ("customer", "balance_transaction")),
+    "refunds": (("charge", "payment_intent"), ("charge.customer", "balance_transaction")),
+    "disputes": (("charge", "payment_intent"), ("charge.customer",)),
+    "payouts": (("status",), ("balance_transaction",)),
+    "balance_transactions": (("type", "source"), ()),
+}
+"""Collection -> what its list can be filtered by, and what of its objects can be asked for in full."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -52,6 +61,10 @@ def stripe_app(seed: int, today: date, api_key: str) -> web.Application:
     app.router.add_get("/v1/credit_notes/{id}/lines", _list_credit_note_lines)
     app.router.add_get("/v1/customers", _list_customers)
     app.router.add_get("/v1/customers/{id}", _get_customer)
+    for collection in _MONEY:
+        app.router.add_get(f"/v1/{collection}", _list_money(collection))
+        app.router.add_get(f"/v1/{collection}/{{id}}", _get_money(collection))
+    app.router.add_get("/v1/invoice_payments", _list_invoice_payments)
     app.router.add_get("/v1/events", _list_events)
     app.router.add_get("/v1/events/{id}", _get_event)
     return app
@@ -92,7 +105,7 @@ def _given_key(authorization: str) -> str:
 async def _list_invoices(request: web.Request) -> web.Response:
     invoices = request.app[STRIPE].invoices.values()
     newest_first = sorted(invoices, key=lambda invoice: (invoice["created"], invoice["id"]), reverse=True)
-    return _page(request, newest_first, ("status", "customer"), _shown)
+    return _page(request, newest_first, ("status", "customer"), _shown_invoice, expandable=("data.payments",))
 
 
 async def _list_credit_notes(request: web.Request) -> web.Response:
@@ -122,7 +135,7 @@ async def _list_credit_note_lines(request: web.Request) -> web.Response:
 
 
 async def _get_invoice(request: web.Request) -> web.Response:
-    return web.json_response(_shown(request, _find(request, request.app[STRIPE].invoices)))
+    return web.json_response(_shown_invoice(request, _find(request, request.app[STRIPE].invoices)))
 
 
 async def _get_credit_note(request: web.Request) -> web.Response:
@@ -135,6 +148,66 @@ async def _get_customer(request: web.Request) -> web.Response:
 
 async def _get_event(request: web.Request) -> web.Response:
     return web.json_response(_find(request, {event["id"]: event for event in request.app[STRIPE].events}))
+
+
+def _list_money(collection: str) -> Handler:
+    async def list_money(request: web.Request) -> web.Response:
+        newest_first = _newest_first(_objects(request, collection))
+        if "payout" in request.query:
+            paid_out = request.app[STRIPE].money.paid_out.get(request.query["payout"], [])
+            newest_first = [each for each in newest_first if each["id"] in paid_out]
+        filters, expandable = _MONEY[collection]
+        return _page(
+            request,
+            newest_first,
+            filters,
+            _expanded,
+            also=("payout",),
+            expandable=tuple(f"data.{path}" for path in expandable),
+        )
+
+    return list_money
+
+
+def _get_money(collection: str) -> Handler:
+    async def get_money(request: web.Request) -> web.Response:
+        return web.json_response(_expanded(request, _find(request, _objects(request, collection))))
+
+    return get_money
+
+
+async def _list_invoice_payments(request: web.Request) -> web.Response:
+    intent = request.query.get("payment[payment_intent]")
+    payments = _newest_first(request.app[STRIPE].money.invoice_payments)
+    wanted = [each for each in payments if intent in (None, each["payment"]["payment_intent"])]
+    return _page(request, wanted, ("invoice",), also=("payment[type]", "payment[payment_intent]"))
+
+
+def _objects(request: web.Request, collection: str) -> Mapping[str, Object]:
+    name = "movements" if collection == "balance_transactions" else collection
+    objects: Mapping[str, Object] = getattr(request.app[STRIPE].money, name)
+    return objects
+
+
+def _newest_first(objects: Mapping[str, Object]) -> list[Object]:
+    return sorted(objects.values(), key=lambda each: (each["created"], each["id"]), reverse=True)
+
+
+def _expanded(request: web.Request, subject: Object) -> Object:
+    """An object with what was asked for in full within it: paths of ids, of at most two steps."""
+    for path in request.query.getall("expand[]", []):
+        first, _, second = path.removeprefix("data.").partition(".")
+        company = request.app[STRIPE]
+        homes = {
+            "customer": company.customers,
+            "charge": company.money.charges,
+            "balance_transaction": company.money.movements,
+        }
+        inner = homes[first].get(subject[first])
+        if inner is not None and second:
+            inner = {**inner, second: homes[second].get(inner[second])}
+        subject = {**subject, first: inner}
+    return subject
 
 
 async def _delete_invoice(request: web.Request) -> web.Response:
@@ -177,6 +250,14 @@ def _shown(request: web.Request, document: Object) -> Object:
     expanded = {"customer", "data.customer"} & set(request.query.getall("expand[]", []))
     customer = request.app[STRIPE].customers[document["customer"]] if expanded else document["customer"]
     return {**document, "lines": first, "customer": customer}
+
+
+def _shown_invoice(request: web.Request, invoice: Object) -> Object:
+    shown = _shown(request, invoice)
+    if not {"payments", "data.payments"} & set(request.query.getall("expand[]", [])):
+        return shown
+    payments = request.app[STRIPE].money.payments_of(invoice["id"])
+    return {**shown, "payments": {"object": "list", "data": payments, "has_more": False}}
 
 
 def _page(

@@ -1,4 +1,5 @@
-"""What Acme Inc. has at its invented Stripe account: customers, a year of invoices, some credit notes, and the events of them.
+"""What Acme Inc. has at its invented Stripe account: customers, a year of invoices, some credit notes, the charges that paid them
+and weekly payouts of those, and the events of all.
 
 Everything follows from the seed and the day. Objects have the shape of API version 2025-03-31; amounts are Stripe's minor units.
 """
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from gateway.demo.company import CUSTOMERS
+from gateway.demo.servers.stripe_money import StripeMoney
 
 Object = dict[str, Any]
 
@@ -37,6 +39,10 @@ class StripeCompany:
     credit_notes: dict[str, Object] = field(default_factory=dict)
     events: list[Object] = field(default_factory=list)
     numbers: int = 0
+    money: StripeMoney = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.money = StripeMoney(self.seed, self.record)
 
     def token(self, prefix: str, length: int = 14) -> str:
         """An id in Stripe's form, the same for one seed and one order of calls."""
@@ -152,6 +158,9 @@ class StripeCompany:
     def pay(self, invoice: Object, at: int) -> None:
         invoice["amount_paid"] = invoice["amount_due"]
         invoice["amount_remaining"] = 0
+        if invoice["amount_due"]:
+            customer = self.customers[invoice["customer"]]
+            self.money.charge(invoice["amount_due"], at, customer, invoice)
         self._move(invoice, "paid", "paid_at", at)
         self.record("invoice.paid", invoice, at)
 
@@ -232,15 +241,19 @@ def make_company(seed: int, today: date, count: int = 120) -> StripeCompany:
     for created in moments:
         customer = chance.choice(customers)
         tax_permille = 0 if customer["tax_exempt"] == "exempt" else 82
-        invoice = company.add_invoice(customer, created, _some_lines(chance), tax_permille=tax_permille)
+        invoice = company.add_invoice(customer, created, some_lines(chance), tax_permille=tax_permille)
         _age(company, invoice, created, chance, midnight)
+    for week in range(52, -1, -1):
+        payout = company.money.pay_out(midnight - week * 7 * DAY)
+        if payout is not None and week:
+            company.money.arrive(payout, payout["arrival_date"])
     company.events.sort(key=lambda event: event["created"])
     company.events = [event for event in company.events if event["created"] >= midnight - EVENT_DAYS * DAY]
     return company
 
 
-def _some_lines(chance: random.Random) -> list[tuple[str, int, int]]:
-    """One plan, some extras, and now and then more lines than Stripe puts into an invoice object."""
+def some_lines(chance: random.Random) -> list[tuple[str, int, int]]:
+    """An invoice's lines: one plan, some extras, and now and then more lines than Stripe puts into an invoice object."""
     lines = [(description, chance.randint(1, 25), price) for description, price in chance.sample(_PLANS, 1)]
     for description, price in chance.sample(_EXTRAS, chance.randrange(3)):
         lines.append((description, chance.randint(800, 9_000) if price < 100 else 1, price))

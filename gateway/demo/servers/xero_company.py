@@ -41,6 +41,8 @@ _DEPARTMENTS = (
 class Company:
     """Xero's records, ready to be served. `runs` by pay run id, oldest first; `slips` by pay run id."""
 
+    seed: int
+    people: list[Person]
     calendar: Record
     employees: list[Record]
     runs: dict[str, Record]
@@ -48,7 +50,7 @@ class Company:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Person:
+class Person:
     id: str
     first: str
     last: str
@@ -63,7 +65,14 @@ def make_company(seed: int, today: date) -> Company:
     dice = random.Random(f"xero {seed}")  # noqa: S311 - repeatable, not secret
     monthly = _uuid(dice)
     people = _people(dice)
-    company = Company(calendar={}, employees=[_employee(person, monthly) for person in people], runs={}, slips={})
+    company = Company(
+        seed=seed,
+        people=people,
+        calendar={},
+        employees=[_employee(person, monthly) for person in people],
+        runs={},
+        slips={},
+    )
     for back in range(RUNS - 1, -1, -1):
         year, month = divmod(today.year * 12 + today.month - 1 - back, 12)
         run, slips = _run(seed, date(year, month + 1, 1), today, monthly, people)
@@ -78,11 +87,11 @@ def make_company(seed: int, today: date) -> Company:
     return company
 
 
-def _people(dice: random.Random) -> list[_Person]:
+def _people(dice: random.Random) -> list[Person]:
     firsts, lasts = dice.sample(_FIRST.split(), EMPLOYEES), dice.sample(_LAST.split(), EMPLOYEES)
     jobs = [(name, low, high) for name, count, low, high in _DEPARTMENTS for _ in range(count)]
     return [
-        _Person(
+        Person(
             id=_uuid(dice),
             first=first,
             last=last,
@@ -94,7 +103,7 @@ def _people(dice: random.Random) -> list[_Person]:
     ]
 
 
-def _employee(person: _Person, monthly: str) -> Record:
+def _employee(person: Person, monthly: str) -> Record:
     return {
         "employeeID": person.id,
         "firstName": person.first,
@@ -105,33 +114,52 @@ def _employee(person: _Person, monthly: str) -> Record:
     }
 
 
-def _run(seed: int, start: date, today: date, monthly: str, people: list[_Person]) -> tuple[Record, list[Record]]:
+def _run(seed: int, start: date, today: date, monthly: str, people: list[Person]) -> tuple[Record, list[Record]]:
     dice = random.Random(f"xero {seed} {start}")  # noqa: S311 - repeatable, not secret
     run_id = _uuid(dice)
     payday = _working_day(start.replace(day=28))
-    posted = payday <= today
+    posted = payday - timedelta(days=2) if payday <= today else None
     slips = [_slip(dice, run_id, person, start.month) for person in people]
+    end = start.replace(day=calendar.monthrange(start.year, start.month)[1])
+    return _record(run_id, monthly, (start, end, payday), posted, slips), slips
+
+
+def add_run(company: Company, number: int, day: date) -> Record:
+    """Some people are paid on that day, outside of the calendar: a posted run. `number`: another one gives another run."""
+    dice = random.Random(f"xero {company.seed} run {number}")  # noqa: S311 - repeatable, not secret
+    run_id = _uuid(dice)
+    slips = [_slip(dice, run_id, person, day.month) for person in dice.sample(company.people, 3)]
+    calendar_id = company.calendar["payrollCalendarID"]
+    run = _record(run_id, calendar_id, (day, day, day), day, slips) | {"payRunType": "Unscheduled"}
+    company.runs[run_id], company.slips[run_id] = run, slips
+    return run
+
+
+def _record(
+    run_id: str, calendar_id: str, days: tuple[date, date, date], posted: date | None, slips: list[Record]
+) -> Record:
+    """A run as Xero states it. `days`: first and last of its period, and that of payment. `posted`: None for a draft."""
+    start, end, payday = days
     cost = sum(
         _pence(slip[name]) for slip in slips for name in ("grossEarnings", "totalEmployerTaxes", "totalBenefits")
     )
-    run = {
+    return {
         "payRunID": run_id,
-        "payrollCalendarID": monthly,
+        "payrollCalendarID": calendar_id,
         "periodStartDate": f"{start}T00:00:00",
-        "periodEndDate": f"{start.replace(day=calendar.monthrange(start.year, start.month)[1])}T00:00:00",
+        "periodEndDate": f"{end}T00:00:00",
         "paymentDate": f"{payday}T00:00:00",
         "totalCost": _pounds(cost),
         "totalPay": _pounds(sum(_pence(slip["totalPay"]) for slip in slips)),
         "payRunStatus": "Posted" if posted else "Draft",
         "payRunType": "Scheduled",
         "calendarType": "Monthly",
-        "postedDateTime": f"{payday - timedelta(days=2)}T10:30:00" if posted else None,
+        "postedDateTime": f"{posted}T10:30:00" if posted else None,
         "payslipMessage": None,
     }
-    return run, slips
 
 
-def _slip(dice: random.Random, run_id: str, person: _Person, month: int) -> Record:
+def _slip(dice: random.Random, run_id: str, person: Person, month: int) -> Record:
     salary = person.salary * 100 // 12
     bonus = salary * dice.randrange(2, 12) // 100 if person.department == "Sales" or month == 12 else 0
     expenses = dice.randrange(1_250, 21_500) if dice.random() < 0.2 else 0

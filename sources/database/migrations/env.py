@@ -6,6 +6,7 @@ from alembic import context
 
 import sources.ledger.tables
 import sources.mirror.tables
+import sources.pipeline.tables
 from sources.database.metadata import METADATA, VERSION_SCHEMA, VERSION_TABLE
 
 __all__ = ["sources"]

@@ -248,7 +248,7 @@ async def test_the_circuit_opens_and_closes(server: Server, connect: Callable[..
 
 
 async def test_a_probe_is_alone(server: Server, connect: Callable[..., SourceHttp]) -> None:
-    """While the probe is under way others are refused at once, and a failed probe opens the circuit again."""
+    """While the probe is under way others wait for what comes of it, and a failed probe opens the circuit again."""
     server.answer(says("", 500))
     http = connect(breaker_failures=1, breaker_rest_seconds=0.1)
     with pytest.raises(SourceUnavailable):
@@ -264,13 +264,28 @@ async def test_a_probe_is_alone(server: Server, connect: Callable[..., SourceHtt
     server.answer(slow_failure)
     probe = asyncio.create_task(http.get_json("/"))
     await arrived.wait()
-    with pytest.raises(SourceUnavailable, match="in a row"):
-        await http.get_json("/")
+    other = asyncio.create_task(http.get_json("/"))
     go_on.set()
     with pytest.raises(SourceUnavailable):
         await probe
+    with pytest.raises(SourceUnavailable, match="in a row"):
+        await other
     assert http.breaker_state is BreakerState.OPEN
     assert len(server.requests) == 1
+
+
+async def test_what_is_asked_together_recovers_together(server: Server, connect: Callable[..., SourceHttp]) -> None:
+    """Requests that end with the first of them that fails: a refusal of the others would end each probe."""
+    server.answer(says("", 500))
+    http = connect(breaker_failures=1, breaker_rest_seconds=0.1)
+    with pytest.raises(SourceUnavailable):
+        await http.get_json("/")
+    await asyncio.sleep(0.15)
+    server.answer(*[says('{"well": true}')] * 3)
+    async with asyncio.TaskGroup() as together:
+        asked = [together.create_task(http.get_json("/")) for _ in range(3)]
+    assert [task.result()[0] for task in asked] == [{"well": True}] * 3
+    assert http.breaker_state is BreakerState.CLOSED
 
 
 async def test_refusals_and_rate_limits_do_not_open_the_circuit(

@@ -16,9 +16,10 @@ from aiohttp import web
 from gateway.demo.servers.stripe import STRIPE, stripe_app
 from gateway.demo.servers.stripe_company import Object, StripeCompany
 from sources.connectors.http import HttpOptions, SourceRefused
-from sources.connectors.stripe import MAX_RESTARTS, StripeConnector
+from sources.connectors.stripe import StripeConnector
 from sources.connectors.stripe_api import STRIPE_VERSION
-from sources.connectors.stripe_cursor import Listing, StripeCursor
+from sources.connectors.stripe_cursor import COLLECTIONS, PAYMENTS, Listing, StripeCursor
+from sources.connectors.stripe_listing import MAX_RESTARTS
 from sources.documents import Invoice, InvoiceKind, InvoiceStatus, Page
 from sources.errors import SourceUnavailable
 
@@ -154,13 +155,14 @@ async def test_another_account_or_mode_begins_afresh(account: Account) -> None:
     assert found == [True, True]
 
 
-async def test_nothing_changed_costs_two_requests(stripe: StripeConnector, account: Account) -> None:
-    """A pull without news asks for events and for new invoices."""
+async def test_nothing_changed_costs_four_requests(stripe: StripeConnector, account: Account) -> None:
+    """A pull without news asks for events (of more types than one request takes), new invoices and new movements of money."""
     first = await pull(stripe)
     account.requests.clear()
     second = await pull(stripe, first[-1].cursor)
     assert not documents(second)
-    assert [path.partition("?")[0] for path in account.requests] == ["/v1/events", "/v1/invoices"]
+    asked = sorted(path.partition("?")[0] for path in account.requests)
+    assert asked == ["/v1/balance_transactions", "/v1/events", "/v1/events", "/v1/invoices"]
 
 
 async def test_a_pull_brings_what_changed(stripe: StripeConnector, account: Account) -> None:
@@ -271,7 +273,8 @@ async def test_a_server_that_never_goes_on_behind_an_object_ends_the_pull(
     account.intercept = refuse_to_go_on
     with pytest.raises(SourceUnavailable, match="does not go on"):
         await asyncio.wait_for(pull(stripe), 10)
-    assert account.requests.count("/v1/invoices?limit=100") == MAX_RESTARTS + 1
+    listed = [path for path in account.requests if path.startswith("/v1/invoices?") and "starting_after" not in path]
+    assert len(listed) == MAX_RESTARTS + 1
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -501,8 +504,31 @@ def test_a_cursor_reads_back_what_was_written() -> None:
         since=5,
         drafts=frozenset({"in_1"}),
         seen=frozenset({"evt_1"}),
-        listing=Listing(collection="credit_notes", after="cn_1"),
+        listing=Listing(collection="credit_notes", queue=("charges",), after="cn_1"),
+        owed=frozenset({"payouts"}),
     )
     assert StripeCursor.decode(state.encode()) == state
     many = StripeCursor(since=5).with_draft_states([f"in_{number:06}" for number in range(20_000)], ())
     assert len(many.drafts) == 10_000
+
+
+def test_a_cursor_from_before_payments_owes_them() -> None:
+    """What was read stays read; the payments are listed by the next pull, or by the listing that is under way."""
+    before = {
+        "version": 1,
+        "since": 5,
+        "drafts": ["in_1"],
+        "seen": ["evt_1"],
+        "owed": True,
+        "account": "acct_1",
+        "mode": "test",
+    }
+    state = StripeCursor.decode(json.dumps(before))
+    assert state.owed == {"credit_notes", *PAYMENTS}
+    assert (state.since, state.drafts, state.account) == (5, {"in_1"}, "acct_1")
+    listing = state.listing_owed().listing
+    assert listing == Listing(collection="credit_notes", queue=PAYMENTS)
+    under_way = {**before, "listing": {"collection": "invoices", "after": "in_9", "drafts": []}}
+    state = StripeCursor.decode(json.dumps(under_way))
+    assert state.listing == Listing(collection="invoices", queue=COLLECTIONS[1:], after="in_9")
+    assert not state.owed

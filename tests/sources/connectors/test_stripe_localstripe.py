@@ -1,16 +1,19 @@
 """Pulls from localstripe, a stateful Stripe API that nobody of this project wrote, in an environment of its own.
 
 localstripe 1.15 gives whole lists and pages through them; it has no filter on invoices and events, and no credit notes, so every
-pull lists everything. It is started on loopback, on a free port, without its pickle in the temporary folder.
+pull lists everything; its invoices say themselves which charge paid them; payouts it makes up, without balance transactions; it
+has no disputes. It is started on loopback, on a free port, without its pickle in the temporary folder.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,10 +22,13 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from sources.connectors.http import HttpOptions
 from sources.connectors.stripe import StripeConnector
-from sources.documents import Invoice, InvoiceStatus, Page, Party
+from sources.connectors.stripe_webhooks import verify_webhook
+from sources.connectors.webhooks import Delivery, WebhookRefused
+from sources.documents import Invoice, InvoiceStatus, Page, Party, Payment, PaymentStatus, PaymentType
 
 VERSION = "1.15"
 CACHE = Path(__file__).parents[3] / ".cache"
@@ -228,3 +234,93 @@ async def test_many_invoices_and_many_lines(shop: Shop, stripe: StripeConnector)
     second, pages = await pull(stripe, pages[-1].cursor)
     assert second.keys() == first.keys() - {drafts[50]}
     assert [each.external_id for page in pages for each in page.deletions] == [drafts[50]]
+
+
+def payments(pages: list[Page]) -> dict[str, Payment]:
+    return {each.external_id: each for page in pages for each in page.documents if isinstance(each, Payment)}
+
+
+async def test_what_was_paid_for_a_subscription(shop: Shop, stripe: StripeConnector) -> None:
+    """A charge with its payer and invoice; refunds of a part and of the rest; each moves the balance, which they add up to."""
+    customer = await shop.customer("Ada GmbH", GOOD_CARD)
+    invoice = (await shop.subscribe(customer, await shop.plan(1000, "eur"), 3))["latest_invoice"]
+    (paid,) = payments((await pull(stripe))[1]).values()
+    assert (paid.type, paid.status, paid.currency) == (PaymentType.PAYMENT, PaymentStatus.SUCCEEDED, "EUR")
+    assert (paid.amount, paid.fee, paid.net) == (3000, 0, 3000)
+    assert (paid.invoice_external_id, paid.party) == (invoice, Party(name="Ada GmbH", external_id=customer))
+    one = await shop.post("refunds", charge=paid.external_id, amount=500)
+    other = await shop.post("refunds", charge=paid.external_id, amount=2500)
+    held = payments((await pull(stripe))[1])
+    assert held.keys() == {paid.external_id, one["id"], other["id"]}
+    for refund, amount in ((one, -500), (other, -2500)):
+        returned = held[refund["id"]]
+        assert (returned.type, returned.status) == (PaymentType.REFUND, PaymentStatus.SUCCEEDED)
+        assert (returned.amount, returned.net, returned.parent_external_id) == (amount, amount, paid.external_id)
+        assert (returned.invoice_external_id, returned.party) == (invoice, paid.party)
+    assert sum(each.net or 0 for each in held.values()) == 0
+
+
+async def test_charges_without_an_invoice(shop: Shop, stripe: StripeConnector) -> None:
+    """One that was taken, one that was declined, one that is authorised, and is captured in part later."""
+    payer, debtor = await shop.customer("Payer", GOOD_CARD), await shop.customer("Debtor", DECLINED_LATER)
+    taken = await shop.post("charges", amount=700, currency="usd", customer=payer, description="A book")
+    waiting = await shop.post("charges", amount=900, currency="usd", customer=payer, capture=False)
+    with contextlib.suppress(AssertionError):  # status 402
+        await shop.post("charges", amount=800, currency="usd", customer=debtor)
+    held = payments((await pull(stripe))[1])
+    assert sorted((each.amount, each.status) for each in held.values()) == [
+        (700, "SUCCEEDED"),
+        (800, "FAILED"),
+        (900, "PENDING"),
+    ]
+    assert held[taken["id"]].description == "A book"
+    assert held[taken["id"]].invoice_external_id is None
+    await shop.post(f"charges/{waiting['id']}/capture", amount=600)
+    held = payments((await pull(stripe))[1])
+    assert held[waiting["id"]].status is PaymentStatus.SUCCEEDED
+    of_it = [each.net or 0 for each in held.values() if waiting["id"] in (each.external_id, each.parent_external_id)]
+    assert sorted(of_it) == [-300, 900]
+
+
+async def test_its_signed_webhooks(shop: Shop, localstripe: str) -> None:
+    """What it delivers verifies as it came, and not with another secret, a changed body or much later."""
+    secret = "whsec_of_the_test"
+    arrived: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
+
+    async def receive(request: web.Request) -> web.Response:
+        await arrived.put((dict(request.headers), await request.read()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/webhooks/stripe", receive)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks/stripe"
+    try:
+        async with aiohttp.ClientSession(localstripe, headers={"Authorization": f"Bearer {KEY}"}) as session:
+            wanted = ["invoice.payment_succeeded"]
+            hook = {"url": url, "secret": secret, "events": wanted}
+            async with session.post("/_config/webhooks/test", json=hook) as response:
+                assert response.status == 200
+        customer = await shop.customer("Ada", GOOD_CARD)
+        invoice = (await shop.subscribe(customer, await shop.plan(1000, "eur"), 1))["latest_invoice"]
+        async with asyncio.timeout(60):
+            headers, body = await arrived.get()
+            while invoice.encode() not in body:  # what earlier tests did
+                headers, body = await arrived.get()
+    finally:
+        await runner.cleanup()
+
+    def verified(*secrets: str, body: bytes = body, now: float | None = None) -> Delivery:
+        return verify_webhook(headers, body, secrets, time.time() if now is None else now)
+
+    (event,) = verified("whsec_before", secret).events
+    assert (event.kind, event.subject) == ("invoice.payment_succeeded", invoice)
+    for attempt in (
+        lambda: verified("whsec_before"),
+        lambda: verified(secret, body=body.replace(b"Ada", b"Eve") + b" "),
+        lambda: verified(secret, now=time.time() + 400),
+    ):
+        with pytest.raises(WebhookRefused):
+            attempt()

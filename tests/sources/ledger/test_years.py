@@ -12,13 +12,13 @@ import pytest
 
 import sources.ledger
 from sources.database import migrate
-from sources.database.migrate import current_revision, head_revision, upgrade
+from sources.database.migrate import current_revision, upgrade
 from sources.errors import DatabaseUnavailable
 from sources.ledger.verify import verify
 from tests.sources.ledger.books import Books, credit, debit, entry, sequences
 
 SQL = Path(sources.ledger.__file__).parent / "sql"
-BEFORE = "0005_reports"
+BEFORE, YEARS = "0005_reports", "0006_years"
 
 
 async def as_before(owner: asyncpg.Connection[Any]) -> None:
@@ -48,15 +48,15 @@ async def findings(owner: asyncpg.Connection[Any]) -> list[Any]:
 async def test_years_are_the_sums_of_what_was_posted_before(
     earlier: Books, owner: asyncpg.Connection[Any], owner_url: str
 ) -> None:
-    await upgrade(owner_url)
-    assert await current_revision(owner_url) == head_revision()
+    await upgrade(owner_url, YEARS)
+    assert await current_revision(owner_url) == YEARS
     assert await findings(owner) == []
     years = await earlier.fetch("SELECT DISTINCT year FROM ledger.balance_year ORDER BY year")
     assert [row["year"] for row in years] == [date(2024, 1, 1), date(2025, 1, 1), date(2026, 1, 1)]
 
 
 async def test_a_wrong_year_is_found(earlier: Books, owner: asyncpg.Connection[Any], owner_url: str) -> None:
-    await upgrade(owner_url)
+    await upgrade(owner_url, YEARS)
     await owner.execute(
         "UPDATE ledger.balance_year SET credit = credit + 1 WHERE year = '2025-01-01' AND currency = 'EUR'"
     )
@@ -82,7 +82,7 @@ async def test_what_is_posted_meanwhile_is_in_its_year(
     clients = [asyncio.create_task(client(number)) for number in range(4)]
     while len(posted) < 20:
         await asyncio.sleep(0)
-    await upgrade(owner_url)
+    await upgrade(owner_url, YEARS)
     migrated.set()
     await asyncio.gather(*clients)
     assert await findings(owner) == []
@@ -98,9 +98,9 @@ async def test_an_open_report_is_not_waited_for_without_end(
         async with reader.transaction():
             await reader.fetch("SELECT count(*) FROM ledger.balance_month")
             with pytest.raises(DatabaseUnavailable, match="nothing was changed"):
-                await upgrade(owner_url)
+                await upgrade(owner_url, YEARS)
             assert await owner.fetchval("SELECT version_num FROM ledger.schema_version") == BEFORE
-        await upgrade(owner_url)
+        await upgrade(owner_url, YEARS)
     finally:
         await reader.close()
     assert await findings(owner) == []

@@ -19,6 +19,9 @@ from sources.documents import (
     InvoiceStatus,
     Page,
     Party,
+    Payment,
+    PaymentStatus,
+    PaymentType,
     PayrollRun,
     Payslip,
 )
@@ -127,6 +130,20 @@ class Kit:
             "amount_due": 1190,
         }
         return Invoice(external_id=external_id, **{**values, **more})
+
+    @staticmethod
+    def payment(external_id: str = "ch_1", **more: Any) -> Payment:
+        values: dict[str, Any] = {
+            "type": PaymentType.PAYMENT,
+            "status": PaymentStatus.SUCCEEDED,
+            "source_status": "succeeded",
+            "currency": "USD",
+            "amount": 1000,
+            "fee": 59,
+            "net": 941,
+            "occurred_on": date(2026, 3, 2),
+        }
+        return Payment(external_id=external_id, **{**values, **more})
 
     @staticmethod
     def run(external_id: str = "run-1", **more: Any) -> PayrollRun:

@@ -33,7 +33,8 @@ async def test_the_migrated_mirror_equals_the_tables(owner_url: str) -> None:
     await engine.dispose()
 
 
-async def test_every_table_but_the_sources_state_is_keyed_and_walled_by_ledger(owner: Any) -> None:
+async def test_every_table_but_those_of_sources_is_keyed_and_walled_by_ledger(owner: Any) -> None:
+    """A source's state holds no document; what its webhooks delivered the application cannot read."""
     rows = await owner.fetch(
         """
         SELECT c.relname, c.relrowsecurity, (SELECT attname FROM pg_attribute a WHERE a.attrelid = c.oid AND
@@ -44,4 +45,9 @@ async def test_every_table_but_the_sources_state_is_keyed_and_walled_by_ledger(o
     assert {row["relname"] for row in rows} == {
         table.name for table in METADATA.tables.values() if table.schema == "mirror"
     }
-    assert {tuple(row)[1:] for row in rows if row["relname"] != "source_state"} == {(True, "ledger_id")}
+    of_sources = ("source_state", "webhook")
+    assert {tuple(row)[1:] for row in rows if row["relname"] not in of_sources} == {(True, "ledger_id")}
+    for column in ("headers", "body"):
+        assert not await owner.fetchval(
+            "SELECT has_column_privilege('ledgergraph_app', 'mirror.webhook', $1, 'SELECT')", column
+        )

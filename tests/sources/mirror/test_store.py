@@ -34,7 +34,7 @@ async def test_an_invoice_keeps_every_value_exactly(
         json.loads(row["lines"])[0] | {"amount": 10**15, "quantity": "3", "service_from": "2026-03-05"}
         == json.loads(row["lines"])[0]
     )
-    assert json.loads(row["taxes"]) == [{"amount": -190, "code": "DE", "rate": "19", "taxable": None}]
+    assert json.loads(row["taxes"]) == [{"account": None, "amount": -190, "code": "DE", "rate": "19", "taxable": None}]
     assert json.loads(row["raw"]) == {"exact": "0.10", "huge": str(2**70), "deep": [{"a": None}]}
 
 
@@ -246,3 +246,39 @@ async def test_every_run_is_recorded_and_old_records_go(kit: Any, pull: Any, own
     script.failure = kit.Unavailable("It is closed.")
     await pull(kit.stripe(), script)
     assert [row[0] for row in await owner.fetch("SELECT error FROM mirror.sync_run")] == ["It is closed."]
+
+
+async def test_payments_are_kept_beside_invoices(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    """One source gives both; a change, a deletion and an unchanged repetition are told apart for each."""
+    script = kit.Script(*kit.pages([kit.invoice("same"), kit.payment("same"), kit.payment("other")]))
+    await pull(kit.stripe(), script)
+    again = [kit.payment("same"), kit.payment("other", source_status="disputed")]
+    gone = Deletion(kind="payment", external_id="same")
+    script.pages.append(Page(documents=again, cursor="2", deletions=[gone], complete=True))
+    await pull(kit.stripe(), script)
+    rows = await owner.fetch("SELECT external_id, source_status, deleted_at IS NULL FROM mirror.payment ORDER BY 1")
+    assert [tuple(row) for row in rows] == [("other", "disputed", True), ("same", "succeeded", False)]
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["same"]
+    assert await owner.fetchval("SELECT sum(changed) FROM mirror.sync_run") == 4
+
+
+async def test_a_listing_of_everything_leaves_out_each_kind_by_itself(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """An invoice that is mentioned does not keep a payment with its id."""
+    script = kit.Script(*kit.pages([kit.invoice("same"), kit.payment("same")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    script.pages = kit.pages([kit.invoice("same")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["same"]
+    assert await owner.fetchval("SELECT count(*) FROM mirror.payment WHERE deleted_at IS NULL") == 0
+
+
+async def test_what_a_payout_paid_out_says_so_for_ever(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    """Also after it was stated anew without it; and it is no change of the payment."""
+    payout = kit.payment("po_1", amount=-1, fee=0, net=-1, paid_out=("ch_1", "unknown"))
+    script = kit.Script(*kit.pages([kit.payment()], [payout], [kit.payment(source_status="later")]))
+    await pull(kit.stripe(), script)
+    rows = await owner.fetch("SELECT external_id, source_status, payout_external_id FROM mirror.payment ORDER BY 1")
+    assert [tuple(row) for row in rows] == [("ch_1", "later", "po_1"), ("po_1", "succeeded", None)]
+    assert await owner.fetchval("SELECT changed FROM mirror.sync_run") == 3

@@ -1,0 +1,161 @@
+"""A document as names that rules speak of: the mirror's columns, some of them gathered or derived. No I/O.
+
+No person paid is among them: of payslips only departments and amounts are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from sources import documents
+
+KINDS: Final = ("invoice", "payroll_run", "bank_transaction", "payment")
+
+_STATED: Final[Mapping[str, type]] = {
+    "invoice": documents.Invoice,
+    "payroll_run": documents.PayrollRun,
+    "bank_transaction": documents.BankTransaction,
+    "payment": documents.Payment,
+}
+_DERIVED: Final[Mapping[str, tuple[str, ...]]] = {
+    "invoice": (),
+    "payroll_run": ("departments", "withheld", "employer_costs"),
+    "bank_transaction": ("account", "statement", "provisional", "dated_on"),
+    "payment": ("settles",),
+}
+_LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
+    "invoice": (),
+    "payroll_run": ("payslips", "raw"),
+    "bank_transaction": (),
+    "payment": (),
+}
+
+
+def _fields(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
+
+
+NAMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {kind: _fields(_STATED[kind]).union({"source"}, _DERIVED[kind]) - set(_LEFT_OUT[kind]) for kind in KINDS}
+)
+"""The names that a rule may use of each kind of document."""
+
+ITEMS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
+    {
+        "invoice": {"lines": _fields(documents.InvoiceLine), "taxes": _fields(documents.TaxAmount)},
+        "payroll_run": {"departments": frozenset({"department", "gross"})},
+        "bank_transaction": {},
+        "payment": {},
+    }
+)
+"""The lists that `each` may go through, with the names of their items."""
+
+GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"party": _fields(documents.Party), "settles": frozenset({"issue_date", "currency"})}
+)
+"""Names within a name."""
+
+VALUES: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
+    {
+        ("invoice", "direction"): frozenset(documents.InvoiceDirection),
+        ("invoice", "kind"): frozenset(documents.InvoiceKind),
+        ("invoice", "status"): frozenset(documents.InvoiceStatus),
+        ("bank_transaction", "status"): frozenset(documents.BankTransactionStatus),
+        ("payment", "type"): frozenset(documents.PaymentType),
+        ("payment", "status"): frozenset(documents.PaymentStatus),
+    }
+)
+"""The values that there are, of the names that have only some, by kind and name."""
+
+_PARTS: Final = ("employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
+
+
+class Slip(NamedTuple):
+    """Figures of one payslip, no one's in particular. `computed`: the net that its parts make; None: it does not state them."""
+
+    gross: int | None
+    net: int
+    computed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One version of a document. `names` holds every name of NAMES[kind]; what the source does not give is None. Amounts are
+    minor units of `currency`. `slips`: of a payroll run, where they are held."""
+
+    kind: str
+    source: str
+    external_id: str
+    currency: str
+    names: Mapping[str, Any]
+    slips: tuple[Slip, ...] | None = None
+
+
+def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
+    """The facts of a row of mirror.<kind>: its columns by name, JSONB decoded, dates as dates or ISO texts; columns that no rule
+    speaks of are passed over, and those that are absent count as None.
+
+    A payroll run's row may have its payslips' rows under "payslips" (None or absent: not held). A payment's may have the
+    invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable was booked at."""
+    names = dict.fromkeys(NAMES[kind])
+    for name in names:
+        names[name] = row.get(name)
+    slips = None
+    if kind == "payroll_run":
+        slips = _payroll(names, row.get("payslips"))
+    elif kind != "bank_transaction":
+        names["party"] = {
+            "name": row.get("party_name"),
+            "external_id": row.get("party_external_id"),
+            "tax_id": row.get("party_tax_id"),
+        }
+    return Facts(kind, row["source"], row["external_id"], row["currency"], names, slips)
+
+
+def _payroll(names: dict[str, Any], payslips: Sequence[Mapping[str, Any]] | None) -> tuple[Slip, ...] | None:
+    """Fills in what the run leaves out and its slips or its other figures tell; answers with the slips.
+    `withheld`: taxes and deductions in one, where they are not stated apart; `employer_costs` likewise."""
+    slips = list(payslips or ())
+    if slips:
+        for name in ("gross", *_PARTS):
+            if names[name] is None:
+                names[name] = _sum(slip.get(name) for slip in slips)
+    gross, total_cost = names["gross"], names["total_cost"]
+    taxes, deductions, reimbursements, employer_taxes, contributions = (names[name] for name in _PARTS)
+    if gross is not None and (taxes is None or deductions is None):
+        names["withheld"] = gross + (reimbursements or 0) - names["net"] - (taxes or 0) - (deductions or 0)
+    if gross is not None and total_cost is not None and (employer_taxes is None or contributions is None):
+        names["employer_costs"] = total_cost - gross - (employer_taxes or 0) - (contributions or 0)
+    names["departments"] = _departments(slips)
+    return tuple([Slip(slip.get("gross"), slip["net"], _computed(slip)) for slip in slips]) if slips else None
+
+
+def _computed(slip: Mapping[str, Any]) -> int | None:
+    gross, taxes, deductions = (slip.get(name) for name in ("gross", "employee_taxes", "deductions"))
+    if gross is None or taxes is None or deductions is None:
+        return None
+    net: int = gross - taxes - deductions + (slip.get("reimbursements") or 0)
+    return net
+
+
+def _departments(slips: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Gross by department, in order of the departments' names; none where not every slip states both."""
+    if any(slip.get("gross") is None or not slip.get("department") for slip in slips):
+        return []
+    gross: dict[str, int] = {}
+    for slip in slips:
+        gross[slip["department"]] = gross.get(slip["department"], 0) + slip["gross"]
+    return [{"department": name, "gross": amount} for name, amount in sorted(gross.items())]
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """None where one of them is."""
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total

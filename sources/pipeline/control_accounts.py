@@ -1,0 +1,203 @@
+"""Control accounts beside their subledgers, and bank accounts beside their statements, as of a day.
+
+- A subledger is what the mirrored invoices of every source that posts into the ledger leave open on the day, by party: what is due
+  now, and besides what payments after the day have settled since. Drafts, void invoices, invoices that were given up and duplicates of bills
+  leave nothing open. Its control accounts are the codes that the active rules call `receivable` or `payable`.
+- A bank account's ledger account is the one that the rules' table `bank_accounts` gives.
+
+Amounts are minor units of their currency. Subledgers count what is owed: to us for receivables, by us for payables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from sources.mapping.standing import Standing
+
+if TYPE_CHECKING:
+    from sources.database.pool import Connection
+
+MOST_SHOWN: Final = 1_000
+"""Parties of a subledger, and lines of a bank account on each side; counts and sums are of all."""
+_SIDES: Final = (("RECEIVABLE", "receivable", "customer", 1), ("PAYABLE", "payable", "vendor", -1))
+
+
+@dataclass(frozen=True, slots=True)
+class PartyTie:
+    """One party and currency. `party`: its id in the source, None: invoices and lines that name none. `balance`: of lines with the
+    dimension customer, or vendor, of that value."""
+
+    party: str | None
+    name: str | None
+    currency: str
+    open: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subledger:
+    """`parties`: those that differ, by how much, the greatest first; `differing` counts them. `totals`: by currency, of no
+    party."""
+
+    direction: str
+    codes: tuple[str, ...]
+    totals: tuple[PartyTie, ...]
+    differing: int
+    parties: tuple[PartyTie, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """Lines of one side that the other does not know: how many, their sum, and the first of them as rows of columns."""
+
+    count: int
+    amount: int
+    rows: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BankTie:
+    """The newest statement up to the day, beside the ledger account `code` (None: the rules give none) at its end. `transactions`
+    without an entry that stands, and `lines` without a transaction, are those since the report's first day. Who reverses the entry
+    of a transaction by hand leaves a transaction without one, and no line."""
+
+    account: str
+    name: str | None
+    currency: str
+    statement: str
+    ends_on: date
+    closing: int
+    code: str | None
+    balance: int | None
+    transactions: Unmatched
+    lines: Unmatched
+
+
+async def tie_subledgers(connection: Connection, ledger_id: int, rules: str | None, day: date) -> list[Subledger]:
+    """Those whose accounts the rules (their text) state."""
+    standing = Standing(rules) if rules is not None else None
+    found = []
+    for direction, name, dimension, sign in _SIDES:
+        if standing is not None and (codes := standing.codes(name)):
+            ties = await _parties(connection, ledger_id, (direction, dimension, sign), codes, day)
+            found.append(_subledger(direction, codes, ties))
+    return found
+
+
+async def _parties(
+    connection: Connection, ledger_id: int, side: tuple[str, str, int], codes: Sequence[str], day: date
+) -> list[PartyTie]:
+    direction, dimension, sign = side
+    owed = {(row[0], row[1]): row for row in await connection.fetch(_OPEN, ledger_id, direction, day)}
+    lines = await connection.fetch(_BALANCES, ledger_id, list(codes), dimension, day)
+    balances = {(row[0], row[1]): sign * int(row[2]) for row in lines}
+    found = []
+    for party, currency in {**owed, **balances}:
+        known = owed.get((party, currency))
+        name, amount = (known["name"], int(known["amount"])) if known else (None, 0)
+        found.append(PartyTie(party, name, currency, amount, balances.get((party, currency), 0)))
+    return found
+
+
+def _subledger(direction: str, codes: tuple[str, ...], ties: Sequence[PartyTie]) -> Subledger:
+    totals = [
+        PartyTie(None, None, currency, *(sum(values) for values in zip(*amounts, strict=True)))
+        for currency in sorted({tie.currency for tie in ties})
+        if (amounts := [(tie.open, tie.balance) for tie in ties if tie.currency == currency])
+    ]
+    differing = sorted(
+        (tie for tie in ties if tie.open != tie.balance),
+        key=lambda tie: (-abs(tie.open - tie.balance), tie.currency, tie.party or ""),
+    )
+    return Subledger(direction, codes, tuple(totals), len(differing), tuple(differing[:MOST_SHOWN]))
+
+
+async def tie_banks(
+    connection: Connection,
+    ledger_id: int,
+    source: str,
+    rules: str | None,
+    days: tuple[date, date],
+    post_from: date | None,
+) -> list[BankTie]:
+    """The bank accounts of the source that have a statement with a closing balance up to the last day."""
+    table = Standing(rules).table("bank_accounts") if rules is not None else {}
+    first = max(days[0], post_from) if post_from else days[0]
+    found = []
+    for row in await connection.fetch(_STATEMENTS, ledger_id, source, days[1]):
+        code = table.get(row["account"], table.get("default"))
+        account_id = await connection.fetchval(_ACCOUNT, ledger_id, code)
+        place = (row["currency"], first, row["ends_on"])
+        balance, lines = None, Unmatched(0, 0, ())
+        if account_id is not None:
+            sums = await connection.fetchval(_BALANCE, ledger_id, account_id, row["currency"], row["ends_on"])
+            balance = int(sums)
+            lines = _unmatched(await connection.fetch(_LINES, ledger_id, account_id, *place))
+        transactions = await connection.fetch(_TRANSACTIONS, ledger_id, source, row["account"], *place)
+        found.append(BankTie(**row, code=code, balance=balance, transactions=_unmatched(transactions), lines=lines))
+    return found
+
+
+def _unmatched(rows: Sequence[Any]) -> Unmatched:
+    return Unmatched(rows[0]["count"], int(rows[0]["sum"]), tuple(rows)) if rows else Unmatched(0, 0, ())
+
+
+# The day of a payment is hidden from the planner: it would read all payments since for every invoice.
+_OPEN = """
+SELECT i.party_external_id, i.currency, max(i.party_name) AS name,
+    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * (i.amount_due + coalesce(later.amount, 0))) AS amount
+FROM mirror.invoice i
+JOIN mirror.source_state state ON state.source = i.source AND state.post_from IS NOT NULL
+LEFT JOIN LATERAL (
+    SELECT sum(coalesce(p.presented_amount, p.amount)) AS amount FROM mirror.payment p
+    WHERE p.ledger_id = $1 AND p.source = i.source AND p.invoice_external_id = i.external_id AND p.type = 'PAYMENT'
+        AND p.status = 'SUCCEEDED' AND p.deleted_at IS NULL AND p.occurred_on + 0 > $3
+        AND coalesce(p.presented_currency, p.currency) = i.currency
+) AS later ON true
+WHERE i.ledger_id = $1 AND i.direction = $2 AND i.status IN ('OPEN', 'PAID') AND i.deleted_at IS NULL AND i.listed_on <= $3
+    AND (i.source, i.external_id) NOT IN (
+        SELECT source, external_id FROM pipeline.document WHERE ledger_id = $1 AND kind = 'invoice' AND status = 'DUPLICATE')
+GROUP BY 1, 2"""
+_BALANCES = """
+SELECT l.dimensions ->> $3, l.currency, sum(l.amount) FROM ledger.line l
+WHERE l.ledger_id = $1 AND l.effective_date <= $4 AND l.account_id = ANY (
+    ARRAY(SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = ANY($2::text[])))
+GROUP BY 1, 2"""
+_STATEMENTS = """
+SELECT DISTINCT ON (s.account, s.currency) s.account, a.name, s.currency, s.external_id AS statement, s.ends_on, s.closing
+FROM mirror.bank_statement s
+JOIN mirror.bank_account a ON a.ledger_id = s.ledger_id AND a.source = s.source AND a.external_id = s.account
+WHERE s.ledger_id = $1 AND s.source = $2 AND s.rank > 0 AND s.closing IS NOT NULL AND s.ends_on <= $3 AND a.deleted_at IS NULL
+ORDER BY s.account, s.currency, s.rank DESC"""
+_ACCOUNT = "SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = $2"
+_BALANCE = """
+SELECT coalesce(sum(debit) - sum(credit), 0) FROM (
+    SELECT debit, credit FROM ledger.balance_month
+    WHERE ledger_id = $1 AND account_id = $2 AND currency = $3 AND month < date_trunc('month', $4::date)::date
+    UNION ALL
+    SELECT debit, credit FROM ledger.balance_day
+    WHERE ledger_id = $1 AND account_id = $2 AND currency = $3 AND day BETWEEN date_trunc('month', $4::date)::date AND $4
+) AS moved"""
+_LINES = f"""
+SELECT l.sequence, l.effective_date AS dated, l.amount, count(*) OVER () AS count, sum(l.amount) OVER () AS sum
+FROM ledger.line l
+WHERE l.ledger_id = $1 AND l.account_id = $2 AND l.currency = $3 AND l.effective_date BETWEEN $4 AND $5 AND l.amount <> 0
+    AND NOT EXISTS (
+        SELECT FROM mirror.document_entry link
+        WHERE link.ledger_id = $1 AND link.kind = 'bank_transaction' AND link.sequence IN (l.sequence, (
+            SELECT e.reverses FROM ledger.entry e WHERE e.ledger_id = $1 AND e.sequence = l.sequence)))
+ORDER BY l.effective_date, l.sequence, l.line_number LIMIT {MOST_SHOWN}"""
+_TRANSACTIONS = f"""
+SELECT t.external_id, t.dated_on AS dated, t.amount, count(*) OVER () AS count, sum(t.amount) OVER () AS sum
+FROM mirror.bank_transaction t
+WHERE t.ledger_id = $1 AND t.source = $2 AND t.account = $3 AND t.currency = $4 AND t.dated_on BETWEEN $5 AND $6
+    AND t.visible AND t.status = 'BOOKED' AND (
+        SELECT 1 FROM pipeline.posting p
+        WHERE p.ledger_id = $1 AND p.source = $2 AND p.kind = 'bank_transaction' AND p.account = $3
+            AND p.external_id = t.external_id AND p.status = 'POSTED' AND (
+                SELECT 1 FROM ledger.entry undone WHERE undone.ledger_id = $1 AND undone.reverses = p.sequence LIMIT 1) IS NULL
+        LIMIT 1) IS NULL
+ORDER BY t.dated_on, t.external_id LIMIT {MOST_SHOWN}"""

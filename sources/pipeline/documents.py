@@ -1,0 +1,213 @@
+"""Stored documents as the pipeline sees them: a row for mapping, and what tells one version from another.
+
+One statement for each kind of document among the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from sources.pipeline.model import Key, Version
+
+if TYPE_CHECKING:
+    from sources.database.pool import Connection
+
+Row = dict[str, Any]
+
+DATED_BY: Final[Mapping[str, str]] = {
+    "invoice": "issue_date",
+    "payment": "occurred_on",
+    "payroll_run": "pay_date",
+    "bank_transaction": "dated_on",
+}
+"""The kinds of document that post, and which of its dates is the document's own."""
+
+_JSON: Final = {
+    "invoice": ("taxes", "lines", "raw"),
+    "payment": ("raw", "paid_out", "settles"),
+    "payroll_run": ("payslips",),
+    "bank_transaction": ("raw",),
+}
+_SHOWN: Final = {
+    "invoice": "direction kind status number issue_date currency subtotal tax total",
+    "payment": "type status currency amount fee occurred_on",
+    "payroll_run": "source_status period_start period_end pay_date currency gross net",
+    "bank_transaction": "status booked_on value_date currency amount",
+}
+_OF_THE_MIRROR: Final = frozenset(
+    {"first_seen", "changed_at", "missing_since", "content_hash", "ledger_id", "position"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`row`: of mirror.<kind>, JSON decoded; None: the mirror holds nothing of it. `bill`: what two systems would state alike
+    of a bill; None: it is none, or leaves something of it open."""
+
+    version: Version
+    row: Row | None
+    bill: bytes | None = None
+
+    @property
+    def is_of_order(self) -> bool:
+        """Whether it is a bill of which the source states what was ordered."""
+        row = self.row
+        if row is None or self.version.key.kind != "invoice" or row["direction"] != "PAYABLE":
+            return False
+        return bool(row["raw"] and row["raw"].get("purchase"))
+
+    def excerpt(self) -> str | None:
+        """What a person needs to find the document, as JSON: no names of people, nothing of the raw payload."""
+        if self.row is None:
+            return None
+        shown = {name: self.row[name] for name in _SHOWN[self.version.key.kind].split()}
+        return orjson.dumps({name: value for name, value in shown.items() if value is not None}).decode()
+
+
+async def load(
+    connection: Connection, ledger_id: int, keys: Iterable[Key], cutovers: Mapping[str, date], today: date
+) -> dict[Key, Document]:
+    """The documents of these keys, all of them: what the mirror does not hold counts as deleted today. On a writer's
+    connection, whose dates are dates."""
+    by_kind: dict[str, list[Key]] = defaultdict(list)
+    for key in keys:
+        by_kind[key.kind].append(key)
+    found: dict[Key, Document] = {}
+    for kind, asked in by_kind.items():
+        sources, _, accounts, ids = [list(column) for column in zip(*asked, strict=True)]
+        rows = {}
+        for record in await connection.fetch(_STATEMENTS[kind], ledger_id, sources, accounts, ids):
+            row = _decoded(kind, record)
+            rows[row["source"], row["account"] if kind == "bank_transaction" else "", row["external_id"]] = row
+        for key in asked:
+            row_of_key = rows.get((key.source, key.account, key.external_id))
+            found[key] = _document(key, row_of_key, cutovers.get(key.source), today)
+    return found
+
+
+def _decoded(kind: str, record: Any) -> Row:
+    row = dict(record)
+    for name in _JSON[kind]:
+        if row.get(name) is not None:
+            row[name] = orjson.loads(row[name])
+    if settled := row.get("settles"):
+        row["settles"] = {**settled, "issue_date": settled["issue_date"] and date.fromisoformat(settled["issue_date"])}
+    return row
+
+
+def _document(key: Key, row: Row | None, cutover: date | None, today: date) -> Document:
+    if row is None:
+        return Document(Version(key=key, digest=b"", dated=None, ceased_on=today, deleted=True), None)
+    gone = row.get("deleted_at") is not None or row.get("visible") is False
+    version = Version(
+        key=key,
+        digest=digest_of(row, cutover, gone),
+        dated=row[DATED_BY[key.kind]],
+        ceased_on=_ceased_on(row, gone),
+        deleted=gone,
+    )
+    return Document(version, row, None if gone else bill_key(key.kind, row))
+
+
+def digest_of(row: Row, cutover: date | None, gone: bool) -> bytes:
+    """Of all that may change what it posts. Where a kind has a `content_hash`, a row of that, of payslips, payout_external_id and
+    settles will do."""
+    if "content_hash" in row:
+        more = [row.get("payslips"), row.get("payout_external_id"), row.get("settles")]
+        stated = row["content_hash"] + orjson.dumps(more)
+    else:
+        content = {name: value for name, value in row.items() if name not in _OF_THE_MIRROR}
+        stated = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(stated + orjson.dumps([cutover, gone])).digest()
+
+
+def _ceased_on(row: Row, gone: bool) -> date:
+    """The day of its deletion, on which the source says it was voided, or of its last change. What another statement states in its place never was: its reversal is
+    as of the day of the entry."""
+    if gone and row["deleted_at"] is None:
+        return date.min
+    if not gone and (voided := _voided_at(row)) is not None:
+        return voided.astimezone(UTC).date()
+    moment: datetime = row["deleted_at"] if gone else row["changed_at"]
+    return moment.astimezone(UTC).date()
+
+
+def _voided_at(row: Row) -> datetime | None:
+    """As Stripe states it (`status_transitions.voided_at`: seconds since 1970); None: the source does not say, or it is not void."""
+    raw = row.get("raw")
+    stated = raw.get("status_transitions") if isinstance(raw, dict) and row.get("status") == "VOID" else None
+    seconds = stated.get("voided_at") if isinstance(stated, dict) else None
+    if type(seconds) is not int or not 0 < seconds <= row["changed_at"].timestamp():
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def bill_key(kind: str, row: Row) -> bytes | None:
+    """What tells one bill from another in whichever system: the supplier's tax id and the bill's number, without the marks and
+    cases that systems write differently, its total and currency."""
+    if kind != "invoice" or row["direction"] != "PAYABLE" or row["kind"] != "INVOICE":
+        return None
+    tax_id, number = _bare(row["party_tax_id"]), _bare(row["number"])
+    if not tax_id or not number:
+        return None
+    return hashlib.sha256(orjson.dumps([tax_id, number, row["total"], row["currency"]])).digest()
+
+
+def _bare(text: str | None) -> str:
+    return "".join(character for character in text or "" if character.isalnum()).upper()
+
+
+def foreign_days(documents: Sequence[Document], functional_currency: str) -> dict[str, set[date]]:
+    """Currency -> every date that a document in it names: where its rates may be needed."""
+    days: dict[str, set[date]] = defaultdict(set)
+    for document in documents:
+        row = document.row
+        if row is None:
+            continue
+        for currency in {row["currency"], row.get("presented_currency")} - {functional_currency, None}:
+            stated = [value for value in row.values() if type(value) is date]
+            settled = (row.get("settles") or {}).get("issue_date")
+            days[currency] |= {*stated, *([settled] if settled else [])}
+    return dict(days)
+
+
+_ASKED = "FROM unnest($2::text[], $3::text[], $4::text[]) AS asked (source, account, external_id)"
+_INVOICES = f"""
+SELECT held.* {_ASKED}
+JOIN mirror.invoice held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id"""
+_PAYMENTS = f"""
+SELECT held.*, CASE WHEN settled.ledger_id IS NOT NULL
+    THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles {_ASKED}
+JOIN mirror.payment held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id
+LEFT JOIN mirror.invoice settled ON settled.ledger_id = $1 AND settled.source = asked.source
+    AND settled.external_id = held.invoice_external_id"""
+_PAYROLL_RUNS = f"""
+SELECT held.*, CASE WHEN held.payslips_at IS NOT NULL THEN (
+        SELECT jsonb_agg(to_jsonb(slip) - ARRAY['employee_id', 'employee_name'] ORDER BY slip.position)
+        FROM mirror.payslip slip
+        WHERE slip.ledger_id = $1 AND slip.source = held.source AND slip.run_external_id = held.external_id
+    ) END AS payslips {_ASKED}
+JOIN mirror.payroll_run held ON held.ledger_id = $1 AND held.source = asked.source
+    AND held.external_id = asked.external_id"""
+_BANK_TRANSACTIONS = f"""
+SELECT held.* {_ASKED}
+CROSS JOIN LATERAL (
+    SELECT * FROM mirror.bank_transaction stated
+    WHERE stated.ledger_id = $1 AND stated.source = asked.source AND stated.account = asked.account
+        AND stated.external_id = asked.external_id AND NOT stated.provisional
+    ORDER BY stated.visible DESC, stated.deleted_at IS NULL DESC, stated.changed_at DESC
+    LIMIT 1
+) AS held"""
+_STATEMENTS: Final = {
+    "invoice": _INVOICES,
+    "payment": _PAYMENTS,
+    "payroll_run": _PAYROLL_RUNS,
+    "bank_transaction": _BANK_TRANSACTIONS,
+}

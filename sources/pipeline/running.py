@@ -1,0 +1,220 @@
+"""One batch of documents: mapped, planned and posted, and planned anew where the books turn out to hold something else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from sources.ledger.posting import Poster
+from sources.mapping import matching_bills
+from sources.mapping.compiled import RuleSet
+from sources.mapping.evaluate import map_document
+from sources.mapping.facts import facts_of
+from sources.mapping.model import Mapping as Mapped
+from sources.mapping.model import Unmapped, UnmappedCode
+from sources.pipeline import planning, settling, taking
+from sources.pipeline.model import DocumentStatus, Finding, Key, Plan, Terms
+from sources.pipeline.posting import post
+from sources.pipeline.recording import FAILED_CODE, Done
+from sources.pipeline.rulebook import RuleBook
+from sources.pipeline.taking import DUPLICATE_CODE, Batch, Books, Work
+
+if TYPE_CHECKING:
+    from sources.database.pool import Connection
+
+PIECE: Final = 25
+"""So many are mapped before the event loop is free for others."""
+ROUNDS: Final = 8
+"""How often a document is planned within a run."""
+_FAILED_HINT: Final = (
+    "The log of the process says more; correct the rules or the document. It is tried again by itself."
+)
+_DUPLICATE_HINT: Final = "If it is another bill, resolve this issue: then it posts. If it is the same one, void it in its source, or mute this issue."
+_LOCKED_THROUGH: Final = "SELECT locked_through FROM ledger.ledger WHERE ledger_id = $1"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Case:
+    """One document of a run: what is called for, and by which version of the rules. `settled`: it is as it was dealt with.
+    `lacks_rate`: there is a rate that mapping it asked for in vain."""
+
+    work: Work
+    mapping: Mapped = ()
+    version: int = 0
+    settled: bool = False
+    finding: Finding | None = None
+    done: Done | None = None
+    lacks_rate: bool = False
+
+
+class Run:
+    """One batch of a ledger under its claim. `version`: of the active rules."""
+
+    def __init__(
+        self, book: RuleBook, poster: Poster, connection: Connection, books: Books, version: int, batch: Batch
+    ) -> None:
+        self._book = book
+        self._poster = poster
+        self._connection = connection
+        self._books = books
+        self._version = version
+        self._batch = batch
+        self._locked = books.locked_through
+
+    async def go(self) -> list[Done]:
+        """Maps, plans and posts; what is left is to record it. Nothing, where the active rules cannot be read: the documents
+        wait. Raises Unavailable."""
+        rules = await self._rules()
+        if self._version not in rules:
+            return []
+        cases = []
+        for number, work in enumerate(self._batch.work):
+            cases.append(self._case(work, rules))
+            if number % PIECE == PIECE - 1:
+                await asyncio.sleep(0)
+        cases = await self._with_all_rates(cases, rules)
+        open_cases: Sequence[_Case] = cases
+        for _ in range(ROUNDS):
+            open_cases = await self._round(open_cases)
+            if not open_cases:
+                break
+        for case in open_cases:
+            assert case.done is not None
+            case.done.unfinished = True
+        return [case.done for case in cases if case.done is not None]
+
+    async def _rules(self) -> Mapping[int, RuleSet]:
+        followed = {work.past.ruleset_version for work in self._batch.work} - {None}
+        wanted = {self._version, *(version for version in followed if version is not None)}
+        return await self._book.versions(self._connection, self._books.ledger.ledger_id, wanted)
+
+    # ---------------------------------------------------------------- mapping
+
+    async def _with_all_rates(self, cases: list[_Case], rules: Mapping[int, RuleSet]) -> list[_Case]:
+        """The cases, mapped anew while the books hold rates of days that the documents do not name, but rules compute."""
+        missed: set[tuple[str, date]] = set()
+        while not self._batch.rates.missed <= missed:
+            missed |= self._batch.rates.missed
+            found = [work.document for work in self._batch.work]
+            functional = self._books.ledger.functional_currency
+            self._batch.rates = await taking.read_rates(self._connection, found, functional, missed)
+            cases = [self._case(case.work, rules) if case.lacks_rate else case for case in cases]
+        return cases
+
+    def _case(self, work: Work, rules: Mapping[int, RuleSet]) -> _Case:
+        """What the document calls for: by the rules that its entries follow, if it still calls for just those, else by the
+        active ones."""
+        case = _Case(work, version=self._version)
+        if not work.strays and planning.is_settled(work.document.version, work.past, self._version):
+            case.settled = True
+            return case
+        try:
+            case.mapping = self._map(work, rules[self._version])
+            case.lacks_rate = _lacks_rate(case.mapping)
+            if work.strays:
+                settling.take_over(work.key, work.past, work.strays, case.mapping, self._terms(self._version))
+            followed = work.past.ruleset_version
+            if followed is not None and followed in rules and followed != self._version and work.past.live():
+                before = self._map(work, rules[followed])
+                case.lacks_rate |= _lacks_rate(before)
+                if planning.is_unchanged(work.document.version, work.past, before, self._terms(followed)):
+                    case.mapping, case.version = before, followed
+        except Exception as fault:
+            _log.exception("the %s %s of %s could not be mapped", work.key.kind, work.key.external_id, work.key.source)
+            case.finding = Finding(FAILED_CODE, f"Mapping it failed: {type(fault).__name__}.", _FAILED_HINT)
+        return case
+
+    def _map(self, work: Work, rules: RuleSet) -> Mapped:
+        document = work.document
+        if document.version.deleted or document.row is None:
+            return ()
+        facts = facts_of(work.key.kind, document.row)
+        return map_document(rules, facts, self._batch.rates, self._books.ledger.functional_currency)
+
+    def _terms(self, version: int) -> Terms:
+        return Terms(self._books.ledger, version, self._locked, self._books.cutovers)
+
+    # ---------------------------------------------------------------- posting
+
+    async def _round(self, cases: Sequence[_Case]) -> list[_Case]:
+        """Plans and posts; answers with the cases that have to be planned anew."""
+        plans = [self._plan(case) for case in cases]
+        outcomes = await post(self._poster, plans)
+        looked_up = [
+            pair for plan, mine in zip(plans, outcomes, strict=True) for pair in settling.to_look_up(plan.steps(), mine)
+        ]
+        entries, reversals = await self._look_up(looked_up)
+        again = []
+        for case, plan, mine in zip(cases, plans, outcomes, strict=True):
+            work, terms = case.work, self._terms(case.version)
+            verdict = settling.settle(work.key, work.past, plan, mine, entries, reversals, terms)
+            is_refused = verdict.finding is not None and not verdict.again
+            final = planning.refused(work.past, verdict.finding) if is_refused and verdict.finding else plan
+            entries_before = case.done.entries if case.done else {}
+            case.done = Done(work, final, {**entries_before, **{sequence: step for step, sequence in verdict.posted}})
+            if verdict.again or (verdict.locked and verdict.finding is None):
+                again.append(case)
+        if again:
+            self._locked = await self._connection.fetchval(_LOCKED_THROUGH, self._books.ledger.ledger_id)
+        return again
+
+    async def _look_up(
+        self, wanted: Iterable[tuple[int | None, int | None]]
+    ) -> tuple[dict[int, settling.Standing], dict[int, settling.Standing]]:
+        pairs = list(wanted)
+        if not pairs:
+            return {}, {}
+        sequences = [sequence for sequence, _ in pairs if sequence is not None]
+        reversed_ones = [sequence for _, sequence in pairs if sequence is not None]
+        ledger_id = self._books.ledger.ledger_id
+        return await taking.read_standings(self._connection, ledger_id, sequences, reversed_ones)
+
+    def _plan(self, case: _Case) -> Plan:
+        work = case.work
+        if case.settled and work.past.status is not None:
+            return Plan(work.past.status, work.past.rule, work.past.ruleset_version)
+        if case.finding is not None:
+            return planning.refused(work.past, case.finding)
+        terms = self._terms(case.version)
+        plan = planning.plan(
+            work.document.version, work.past, case.mapping, terms, self._duplicate(work), _mismatch(work)
+        )
+        bill = work.document.bill
+        if bill is not None and plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
+            self._batch.claimed.setdefault(bill, []).append(work.key)
+        return plan
+
+    def _duplicate(self, work: Work) -> Finding | None:
+        bill = work.document.bill
+        if bill is None or DUPLICATE_CODE in work.cleared:
+            return None
+        others = [key for key in self._batch.claimed.get(bill, ()) if key.source != work.key.source]
+        return _duplicate_of(others[0]) if others else None
+
+
+def _lacks_rate(mapping: Mapped) -> bool:
+    return isinstance(mapping, Unmapped) and mapping.code is UnmappedCode.MISSING_RATE
+
+
+def _mismatch(work: Work) -> Finding | None:
+    """Of a bill, how it disagrees with what was ordered and received, unless a person let it pass."""
+    if matching_bills.CODE in work.cleared or not work.document.is_of_order:
+        return None
+    found = matching_bills.mismatches(work.document.row or {})
+    return (
+        Finding(matching_bills.CODE, " ".join(each.message for each in found), matching_bills.HINT) if found else None
+    )
+
+
+def _duplicate_of(other: Key) -> Finding:
+    message = (
+        f"It has the supplier's tax id, number, total and currency of the bill {other.external_id} of {other.source}, "
+        "which has posted, or is to."
+    )
+    return Finding(DUPLICATE_CODE, message, _DUPLICATE_HINT)

@@ -1,0 +1,277 @@
+"""What a run of the pipeline finds: the right to one ledger, what is due, the documents, what was made of them, rates.
+
+All of it in the transaction that has the ledger's claim (`sources.pipeline.todo`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sources.ledger.model import LedgerRef
+from sources.mapping import matching_bills
+from sources.mapping.rates import WINDOW, Quote, Rates
+from sources.pipeline import documents, settling, todo
+from sources.pipeline.documents import Document
+from sources.pipeline.drafting import document_prefix
+from sources.pipeline.model import DocumentStatus, Key, Past, Posting, PostingStatus
+from sources.pipeline.settling import Standing
+from sources.pipeline.todo import Taken
+
+if TYPE_CHECKING:
+    from sources.database.pool import Connection
+
+DUPLICATE_CODE = "POSSIBLE_DUPLICATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """A ledger as a run finds it. `rules`: the version of its active ones, None: there are none. `cutovers`: by source, of
+    those that post. `now`: the database's clock."""
+
+    ledger: LedgerRef
+    locked_through: date | None
+    rules: int | None
+    cutovers: Mapping[str, date]
+    now: datetime
+
+
+@dataclass(slots=True)
+class Work:
+    """One document to look at. `strays`: its entries of which nothing is recorded. `cleared`: codes of what held it up
+    until a person let it pass."""
+
+    taken: Taken
+    document: Document
+    past: Past
+    strays: Sequence[Standing] = ()
+    cleared: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> Key:
+        return self.taken.key
+
+
+@dataclass(slots=True)
+class Batch:
+    """`claimed`: bill -> the document that has posted it, or is to."""
+
+    work: list[Work]
+    rates: Rates = field(default_factory=Rates)
+    claimed: dict[bytes, list[Key]] = field(default_factory=dict)
+
+
+async def see(connection: Connection, ledger_id: int) -> None:
+    """The transaction sees this ledger alone."""
+    await connection.execute("SELECT set_config('ledgergraph.ledgers', $1, true)", str(int(ledger_id)))
+
+
+async def wait_turn(connection: Connection, ledger_id: int) -> None:
+    """As `todo.claim`, once no worker has the ledger: for what changes what is recorded of documents."""
+    await see(connection, ledger_id)
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('ledgergraph pipeline ' || $1::bigint, 0))", ledger_id
+    )
+
+
+async def read_books(connection: Connection, ledger_id: int) -> Books | None:
+    """None: there is no such ledger."""
+    row = await connection.fetchrow(_BOOKS, ledger_id)
+    if row is None:
+        return None
+    cutovers = {each["source"]: each["post_from"] for each in await connection.fetch(_CUTOVERS)}
+    ledger = LedgerRef(ledger_id, row["code"], row["functional_currency"])
+    return Books(ledger, row["locked_through"], row["version"], cutovers, row["now"])
+
+
+async def take(connection: Connection, books: Books, limit: int) -> Batch:
+    """What is due, the longest waiting first."""
+    ledger_id = books.ledger.ledger_id
+    due = await todo.take(connection, ledger_id, list(books.cutovers), limit)
+    if not due:
+        return Batch([])
+    keys = [taken.key for taken in due]
+    found = await documents.load(connection, ledger_id, keys, books.cutovers, books.now.astimezone(UTC).date())
+    pasts = await read_pasts(connection, ledger_id, keys)
+    await see_reversals(connection, ledger_id, [past for past in pasts.values() if past.digest is None])
+    work = [Work(taken, found[taken.key], pasts[taken.key]) for taken in due]
+    batch = Batch(work, await read_rates(connection, list(found.values()), books.ledger.functional_currency))
+    await _read_strays(connection, ledger_id, batch)
+    await _read_duplicates(connection, ledger_id, batch)
+    await _read_cleared(connection, ledger_id, batch)
+    return batch
+
+
+async def read_pasts(connection: Connection, ledger_id: int, keys: Sequence[Key]) -> dict[Key, Past]:
+    """What is recorded of these documents; a fresh one where nothing is."""
+    columns = columns_of(keys)
+    pasts = {key: Past() for key in keys}
+    known = await connection.fetch(_DOCUMENTS, ledger_id, *columns)
+    for row in known:
+        pasts[_key(row)] = Past(
+            row["generation"],
+            row["content_hash"],
+            DocumentStatus(row["status"]),
+            row["rule"],
+            row["ruleset_version"],
+        )
+    for row in await connection.fetch(_POSTINGS, ledger_id, *columns) if known else []:
+        past = pasts[_key(row)]
+        past.postings[row["name"], row["number"]] = _posting(row)
+    return pasts
+
+
+async def read_rates(
+    connection: Connection,
+    found: Sequence[Document],
+    functional_currency: str,
+    missed: Collection[tuple[str, date]] = (),
+) -> Rates:
+    """Every rate that documents in other currencies may need: of the dates that they name, and of what rules that compute
+    dates asked for in vain (`Rates.missed`)."""
+    foreign = documents.foreign_days(found, functional_currency)
+    if not foreign and not missed:
+        return Rates()
+    for currency, day in missed:
+        foreign.setdefault(currency, set()).add(day)
+    stated = set().union(*foreign.values())
+    days = {day - timedelta(days=back) for day in stated for back in range(WINDOW.days + 1) if day > _EARLY}
+    rows = await connection.fetch(_RATES, [*foreign, functional_currency], sorted(days))
+    return Rates(Quote(row["base"], row["quote"], row["type"], row["on_date"], row["rate"]) for row in rows)
+
+
+async def _read_strays(connection: Connection, ledger_id: int, batch: Batch) -> None:
+    """What a run that did not come to its end left in the books."""
+    prefixes = [document_prefix(work.key) for work in batch.work]
+    rows = await connection.fetch(_STRAYS, ledger_id, [work.key.source for work in batch.work], prefixes)
+    for row in rows:
+        work = batch.work[row["n"] - 1]
+        recorded = {
+            number for each in work.past.postings.values() for number in (each.sequence, each.reversal_sequence)
+        }
+        if row["sequence"] not in recorded:
+            work.strays = [*work.strays, standing(row)]
+
+
+async def read_standings(
+    connection: Connection, ledger_id: int, sequences: Sequence[int], reversed_ones: Sequence[int]
+) -> tuple[dict[int, Standing], dict[int, Standing]]:
+    """Entries by their sequence; and reversals, and their reversals, by what they reverse."""
+    rows = await connection.fetch(_STANDINGS, ledger_id, sequences, reversed_ones)
+    found = [standing(row) for row in rows]
+    return {each.sequence: each for each in found}, {each.reverses: each for each in found if each.reverses}
+
+
+async def see_reversals(connection: Connection, ledger_id: int, pasts: Iterable[Past]) -> None:
+    """What of documents that are to be posted again was reversed by hand since it was recorded."""
+    wanted = [past for past in pasts if past.live()]
+    sequences = [each.sequence for past in wanted for each in past.live().values() if each.sequence is not None]
+    if sequences:
+        _, reversals = await read_standings(connection, ledger_id, [], sequences)
+        for past in wanted:
+            settling.see_reversals(past, reversals)
+
+
+def standing(row: Any) -> Standing:
+    return Standing(row["sequence"], row["idempotency_key"], row["effective_date"], row["body_hash"], row["reverses"])
+
+
+async def _read_duplicates(connection: Connection, ledger_id: int, batch: Batch) -> None:
+    bills = {work.document.bill for work in batch.work if work.document.bill is not None}
+    if not bills:
+        return
+    for row in await connection.fetch(_CLAIMED, ledger_id, list(bills)):
+        batch.claimed.setdefault(row["bill_key"], []).append(_key(row))
+
+
+async def _read_cleared(connection: Connection, ledger_id: int, batch: Batch) -> None:
+    keys = [work.key for work in batch.work if work.document.bill is not None or work.document.is_of_order]
+    if not keys:
+        return
+    codes: dict[Key, set[str]] = {}
+    for row in await connection.fetch(_CLEARED, ledger_id, *columns_of(keys), [DUPLICATE_CODE, matching_bills.CODE]):
+        codes.setdefault(_key(row), set()).add(row["code"])
+    for work in batch.work:
+        work.cleared = frozenset(codes.get(work.key, ()))
+
+
+def columns_of(keys: Iterable[Key]) -> list[list[str]]:
+    """Keys as the columns source, kind, account and external_id, for unnest."""
+    return [list(column) for column in zip(*keys, strict=True)] or [[], [], [], []]
+
+
+def _key(row: Any) -> Key:
+    return Key(row["source"], row["kind"], row["account"], row["external_id"])
+
+
+def _posting(row: Any) -> Posting:
+    approved = row["status"] == PostingStatus.PROPOSED and row["decision"] == "APPROVED"
+    return Posting(
+        row["name"],
+        row["number"],
+        row["generation"],
+        row["outcome"],
+        PostingStatus.APPROVED if approved else PostingStatus(row["status"]),
+        row["rule"],
+        row["ruleset_version"],
+        row["effective_date"],
+        row["sequence"],
+        row["reversal_sequence"],
+    )
+
+
+_EARLY = date(1900, 1, 1)
+_BOOKS = """
+SELECT code, functional_currency, locked_through, version, clock_timestamp() AS now
+FROM ledger.ledger
+LEFT JOIN mapping.ruleset ON ruleset.ledger_id = ledger.ledger_id AND ruleset.active
+WHERE ledger.ledger_id = $1"""
+_CUTOVERS = "SELECT source, post_from FROM mirror.source_state WHERE post_from IS NOT NULL"
+_ASKED = "unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS asked (source, kind, account, external_id)"
+_IS_ASKED = """
+held.ledger_id = $1 AND held.source = asked.source AND held.kind = asked.kind AND held.account = asked.account
+    AND held.external_id = asked.external_id"""
+_DOCUMENTS = f"SELECT held.* FROM {_ASKED} JOIN pipeline.document held ON {_IS_ASKED}"
+_POSTINGS = f"""
+SELECT held.*, proposal.decision FROM {_ASKED} JOIN pipeline.posting held ON {_IS_ASKED}
+LEFT JOIN pipeline.proposal ON held.status = 'PROPOSED' AND proposal.ledger_id = $1 AND proposal.source = held.source
+    AND proposal.kind = held.kind AND proposal.account = held.account AND proposal.external_id = held.external_id
+    AND proposal.name = held.name AND proposal.generation = held.generation AND proposal.number = held.number
+ORDER BY held.name, held.number"""
+_STRAYS = """
+SELECT asked.n::integer AS n, sequence, idempotency_key, effective_date, body_hash, reverses
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (source, prefix, n)
+CROSS JOIN LATERAL (
+    SELECT sequence, idempotency_key, effective_date, body_hash, reverses FROM ledger.entry
+    WHERE ledger_id = $1 AND (origin, idempotency_key) >= (asked.source, asked.prefix)
+        AND (origin, idempotency_key) < (asked.source, left(asked.prefix, -1) || ';')
+    ORDER BY origin, idempotency_key
+) AS held"""
+_STANDINGS = """
+WITH RECURSIVE chain AS (
+    SELECT asked.sequence, NULL COLLATE "C" AS idempotency_key, NULL::date AS effective_date, NULL::bytea AS body_hash, NULL::bigint AS reverses
+    FROM unnest($3::bigint[]) AS asked (sequence)
+    UNION ALL
+    SELECT undoing.* FROM chain CROSS JOIN LATERAL (
+        SELECT sequence, idempotency_key, effective_date, body_hash, reverses FROM ledger.entry
+        WHERE ledger_id = $1 AND reverses = chain.sequence LIMIT 1
+    ) AS undoing
+)
+SELECT sequence, idempotency_key, effective_date, body_hash, reverses FROM ledger.entry
+WHERE ledger_id = $1 AND sequence = ANY($2::bigint[])
+UNION ALL
+SELECT * FROM chain WHERE reverses IS NOT NULL"""
+_RATES = """
+SELECT base, quote, lower(type) AS type, on_date, rate FROM ledger.rate
+WHERE (base = ANY($1::text[]) OR quote = ANY($1::text[])) AND on_date = ANY($2::date[])"""
+_CLAIMED = """
+SELECT bill_key, source, kind, account, external_id FROM pipeline.document held
+WHERE ledger_id = $1 AND bill_key = ANY($2::bytea[]) AND (status IN ('POSTED', 'PROPOSED') OR EXISTS (
+    SELECT FROM pipeline.posting live
+    WHERE live.ledger_id = $1 AND live.source = held.source AND live.kind = held.kind AND live.account = held.account
+        AND live.external_id = held.external_id AND live.status = 'POSTED'))"""
+_CLEARED = f"""
+SELECT source, kind, account, external_id, held.code FROM mirror.issue held JOIN {_ASKED} USING (source, kind, account, external_id)
+WHERE held.ledger_id = $1 AND held.code = ANY($6::text[]) AND held.resolved_at IS NOT NULL"""

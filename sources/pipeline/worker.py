@@ -1,0 +1,212 @@
+"""From documents that changed to entries: takes what is due of one ledger, maps, plans, posts and records it.
+
+    claim, take -> map -> plan -> Poster -> settle -> record        (one transaction holds the claim and records)
+
+The entries are posted on the poster's own connections, each under a key that the document gives. A worker that dies leaves
+nothing but entries of which nothing is recorded; the next one finds them by their keys and goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from sources.database.pool import Database
+from sources.errors import Unavailable
+from sources.ledger.posting import Poster
+from sources.pipeline import taking, todo
+from sources.pipeline.model import DocumentStatus, Undoing
+from sources.pipeline.recording import Done, counted, record
+from sources.pipeline.rulebook import RuleBook
+from sources.pipeline.running import Run
+from sources.pipeline.taking import Books
+
+if TYPE_CHECKING:
+    from sources.database.pool import Connection
+
+BATCH: Final = 500
+"""Documents that a run takes at once."""
+POLL_SECONDS: Final = 1.0
+"""How often is looked for what other processes' pulls, and the time, brought."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run did. `taken`: documents; `entries` and `reversals`: that are in the books now; `statuses`: documents by what
+    became of them. `busy`: another worker has the ledger, and nothing was done."""
+
+    taken: int = 0
+    entries: int = 0
+    reversals: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    busy: bool = False
+
+    def add(self, other: Counts) -> None:
+        self.taken += other.taken
+        self.entries += other.entries
+        self.reversals += other.reversals
+        for status, count in other.statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + count
+
+
+class Pipeline:
+    """The worker of one process, used from one event loop. It looks after one ledger at a time; workers of several processes
+    take turns at a ledger."""
+
+    def __init__(self, database: Database, poster: Poster, *, batch: int = BATCH) -> None:
+        self._database = database
+        self._poster = poster
+        self._batch = batch
+        self._book = RuleBook()
+        self._turn = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._rules_seen: dict[int, int | None] = {}
+        self._limits: dict[int, int] = {}
+
+    def wake(self) -> None:
+        """There may be something to do: `run_forever` looks at once."""
+        self._woken.set()
+
+    async def run_forever(self) -> None:
+        """Until it is cancelled. Faults are logged, and tried again."""
+        while True:
+            self._woken.clear()
+            try:
+                await self.run_all()
+            except Exception:
+                _log.exception("documents could not be looked for")
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def run_all(self) -> Counts:
+        """Every ledger, a batch of each in turn, until nothing is due. A ledger whose documents cannot be posted now is logged,
+        and holds up no other. Raises DatabaseUnavailable."""
+        total = Counts()
+        async with self._database.lookup() as connection:
+            waiting = [row["ledger_id"] for row in await connection.fetch(_DUE_LEDGERS)]
+        while waiting:
+            waiting = [ledger_id for ledger_id in waiting if await self._goes_on(ledger_id, total)]
+        return total
+
+    async def _goes_on(self, ledger_id: int, total: Counts) -> bool:
+        try:
+            counts = await self.run_once(ledger_id)
+        except Unavailable as fault:
+            _log.warning("documents of ledger %s wait to be posted: %s", ledger_id, fault)
+            return False
+        except Exception:
+            _log.exception("documents of ledger %s could not be posted", ledger_id)
+            return False
+        total.add(counts)
+        return counts.taken > 0
+
+    async def run_ledger(self, ledger_id: int) -> Counts:
+        """One ledger, until nothing is due or another worker has it."""
+        total = Counts()
+        while (counts := await self.run_once(ledger_id)).taken:
+            total.add(counts)
+        total.busy = counts.busy
+        return total
+
+    async def run_once(self, ledger_id: int) -> Counts:
+        """One batch of a ledger. Raises Unavailable: what was posted until then is recorded by the next run."""
+        async with self._turn:
+            limit = self._limits.get(ledger_id, self._batch)
+            try:
+                counts = await self._run(ledger_id, limit)
+            except asyncpg.TransactionRollbackError as fault:
+                raise Unavailable("the documents' transaction was rolled back; they are tried again") from fault
+            except Unavailable:
+                raise
+            except Exception as fault:
+                await self._narrow(ledger_id, limit, fault)
+                raise
+            if counts.taken:
+                self._limits[ledger_id] = min(limit * 2, self._batch)
+            return counts
+
+    async def _narrow(self, ledger_id: int, limit: int, fault: Exception) -> None:
+        """A document that cannot be recorded holds up nobody: the next run takes half as many, and one alone is put off."""
+        self._limits[ledger_id] = max(limit // 2, 1)
+        if limit > 1:
+            return
+        async with self._database.writer() as connection, connection.transaction():
+            if await todo.claim(connection, ledger_id) and (books := await taking.read_books(connection, ledger_id)):
+                first = await todo.take(connection, ledger_id, list(books.cutovers), 1)
+                _log.error("the %s cannot be recorded: %s", [str(taken.key) for taken in first], fault)
+                await todo.close(connection, ledger_id, (), dict.fromkeys(first, books.now + _PUT_OFF))
+
+    async def _run(self, ledger_id: int, limit: int) -> Counts:
+        async with self._database.writer() as connection:
+            counts, new_rules, done = Counts(), None, list[Done]()
+            async with connection.transaction():
+                if not await todo.claim(connection, ledger_id):
+                    return Counts(busy=True)
+                books = await taking.read_books(connection, ledger_id)
+                if books is None or books.rules is None:
+                    return counts
+                if self._rules_seen.get(ledger_id) != books.rules:
+                    new_rules = books.rules
+                else:
+                    done = await self._work(connection, books, books.rules, limit)
+            if new_rules is not None:
+                await _hasten(connection, ledger_id, DocumentStatus.ISSUE)
+                self._rules_seen[ledger_id] = new_rules
+            if any(each.gives_up_bill for each in done):
+                await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
+        # With its connection given back: a run that holds one waits for the poster's, of the same pool.
+        return _counts(done) if new_rules is None else await self._run(ledger_id, limit)
+
+    async def _work(self, connection: Connection, books: Books, version: int, limit: int) -> list[Done]:
+        batch = await taking.take(connection, books, limit)
+        if not batch.work:
+            return []
+        done = await Run(self._book, self._poster, connection, books, version, batch).go()
+        if done:
+            await record(connection, books.ledger.ledger_id, done, books.now)
+        return done
+
+
+async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus) -> None:
+    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows."""
+    async with connection.transaction():
+        await taking.see(connection, ledger_id)
+        await connection.execute(_HASTEN, ledger_id, status.value)
+
+
+def _counts(done: Sequence[Done]) -> Counts:
+    reversals = sum(isinstance(step, Undoing) for each in done for step in each.entries.values())
+    entries = sum(len(each.entries) for each in done) - reversals
+    return Counts(len(done), entries, reversals, dict(counted(done)))
+
+
+_PUT_OFF = timedelta(minutes=15)
+_DUE_LEDGERS = """
+SELECT ledger_id FROM ledger.ledger
+WHERE EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.not_before <= statement_timestamp())
+ORDER BY code"""
+_HASTEN = """
+WITH locked AS MATERIALIZED (
+    SELECT held.source, held.kind, held.account, held.external_id
+    FROM pipeline.todo held
+    JOIN pipeline.document met ON met.ledger_id = $1 AND met.source = held.source AND met.kind = held.kind
+        AND met.account = held.account AND met.external_id = held.external_id AND met.status = $2
+    WHERE held.ledger_id = $1 AND held.not_before > statement_timestamp()
+    ORDER BY held.source, held.kind, held.account, held.external_id
+    FOR UPDATE OF held
+)
+UPDATE pipeline.todo held SET not_before = statement_timestamp()
+FROM locked
+WHERE held.ledger_id = $1 AND held.source = locked.source AND held.kind = locked.kind AND held.account = locked.account
+    AND held.external_id = locked.external_id"""
