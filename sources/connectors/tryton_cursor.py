@@ -77,5 +77,5 @@ class TrytonCursor:
                         purchases=bool(purchases),
                     )
         except (ValueError, TypeError):
-            pass
+            pass  # of another version, or spoilt: everything is read anew
         return cls()
