@@ -66,8 +66,11 @@ class Office:
 
 @asynccontextmanager
 async def office_of(company: Company, database_url: str) -> AsyncIterator[Office]:
+    """The graph has pulled its sources, which state nothing, before the test begins: nothing happens behind its back."""
     sources = [(company.source(name), Script()) for name in ("billing", "bank")]
     async with open_graph(database_url, sources=sources) as graph:
+        for settings, _ in sources:
+            await graph.services.refresher.sync(settings.name)
         yield Office(company, graph)
 
 

@@ -122,14 +122,19 @@ class Company:
         return Kit.stripe(name=name, ledger=self.ledger.code, post_from=self.post_from, options=options)
 
     async def state(self, *documents: Document, source: str = "billing", gone: Sequence[tuple[str, str]] = ()) -> None:
-        """One pull of a source that states these documents, and that others (kind, external id) are gone."""
+        """One pull of a source that states these documents, and that others (kind, external id) are gone. It waits for a
+        pull of the source that goes on elsewhere, as every pull does."""
         settings, ledgers = self.source(source), {self.ledger.code: self.ledger.ledger_id}
         deletions = [Deletion(kind=kind, external_id=external_id) for kind, external_id in gone]
-        found = await state.standing(self.speaking, settings, self.ledger.ledger_id)
-        run = await store.begin(self.speaking, settings, ledgers, found)
-        page = Page(documents=documents, deletions=deletions, cursor="c", complete=True)
-        await store.store_page(self.speaking, run, page)
-        await store.end(self.speaking, run, None, everything=False)
+        await state.lock(self.speaking, source)
+        try:
+            found = await state.standing(self.speaking, settings, self.ledger.ledger_id)
+            run = await store.begin(self.speaking, settings, ledgers, found)
+            page = Page(documents=documents, deletions=deletions, cursor="c", complete=True)
+            await store.store_page(self.speaking, run, page)
+            await store.end(self.speaking, run, None, everything=False)
+        finally:
+            await state.unlock(self.speaking, source)
 
     async def look(self) -> Counts:
         """The pipeline, until nothing is due."""
