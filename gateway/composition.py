@@ -15,7 +15,7 @@ from gateway.openbooks import Books, books
 from gateway.rulefiles import read_rules
 from gateway.scheduling import Scheduler
 from gateway.schema import build, core
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
 from gateway.tokens import signing_secret, token_rules
 from gateway.webhooks import Webhooks
 from resolvers.context import Services

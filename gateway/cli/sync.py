@@ -12,7 +12,7 @@ from gateway.cli.common import database_options, examples, run, settings_from
 from gateway.config import Settings
 from gateway.openbooks import Books, books
 from gateway.rulefiles import provide_rules, read_rules
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
 from sources.errors import NotFound, SourceUnavailable
 from sources.mirror.freshness import Pulled
 from sources.mirror.refresh import Refresher

@@ -35,6 +35,7 @@ from pathlib import Path
 import structlog
 
 from sources.connectors.camt import parse_camt
+from sources.connectors.kinds import ConnectorKind
 from sources.connectors.mt940 import parse_mt940
 from sources.connectors.mt940_text import decode, is_mt940
 from sources.connectors.statement import UnreadableFile
@@ -244,3 +245,13 @@ def _load_cursor(cursor: str | None) -> dict[str, _Known]:
     if stored.get("reader") == _READER:
         return states
     return {name: state for name, state in states.items() if state.reason is None}
+
+
+KIND = ConnectorKind(
+    name="bank-statements",
+    connector=BankStatementsConnector,
+    gives=("bank_statement",),
+    required=("path",),
+    origin=("path",),
+    example={"path": "statements"},
+)

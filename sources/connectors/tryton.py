@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from sources.connectors import tryton_purchases as purchases
 from sources.connectors.http import HttpOptions, SourceHttp
+from sources.connectors.kinds import ConnectorKind
 from sources.connectors.tryton_cursor import TrytonCursor
 from sources.connectors.tryton_records import FIELDS, parse_invoice
 from sources.connectors.tryton_rpc import Domain, TrytonRpc, TrytonSession, checked_settings, moment
@@ -252,3 +253,21 @@ def _problem(record: Record, error: UnreadableRecord) -> Problem:
         code=error.code,
         message=f"It could not be read: {error}. The others were.",
     )
+
+
+KIND = ConnectorKind(
+    name="tryton",
+    connector=TrytonConnector,
+    gives=("invoice",),
+    required=("base_url", "database", "user", "password"),
+    optional=("company",),
+    secrets=("password",),
+    origin=("database",),
+    example={
+        "base_url": "https://erp.example.com",
+        "database": "acme",
+        "user": "ledger",
+        "password": "env:TRYTON_PASSWORD",
+    },
+)
+"""The company may be the user's own: the connector tells (`Page.afresh`)."""

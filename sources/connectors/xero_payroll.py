@@ -23,6 +23,7 @@ from yarl import URL
 
 from sources.connectors.client_credentials import ClientCredentials
 from sources.connectors.http import Headers, HttpOptions, SourceHttp, SourceRefused
+from sources.connectors.kinds import ConnectorKind
 from sources.connectors.xero_payroll_records import (
     Listing,
     is_identifier,
@@ -31,6 +32,7 @@ from sources.connectors.xero_payroll_records import (
     parse_payslip,
     unreadable,
 )
+from sources.connectors.xero_webhooks import verify_webhook
 from sources.documents import Page, PayrollRun, Payslip, Problem
 from sources.errors import ConfigurationError, SourceUnavailable
 
@@ -215,3 +217,21 @@ def _default_token_url(base_url: str) -> str:
         return _IDENTITY_URL if url.host == URL(BASE_URL).host else str(url.origin().with_path("/connect/token"))
     except ValueError:
         return _IDENTITY_URL
+
+
+KIND = ConnectorKind(
+    name="xero-payroll",
+    connector=XeroPayrollConnector,
+    gives=("payroll_run",),
+    required=("client_id", "client_secret", "tenant_id"),
+    optional=("base_url", "token_url", "scopes"),
+    secrets=("client_secret",),
+    origin=("tenant_id", "client_id"),
+    tenant="tenant_id",
+    verify=verify_webhook,
+    example={
+        "client_id": "my-app",
+        "client_secret": "env:XERO_SECRET",
+        "tenant_id": "70784a63-d24b-46a9-a4db-0e70a274b056",
+    },
+)

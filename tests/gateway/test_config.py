@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from gateway import sourceconfig
 from gateway.config import load
-from gateway.sourceconfig import KINDS
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
+from sources.connectors.registry import KINDS
 from sources.errors import ConfigurationError
 from sources.mirror.settings import SourceSettings
 
@@ -368,7 +370,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: Path) -> None:
-    """What the settings accept, the connectors' constructors accept."""
+    """What the settings accept, the connectors' constructors accept: the example of each kind, and every text besides."""
     values = {
         "base_url": "http://127.0.0.1:1",
         "token_url": "http://127.0.0.1:1/token",
@@ -376,10 +378,23 @@ def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: P
         "company": "1",
     }
     for name, kind in KINDS.items():
-        options = {key: values.get(key, "word") for key in (*kind.required, *kind.optional)}
+        assert {*kind.required} <= {*kind.example} <= {*kind.texts, *kind.tables}
+        options = {key: values.get(key, "word") for key in kind.texts} | kind.example
         source = SourceSettings(name="x", kind=name, ledger="l", options=options)
         assert connector_for(source)
         assert set(source.gives) <= {"invoice", "payment", "payroll_run", "bank_statement"}
+
+
+def test_tables_of_options_reach_the_connector_with_their_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = dataclasses.replace(KINDS["bank-statements"], tables=("columns",))
+    monkeypatch.setattr(sourceconfig, "KINDS", {"bank-statements": kind})
+    line = 'columns = { day = 1, names = ["a", "env:WORD"], deep = { key = "env:WORD" } }'
+    (source,) = load({"WORD": "s3cret"}, config=file(tmp_path, posting(line))).sources
+    assert source.options["columns"] == {"day": 1, "names": ["a", "s3cret"], "deep": {"key": "s3cret"}}
+    (told,) = refused({}, config=file(tmp_path, posting('columns = ["env:NONE"]')))
+    assert "columns[0]: names the environment variable NONE, which is not set" in told
 
 
 def test_caches_can_be_switched_off(tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""Every kind of source. A new connector is one more module in this list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from sources.connectors import bank_statements, stripe, tryton, xero_payroll
+from sources.connectors.kinds import ConnectorKind
+
+_MODULES = (stripe, xero_payroll, bank_statements, tryton)
+
+KINDS: Mapping[str, ConnectorKind] = MappingProxyType({module.KIND.name: module.KIND for module in _MODULES})
+"""By the name that `kind` takes."""
+
+DOCUMENT_KINDS = tuple(sorted({given for kind in KINDS.values() for given in kind.gives}))
+"""Every kind of document that some source gives."""
