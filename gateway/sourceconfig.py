@@ -162,6 +162,12 @@ class _Reader:
         for key in kind.required:
             if key not in table:
                 self._wrong(prefix + key, "is missing" + (', write it as "env:NAME"' if key in kind.secrets else ""))
+        for group in kind.one_of:
+            given = [key for key in group if key in table]
+            if not given:
+                self._wrong(prefix + group[0], f"is missing, or {' or '.join(group[1:])} in its place")
+            elif len(given) > 1:
+                self._wrong(prefix + given[1], f"cannot stand beside {given[0]}")
         values = {key: self._option(key, table[key], kind, prefix + key) for key in kind.texts if key in table}
         tables = {key: self._resolved(table[key], prefix + key) for key in kind.tables if key in table}
         return {key: value for key, value in (values | tables).items() if value is not None}

@@ -26,20 +26,10 @@ from datetime import date
 from lxml import etree
 
 from sources.connectors.camt_entry import Entry, read_entry
-from sources.connectors.camt_xml import find_text, read_xml, texts, to_amount
-from sources.connectors.statement import (
-    Balance,
-    EntryIds,
-    UnreadableFile,
-    bank_account,
-    clean,
-    digest,
-    exponent_of,
-    foreign_warnings,
-    quote,
-    sum_warning,
-    to_date,
-)
+from sources.connectors.camt_xml import to_amount
+from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote, to_date
+from sources.connectors.files_xml import find_text, read_xml, texts
+from sources.connectors.statement import Balance, EntryIds, bank_account, digest, foreign_warnings, sum_warning
 from sources.documents import BankStatement
 
 _MESSAGES = {"BkToCstmrAcctRpt": "052", "BkToCstmrStmt": "053", "BkToCstmrDbtCdtNtfctn": "054"}

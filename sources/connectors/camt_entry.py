@@ -9,8 +9,10 @@ from typing import Any
 
 from lxml import etree
 
-from sources.connectors.camt_xml import find_text, texts, to_amount
-from sources.connectors.statement import MAX_TEXT, EntryIds, clean, quote, reference_of, to_date
+from sources.connectors.camt_xml import to_amount
+from sources.connectors.files_values import MAX_TEXT, clean, quote, to_date
+from sources.connectors.files_xml import find_text, texts
+from sources.connectors.statement import EntryIds, reference_of
 from sources.documents import BankTransaction, BankTransactionStatus
 from sources.money import EXPONENTS, format_minor
 

@@ -19,7 +19,7 @@ class ConnectorKind:
     I/O; raises ConfigurationError for options that cannot work. `gives`: the kinds of document that it states ("invoice",
     "payment", "payroll_run", "bank_statement").
 
-    `required`, `optional`: the options that are texts; those that end in `_url` are http(s) addresses, `path` is a folder. `secrets`:
+    `required`, `optional`, `one_of` (groups of which one has to be given): the options that are texts; those that end in `_url` are http(s) addresses, `path` is a folder. `secrets`:
     options, of those, that have to be written as env:NAME. `tables`: further options, which are TOML tables, lists, numbers
     or truths; the connector checks what is in them, and texts in them may be written as env:NAME.
     `origin`: the options that say whose documents it gives, so that a copy made under other ones counts for nothing. Not
@@ -32,6 +32,7 @@ class ConnectorKind:
     gives: tuple[str, ...]
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    one_of: tuple[tuple[str, ...], ...] = ()
     secrets: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
@@ -42,7 +43,7 @@ class ConnectorKind:
     @property
     def texts(self) -> tuple[str, ...]:
         """Options that are texts."""
-        return (*self.required, *self.optional)
+        return (*self.required, *(key for group in self.one_of for key in group), *self.optional)
 
     @property
     def takes_accounts(self) -> bool:

@@ -19,22 +19,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import takewhile
 
+from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote, to_minor
 from sources.connectors.mt940_entry import Entry, amount_text, full_year, read_entry
 from sources.connectors.mt940_text import Field, Message, decode, split_messages
-from sources.connectors.statement import (
-    Balance,
-    EntryIds,
-    UnreadableFile,
-    bank_account,
-    clean,
-    digest,
-    exponent_of,
-    foreign_warnings,
-    is_iban,
-    quote,
-    sum_warning,
-    to_minor,
-)
+from sources.connectors.statement import Balance, EntryIds, bank_account, digest, foreign_warnings, is_iban, sum_warning
 from sources.documents import BankStatement
 from sources.money import EXPONENTS
 

@@ -22,8 +22,9 @@ from typing import Any
 
 import mt940
 
+from sources.connectors.files_values import MAX_TEXT, UnreadableFile, clean, quote, to_minor
 from sources.connectors.mt940_text import Field
-from sources.connectors.statement import MAX_TEXT, EntryIds, UnreadableFile, clean, quote, reference_of, to_minor
+from sources.connectors.statement import EntryIds, reference_of
 from sources.documents import BankTransaction, BankTransactionStatus
 
 _AMOUNT = re.compile(r"[0-9]*(?:,[0-9]*)?")

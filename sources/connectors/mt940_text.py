@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sources.connectors.statement import UnreadableFile
+from sources.connectors.files_values import UnreadableFile
 
 _HEAD_TAGS = frozenset({"13", "13D", "21", "25", "25P", "28", "28C", "34", "34F"})
 _ENTRY_TAGS = frozenset({"61", "86"})

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.connectors.camt import parse_camt
-from sources.connectors.statement import UnreadableFile
+from sources.connectors.files_values import UnreadableFile
 from sources.documents import BankStatement, BankTransactionStatus
 from sources.money import parse_minor
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.connectors.files_values import UnreadableFile
 from sources.connectors.mt940 import parse_mt940
-from sources.connectors.statement import UnreadableFile
 from sources.documents import BankStatement, BankTransaction, BankTransactionStatus
 
 CORPUS = Path(os.environ.get("CORPORA", Path(__file__).parents[3].parent / "shared" / "corpora")) / "mt940"
