@@ -142,7 +142,6 @@ def test_all_mistakes_are_told_at_once_with_file_key_and_rule(tmp_path: Path) ->
     """
     path = file(tmp_path, text)
     lines = refused({"LEDGERGRAPH_JWT_SECRET": "short"}, config=path)
-    kinds = ", ".join(KINDS)
     wanted = [
         "environment: LEDGERGRAPH_JWT_SECRET: must be at least 32 bytes",
         f"{path}: [server] prot: is not a setting; did you mean port?",
