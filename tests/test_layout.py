@@ -11,12 +11,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gateway", "resolvers", "sources")
-SQL_HOMES = ("sources.ledger", "sources.mirror", "sources.pipeline", "sources.database")
+SQL_HOMES = ("sources.ledger", "sources.matching", "sources.mirror", "sources.pipeline", "sources.database")
 PURE = (
     "sources.ledger.rules",
     "sources.ledger.model",
     "sources.ledger.csv_import",
     "sources.mapping",
+    "sources.matching.allocating",
+    "sources.matching.clues",
+    "sources.matching.deciding",
+    "sources.matching.evidence",
+    "sources.matching.guessing",
+    "sources.matching.model",
+    "sources.matching.referring",
     "sources.pipeline.model",
     "sources.pipeline.drafting",
     "sources.pipeline.planning",

@@ -23,7 +23,7 @@ _STATED: Final[Mapping[str, type]] = {
 _DERIVED: Final[Mapping[str, tuple[str, ...]]] = {
     "invoice": (),
     "payroll_run": ("departments", "withheld", "employer_costs"),
-    "bank_transaction": ("account", "statement", "provisional", "dated_on"),
+    "bank_transaction": ("account", "statement", "provisional", "dated_on", "allocations", "allocated"),
     "payment": ("settles",),
 }
 _LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
@@ -47,7 +47,11 @@ ITEMS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
     {
         "invoice": {"lines": _fields(documents.InvoiceLine), "taxes": _fields(documents.TaxAmount)},
         "payroll_run": {"departments": frozenset({"department", "gross"})},
-        "bank_transaction": {},
+        "bank_transaction": {
+            "allocations": frozenset(
+                ["kind", "side", "currency", "amount", "bank_amount", "booked_on", "number", "party", "account"]
+            )
+        },
         "payment": {},
     }
 )
@@ -99,14 +103,18 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
     speaks of are passed over, and those that are absent count as None.
 
     A payroll run's row may have its payslips' rows under "payslips" (None or absent: not held). A payment's may have the
-    invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable was booked at."""
+    invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable was booked at.
+    A bank transaction's may have what it was matched with under "allocations": of each the kind of document, the side of the books that
+    it settles, the amount in its currency and in the bank's, and the day whose rate it is booked by."""
     names = dict.fromkeys(NAMES[kind])
     for name in names:
         names[name] = row.get(name)
     slips = None
     if kind == "payroll_run":
         slips = _payroll(names, row.get("payslips"))
-    elif kind != "bank_transaction":
+    elif kind == "bank_transaction":
+        names["allocated"] = sum(each["bank_amount"] for each in names["allocations"] or ())
+    else:
         names["party"] = {
             "name": row.get("party_name"),
             "external_id": row.get("party_external_id"),

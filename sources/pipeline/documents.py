@@ -33,7 +33,7 @@ _JSON: Final = {
     "invoice": ("taxes", "lines", "raw"),
     "payment": ("raw", "paid_out", "settles"),
     "payroll_run": ("payslips",),
-    "bank_transaction": ("raw",),
+    "bank_transaction": ("raw", "allocations"),
 }
 _SHOWN: Final = {
     "invoice": "direction kind status number issue_date currency subtotal tax total",
@@ -99,6 +99,10 @@ def _decoded(kind: str, record: Any) -> Row:
             row[name] = orjson.loads(row[name])
     if settled := row.get("settles"):
         row["settles"] = {**settled, "issue_date": settled["issue_date"] and date.fromisoformat(settled["issue_date"])}
+    if kind == "bank_transaction" and row["allocations"] is None:
+        del row["allocations"]  # its digest is then that of before there were any
+    for each in row.get("allocations") or ():
+        each["booked_on"] = each["booked_on"] and date.fromisoformat(each["booked_on"])
     return row
 
 
@@ -171,10 +175,12 @@ def foreign_days(documents: Sequence[Document], functional_currency: str) -> dic
         row = document.row
         if row is None:
             continue
-        for currency in {row["currency"], row.get("presented_currency")} - {functional_currency, None}:
+        allocated = {each["currency"] for each in row.get("allocations") or ()}
+        for currency in {row["currency"], row.get("presented_currency"), *allocated} - {functional_currency, None}:
             stated = [value for value in row.values() if type(value) is date]
             settled = (row.get("settles") or {}).get("issue_date")
-            days[currency] |= {*stated, *([settled] if settled else [])}
+            booked = [each["booked_on"] for each in row.get("allocations") or ()]
+            days[currency] |= {*stated, *([settled] if settled else []), *filter(None, booked)}
     return dict(days)
 
 
@@ -196,8 +202,17 @@ SELECT held.*, CASE WHEN held.payslips_at IS NOT NULL THEN (
     ) END AS payslips {_ASKED}
 JOIN mirror.payroll_run held ON held.ledger_id = $1 AND held.source = asked.source
     AND held.external_id = asked.external_id"""
+# What clears another amount of the same currency on the clearing account moves nothing where that currency is the ledger's.
 _BANK_TRANSACTIONS = f"""
-SELECT held.* {_ASKED}
+SELECT held.*, (
+    SELECT jsonb_agg(jsonb_build_object('kind', part.kind, 'side', part.side, 'currency', part.currency, 'amount', part.amount,
+            'bank_amount', part.bank_amount, 'booked_on', part.booked_on, 'number', part.number, 'party', part.party_id,
+            'account', part.external_id) ORDER BY part.position)
+    FROM matching.match m JOIN matching.allocation part USING (ledger_id, match_id)
+    WHERE m.ledger_id = $1 AND m.source = held.source AND m.account = held.account AND m.external_id = held.external_id
+        AND m.status IN ('CERTAIN', 'CONFIRMED') AND NOT (part.side = 'clearing' AND part.currency = held.currency
+            AND part.currency = (SELECT functional_currency FROM ledger.ledger l WHERE l.ledger_id = $1))
+) AS allocations {_ASKED}
 CROSS JOIN LATERAL (
     SELECT * FROM mirror.bank_transaction stated
     WHERE stated.ledger_id = $1 AND stated.source = asked.source AND stated.account = asked.account

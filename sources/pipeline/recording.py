@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from sources.matching import todo as matching_todo
+from sources.matching.model import ItemKey
 from sources.mirror import issues
 from sources.mirror.issues import DocumentIssue
 from sources.pipeline import todo
@@ -50,6 +52,10 @@ async def record(connection: Connection, ledger_id: int, done: Sequence[Done], n
     await _record_postings(connection, ledger_id, done)
     await _record_links(connection, ledger_id, done)
     await _record_proposals(connection, ledger_id, done)
+    keys = [each.work.key for each in done]
+    await matching_todo.note(
+        connection, ledger_id, [ItemKey(key.kind, key.source, key.account, key.external_id) for key in keys]
+    )
     await _close(connection, ledger_id, done, now)
 
 

@@ -20,6 +20,7 @@ import asyncpg
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
+from sources.matching import worker as matching
 from sources.pipeline import taking, todo
 from sources.pipeline.model import DocumentStatus, Undoing
 from sources.pipeline.recording import Done, counted, record
@@ -41,16 +42,23 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Counts:
     """What a run did. `taken`: documents; `entries` and `reversals`: that are in the books now; `statuses`: documents by what
-    became of them. `busy`: another worker has the ledger, and nothing was done."""
+    became of them. `matched`: documents that matching looked at. `busy`: another worker has the ledger, and nothing was done."""
 
     taken: int = 0
     entries: int = 0
     reversals: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     busy: bool = False
+    matched: int = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be more to do."""
+        return bool(self.taken or self.matched)
 
     def add(self, other: Counts) -> None:
         self.taken += other.taken
+        self.matched += other.matched
         self.entries += other.entries
         self.reversals += other.reversals
         for status, count in other.statuses.items():
@@ -109,12 +117,12 @@ class Pipeline:
             _log.exception("documents of ledger %s could not be posted", ledger_id)
             return False
         total.add(counts)
-        return counts.taken > 0
+        return counts.goes_on
 
     async def run_ledger(self, ledger_id: int) -> Counts:
         """One ledger, until nothing is due or another worker has it."""
         total = Counts()
-        while (counts := await self.run_once(ledger_id)).taken:
+        while (counts := await self.run_once(ledger_id)).goes_on:
             total.add(counts)
         total.busy = counts.busy
         return total
@@ -160,13 +168,25 @@ class Pipeline:
                     new_rules = books.rules
                 else:
                     done = await self._work(connection, books, books.rules, limit)
+                    if not done:
+                        counts.matched = await self._match(connection, books)
             if new_rules is not None:
                 await _hasten(connection, ledger_id, DocumentStatus.ISSUE)
                 self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.
-        return _counts(done) if new_rules is None else await self._run(ledger_id, limit)
+        if new_rules is not None:
+            return await self._run(ledger_id, limit)
+        return _counts(done) if done else counts
+
+    async def _match(self, connection: Connection, books: Books) -> int:
+        """What is to be matched, once nothing is to be posted: so that as much as possible is there to be matched with."""
+        assert books.rules is not None
+        rules = await self._book.versions(connection, books.ledger.ledger_id, {books.rules})
+        if books.rules not in rules:
+            return 0
+        return await matching.step(connection, books.ledger.ledger_id, rules[books.rules])
 
     async def _work(self, connection: Connection, books: Books, version: int, limit: int) -> list[Done]:
         batch = await taking.take(connection, books, limit)
@@ -195,6 +215,7 @@ _PUT_OFF = timedelta(minutes=15)
 _DUE_LEDGERS = """
 SELECT ledger_id FROM ledger.ledger
 WHERE EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.not_before <= statement_timestamp())
+    OR EXISTS (SELECT FROM matching.todo due WHERE due.ledger_id = ledger.ledger_id)
 ORDER BY code"""
 _HASTEN = """
 WITH locked AS MATERIALIZED (
