@@ -36,6 +36,7 @@ SCOPES = frozenset(
         "cash:read",
         "sources:read",
         "sources:admin",
+        "documents:submit",
         "mappings:approve",
     }
 )

@@ -22,6 +22,7 @@ from resolvers.proposals import ProposalMutation, ProposalQuery
 from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
+from resolvers.submitting import SubmissionMutation
 from resolvers.trial_balance import TrialBalanceQuery
 
 
@@ -46,7 +47,15 @@ class Query(
 
 
 @strawberry.type(description="What can be changed. Refusals are data; errors are faults.")
-class Mutation(LedgerMutation, AccountMutation, PostingMutation, IssueMutation, MappingMutation, ProposalMutation):
+class Mutation(
+    LedgerMutation,
+    AccountMutation,
+    PostingMutation,
+    IssueMutation,
+    MappingMutation,
+    ProposalMutation,
+    SubmissionMutation,
+):
     pass
 
 

@@ -38,6 +38,9 @@ _MEANINGS = {
     "NOT_FOUND": "What it names does not exist (any more), or the caller may not see it.",
     "INVALID_RATE": "The rate is none, or is stated twice.",
     "FIXED_BY_SETTINGS": "The settings of the gateway say it; it is changed there.",
+    "MISSING": "A field that has to be stated is not.",
+    "UNKNOWN_FIELD": "A field that the document does not have.",
+    "INVALID_VALUE": "A value that the field cannot take.",
     "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",
 }
 

@@ -25,7 +25,8 @@ class ConnectorKind:
     `origin`: the options that say whose documents it gives, so that a copy made under other ones counts for nothing. Not
     address or key: those change for one and the same account.
     `tenant`: the option that names the tenant whose documents it gives, which `accounts` may send to another ledger.
-    `verify`: how its webhooks are verified; None: it sends none. `example`: options that work, for guides and tests."""
+    `verify`: how its webhooks are verified; None: it sends none. `takes_submissions`: its documents are
+    submitted to us. `example`: options that work, for guides and tests."""
 
     name: str
     connector: Callable[..., Connector]
@@ -38,6 +39,7 @@ class ConnectorKind:
     origin: tuple[str, ...] = ()
     tenant: str | None = None
     verify: Verify | None = None
+    takes_submissions: bool = False
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from sources.caller import Caller
-from sources.database.pool import Database
+from sources.database.pool import Database, translated
 from sources.documents import Connector, Payslip
 from sources.errors import SourceUnavailable
 from sources.mirror import freshness, state
@@ -26,6 +26,7 @@ from sources.mirror.freshness import Asking, Freshness, Held, Pulled
 from sources.mirror.payslips import PayslipDesk
 from sources.mirror.pulling import SourceLock, pull
 from sources.mirror.settings import SourceSettings
+from sources.mirror.submitting import Outcome, Refused, Submission, submit
 
 __all__ = ["Asking", "Refresher"]
 
@@ -63,6 +64,8 @@ class _SourcePulls:
         self.settings = settings
         self.connector = connector
         self._lock = SourceLock(database, settings.name)
+        self._submitting = asyncio.Lock()
+        self._submitting_lock = SourceLock(database, settings.name)
         self._landed: _Flight | None = None
         self._current: _Flight | None = None
         self._queued: _Flight | None = None
@@ -92,7 +95,15 @@ class _SourcePulls:
             self._queued = flight
         return flight
 
+    async def submit(
+        self, submissions: Sequence[Submission], submitted_by: str, ledgers: Mapping[str, int]
+    ) -> list[Outcome | Refused]:
+        """One at a time in this process; a pull, and other processes, are waited for by the source's lock."""
+        async with self._submitting, translated(), self._submitting_lock.held() as connection:
+            return await submit(connection, self.settings, ledgers, submissions, submitted_by)
+
     async def close(self) -> None:
+        await self._submitting_lock.close()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -178,6 +189,16 @@ class Refresher:
         flight = pulls.join(asked, age, self._ledgers)
         await flight.done.wait()
         return flight.pulled
+
+    async def submit(self, name: str, submissions: Sequence[Submission], submitted_by: str) -> list[Outcome | Refused]:
+        """Stores documents that somebody submits of a source. Raises DatabaseUnavailable and SourceUnavailable."""
+        pulls = self._sources[name]
+        if not self._known(name):
+            await self._look([name])
+        missing = freshness.missing_ledger(pulls.settings, self._ledgers)
+        if missing is not None:
+            raise SourceUnavailable(missing)
+        return await pulls.submit(submissions, submitted_by, self._ledgers)
 
     async def _ensure(
         self, pulls: _SourcePulls, asking: Asking, age: float, wait: float, now: datetime | None, held: Held | None

@@ -433,3 +433,17 @@ document_entry = Table(
     Index("document_entry_by_entry", "ledger_id", "sequence"),
     schema=_SCHEMA,
 )
+submission = Table(
+    "submission",
+    METADATA,
+    _required("ledger_id", BigInteger),
+    _required("source", _KEY_TEXT),
+    _required("kind", _KEY_TEXT),
+    _required("external_id", _KEY_TEXT),
+    Column("revision", BigInteger),
+    _required("submitted_by", Text),
+    _required("submitted_at", _MOMENT),
+    PrimaryKeyConstraint("ledger_id", "source", "kind", "external_id", name="submission_pkey"),
+    _references("ledger_id", "ledger.ledger", "ledger_id", "submission_ledger_fkey"),
+    schema=_SCHEMA,
+)

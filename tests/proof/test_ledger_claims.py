@@ -50,7 +50,7 @@ ELSEWHERE = {
     "reverseEntry": 'mutation { reverseEntry(input: {ledger: "CODE", sequence: 1, idempotencyKey: "r", effectiveDate: "2026-03-15"}) { OUTCOME } }',
     "postings": 'subscription { postings(ledger: "CODE", after: "0") { cursor } }',
 }
-WITHOUT_LEDGER = {"ledgers", "sources", "syncRuns", "syncSource", "setRates"}
+WITHOUT_LEDGER = {"ledgers", "sources", "syncRuns", "syncSource", "setRates", "submitDocuments"}
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ from tests.graph import SCHEMA
 LEDGER, POST, ADMIN = {"ledger:read"}, {"ledger:post"}, {"ledger:admin"}
 INVOICES, PAYROLL, CASH = {"invoices:read"}, {"payroll:read"}, {"cash:read"}
 PERSONAL, SOURCES = {"payroll:personal"}, {"sources:read"}
-KEEPERS, APPROVERS = {"sources:admin"}, {"mappings:approve"}
+KEEPERS, APPROVERS, SUBMITTERS = {"sources:admin"}, {"mappings:approve"}, {"documents:submit"}
 INHERITED: set[str] = set()
 """Readable by whoever was let to the field that led there."""
 
@@ -72,6 +72,7 @@ TYPES: dict[str, set[str]] = {
     "DocumentPreview": LEDGER, "PostingChange": LEDGER, "DraftEntry": LEDGER, "DraftLine": LEDGER,
     "Proposal": LEDGER, "ProposalConnection": INHERITED, "ProposalEdge": INHERITED,
     "SourceSynced": INHERITED, "IssueSaved": INHERITED, "ProposalsDecided": INHERITED, "DocumentsReposted": INHERITED,
+    "DocumentTaken": INHERITED, "DocumentRejected": INHERITED, "SubmitDocumentsPayload": INHERITED,
     "RatesSaved": INHERITED,
     "Reconciliation": INHERITED, "ReconciliationTotal": LEDGER, "ReconciliationStateTotal": INHERITED,
     "ReconciledDocument": LEDGER, "ReconciledAmount": LEDGER,
@@ -92,6 +93,7 @@ FIELDS: dict[str, set[str]] = {
     "Mutation.createAccounts": ADMIN, "Mutation.updateAccount": ADMIN,
     "Mutation.postEntry": POST, "Mutation.postEntries": POST, "Mutation.reverseEntry": POST,
     "Mutation.syncSource": KEEPERS, "Mutation.resolveIssue": KEEPERS, "Mutation.muteIssue": KEEPERS,
+    "Mutation.submitDocuments": SUBMITTERS,
     "Mutation.saveMapping": KEEPERS, "Mutation.setRates": KEEPERS,
     "Mutation.approveProposals": APPROVERS, "Mutation.rejectProposals": APPROVERS, "Mutation.repostDocuments": APPROVERS,
     "Query.reconciliation": SOURCES | LEDGER, "Reconciliation.subledgers": INVOICES, "Reconciliation.banks": CASH,
