@@ -61,6 +61,12 @@ async def _lines(connection: Connection, ledger_id: int, keys: Sequence[ItemKey]
     return [_line(row) for row in rows]
 
 
+async def line_of(connection: Connection, ledger_id: int, key: ItemKey) -> Line | None:
+    """None: it is gone, or nothing of it is open."""
+    found = await _lines(connection, ledger_id, [key])
+    return found[0] if found else None
+
+
 def _line(row: Any) -> Line:
     raw = clues.raw_text(orjson.loads(row["raw"]))
     text = clues.plain(" ".join(each for each in (row["description"], row["reference"], row["counterparty"]) if each))
@@ -107,28 +113,38 @@ async def read_rules(connection: Connection, ledger_id: int, lines: Sequence[Lin
     payers = sorted({line.payer for line in lines if line.payer})
     names = sorted({line.party for line in lines if line.party})
     rows = await connection.fetch(_RULES, ledger_id, payers, names)
-    never = await connection.fetch(_NEVER, ledger_id, *columns_of([line.key for line in lines]))
+    never = await _never(connection, ledger_id, [line.key for line in lines])
     return Rules(
-        {row["payer_account"]: (row["rule_id"], row["party"]) for row in rows if row["payer_account"]},
-        {row["payer_name"]: (row["rule_id"], row["party"]) for row in rows if row["payer_name"]},
+        _of_one_party(rows, "payer_account"),
+        _of_one_party(rows, "payer_name"),
         tuple(
             (row["rule_id"], frozenset(row["pattern"].split()), row["money_in"], row["ledger_account"])
             for row in rows
             if row["type"] == "ACCOUNT"
         ),
-        frozenset(
-            (
-                ItemKey(
-                    "bank_transaction",
-                    row["transaction_source"],
-                    row["transaction_account"],
-                    row["transaction_external_id"],
-                ),
-                ItemKey(row["kind"], row["source"], row["account"], row["external_id"]),
-            )
-            for row in never
-        ),
+        never,
     )
+
+
+def _of_one_party(rows: Sequence[Any], name: str) -> dict[str, tuple[int, str]]:
+    """By payer; one who pays for several parties is passed over."""
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        if row[name] is not None:
+            found.setdefault(row[name], {})[row["party"]] = row["rule_id"]
+    return {payer: (rule_id, party) for payer, of in found.items() if len(of) == 1 for party, rule_id in of.items()}
+
+
+async def _never(
+    connection: Connection, ledger_id: int, keys: Sequence[ItemKey]
+) -> dict[ItemKey, frozenset[frozenset[ItemKey]]]:
+    rows = await connection.fetch(_NEVER, ledger_id, *columns_of(keys))
+    parts = await keeping.allocations_of(connection, ledger_id, [row["match_id"] for row in rows]) if rows else {}
+    found: dict[ItemKey, set[frozenset[ItemKey]]] = {}
+    for row in rows:
+        line = ItemKey(row["kind"], row["source"], row["account"], row["external_id"])
+        found.setdefault(line, set()).add(frozenset(each.key for each in parts[row["match_id"]]))
+    return {line: frozenset(subjects) for line, subjects in found.items()}
 
 
 async def waiting_for(connection: Connection, ledger_id: int, found: Sequence[Item]) -> list[ItemKey]:
@@ -208,7 +224,7 @@ WHERE ledger_id = $1 AND removed_at IS NULL AND (type = 'ACCOUNT' OR type = 'PAY
     AND (payer_account = ANY($2::text[]) OR payer_name = ANY($3::text[])))
 ORDER BY rule_id"""
 _NEVER = f"""
-SELECT held.* FROM {ASKED} JOIN matching.rule held ON held.ledger_id = $1 AND held.type = 'NEVER' AND held.removed_at IS NULL
+SELECT asked.kind, asked.source, asked.account, asked.external_id, held.match_id FROM {ASKED} JOIN matching.rule held ON held.ledger_id = $1 AND held.type = 'NEVER' AND held.removed_at IS NULL
     AND held.transaction_source = asked.source AND held.transaction_account = asked.account
     AND held.transaction_external_id = asked.external_id"""
 _WAITING = f"""

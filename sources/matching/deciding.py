@@ -51,12 +51,13 @@ def _options(
     matched: Mapping[ItemKey, Sequence[Allocation]],
     rules: Rules,
 ) -> list[Match]:
-    if (taught := _by_text(line, rules)) is not None:
-        return [taught]
+    never = rules.never.get(line.key, frozenset())
 
     def known(keys: Sequence[ItemKey]) -> list[Item]:
-        return [items[key] for key in keys if key in items and key != line.key and (line.key, key) not in rules.never]
+        return [items[key] for key in keys if key in items and key != line.key and {key} not in never]
 
+    if (taught := _by_text(line, rules)) is not None and taught.subjects not in never:
+        return [taught]
     named = known(mine.named)
     naming = Naming(line, [item for item in named if item.key.kind != "bank_transaction"])
     others = [item for item in known([*mine.of_party, *mine.alike]) if item.ready and item.open]
@@ -70,7 +71,7 @@ def _options(
     if not any(option.certain for option in options):
         pool = _once([item for item in [*named, *others] if item.ready and item.open])
         options += _guessed(line, pool, naming, rules, bool(meant))
-    return options
+    return [option for option in options if option.subjects not in never]
 
 
 def _guessed(line: Line, pool: list[Item], naming: Naming, rules: Rules, names_some: bool) -> list[Match]:

@@ -6,7 +6,7 @@ looked at again, which reverses that alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -81,18 +81,19 @@ async def decide(
     connection: Connection, ledger_id: int, numbers: Iterable[int], status: Status, *, by: str
 ) -> list[tuple[ItemKey, int]]:
     """Matches that become CONFIRMED, REJECTED or WITHDRAWN, with what follows for their documents; answers with their lines and
-    numbers. One that was live and is withdrawn takes those with it that took it back."""
+    numbers. One that was live and is so no more takes those with it that took it back."""
     wanted = sorted(set(numbers))
     before = {row["match_id"]: row for row in await connection.fetch(_OF_NUMBERS, ledger_id, wanted)} if wanted else {}
-    while status is Status.WITHDRAWN and (more := await _returning(connection, ledger_id, before)):
-        before |= more
+    if status is not Status.CONFIRMED and before:
+        returning = await connection.fetch(_RETURNING, ledger_id, list(before))
+        await decide(connection, ledger_id, [row["match_id"] for row in returning], Status.WITHDRAWN, by=by)
     if not before:
         return []
     parts = await allocations_of(connection, ledger_id, list(before))
     await connection.execute(_DECIDE, ledger_id, list(before), status.value, by)
     lines = {number: _line(row) for number, row in before.items()}
     was_live = [number for number, row in before.items() if row["status"] in LIVE]
-    if status is Status.WITHDRAWN and was_live:
+    if status in (Status.WITHDRAWN, Status.REJECTED) and was_live:
         await _use(connection, ledger_id, [(lines[number], parts[number]) for number in was_live], -1)
         await _post(connection, ledger_id, [lines[number] for number in was_live])
         freed = [each.key for number in was_live for each in parts[number] if each.is_of_document]
@@ -101,11 +102,6 @@ async def decide(
         await _use(connection, ledger_id, [(lines[number], parts[number]) for number in before], 1)
         await _post(connection, ledger_id, list(lines.values()))
     return [(lines[number], number) for number in sorted(before)]
-
-
-async def _returning(connection: Connection, ledger_id: int, known: Mapping[int, Any]) -> dict[int, Any]:
-    rows = await connection.fetch(_RETURNING, ledger_id, list(known))
-    return {row["match_id"]: row for row in rows}
 
 
 async def _use(
@@ -202,8 +198,8 @@ _OF_NUMBERS = """
 SELECT match_id, status, source, account, external_id FROM matching.match
 WHERE ledger_id = $1 AND match_id = ANY($2::bigint[]) AND status IN ('CERTAIN', 'PROPOSED', 'CONFIRMED')"""
 _RETURNING = """
-SELECT match_id, status, source, account, external_id FROM matching.match
-WHERE ledger_id = $1 AND returns = ANY($2::bigint[]) AND NOT match_id = ANY($2::bigint[])
+SELECT match_id FROM matching.match
+WHERE ledger_id = $1 AND returns = ANY($2::bigint[])
     AND status IN ('CERTAIN', 'PROPOSED', 'CONFIRMED')"""
 _DECIDE = """
 UPDATE matching.match SET status = $3, decided_at = clock_timestamp(), decided_by = $4

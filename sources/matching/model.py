@@ -132,19 +132,23 @@ class Match:
         return max(0, min(100, sum(reason.points for reason in self.reasons)))
 
     @property
+    def subjects(self) -> frozenset[ItemKey]:
+        return frozenset(each.key for each in self.allocations)
+
+    @property
     def targets(self) -> tuple[tuple[ItemKey, int, int], ...]:
         return tuple(sorted((each.key, each.amount, each.bank_amount) for each in self.allocations))
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What people taught. `accounts`: payer account -> (rule, party), `names` likewise by name; `texts`: (rule, words, money in,
-    ledger account); `never`: pairs of transaction and document."""
+    """What people taught. `accounts`: payer account -> (rule, party), `names` likewise by name, of payers that are of one party;
+    `texts`: (rule, words, money in, ledger account); `never`: by transaction what it is not about, each one document or several."""
 
     accounts: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     names: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     texts: tuple[tuple[int, frozenset[str], bool, str], ...] = ()
-    never: frozenset[tuple[ItemKey, ItemKey]] = frozenset()
+    never: Mapping[ItemKey, frozenset[frozenset[ItemKey]]] = field(default_factory=dict)
 
     def party_of(self, line: Line) -> tuple[int, str] | None:
         """The rule that says whose money it is, and the party."""

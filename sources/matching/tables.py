@@ -141,7 +141,7 @@ item_key = Table(
 )
 
 _TAUGHT = "payer_account payer_name party pattern"
-_ABOUT = "ledger_account transaction_source transaction_account transaction_external_id kind source account external_id"
+_TRANSACTION = "transaction_source transaction_account transaction_external_id"
 
 rule = Table(
     "rule",
@@ -151,7 +151,7 @@ rule = Table(
     _required("type", _KEY_TEXT),
     *_texts(_TAUGHT),
     Column("money_in", Boolean),
-    *_texts(_ABOUT),
+    *_texts(f"ledger_account {_TRANSACTION}"),
     Column("match_id", BigInteger),
     _required("created_at", _MOMENT),
     _required("created_by", _KEY_TEXT),
@@ -161,10 +161,17 @@ rule = Table(
     _references("ledger_id", "ledger.ledger", "rule_ledger_fkey"),
     Index(
         "rule_in_force",
-        *f"ledger_id type {_TAUGHT} money_in {_ABOUT}".split(),
+        *f"ledger_id type {_TAUGHT} money_in ledger_account".split(),
         unique=True,
         postgresql_nulls_not_distinct=True,
-        postgresql_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL AND type <> 'NEVER'"),
+    ),
+    Index(
+        "rule_by_payer",
+        "ledger_id",
+        "payer_account",
+        "payer_name",
+        postgresql_where=text("type = 'PAYER' AND removed_at IS NULL"),
     ),
     Index(
         "rule_by_transaction",

@@ -79,7 +79,7 @@ CREATE INDEX item_key_by_item ON matching.item_key (ledger_id, kind, source, acc
 
 -- What people taught, each in words that can be read, and removed. PAYER: who pays from payer_account, or by the name payer_name,
 -- is the party. ACCOUNT: what holds the words of `pattern`, in this direction, goes to the ledger account. NEVER: this bank
--- transaction is not about this document.
+-- transaction is not about the document of the match match_id, or not about its documents together. match_id: what taught it.
 CREATE TABLE matching.rule (
     ledger_id bigint NOT NULL,
     rule_id bigint NOT NULL,
@@ -93,10 +93,6 @@ CREATE TABLE matching.rule (
     transaction_source text COLLATE "C",
     transaction_account text COLLATE "C",
     transaction_external_id text COLLATE "C",
-    kind text COLLATE "C",
-    source text COLLATE "C",
-    account text COLLATE "C",
-    external_id text COLLATE "C",
     match_id bigint,
     created_at timestamptz NOT NULL,
     created_by text COLLATE "C" NOT NULL,
@@ -108,13 +104,13 @@ CREATE TABLE matching.rule (
     CONSTRAINT rule_whole CHECK (CASE type
         WHEN 'PAYER' THEN party IS NOT NULL AND num_nonnulls(payer_account, payer_name) = 1
         WHEN 'ACCOUNT' THEN num_nonnulls(pattern, money_in, ledger_account) = 3
-        ELSE num_nonnulls(transaction_source, transaction_account, transaction_external_id, kind, source, account, external_id) = 7
+        ELSE num_nonnulls(transaction_source, transaction_account, transaction_external_id, match_id) = 4
         END),
     CONSTRAINT rule_removal_whole CHECK ((removed_at IS NULL) = (removed_by IS NULL))
 );
-CREATE UNIQUE INDEX rule_in_force ON matching.rule (ledger_id, type, payer_account, payer_name, party, pattern, money_in,
-    ledger_account, transaction_source, transaction_account, transaction_external_id, kind, source, account, external_id)
-    NULLS NOT DISTINCT WHERE removed_at IS NULL;
+CREATE UNIQUE INDEX rule_in_force ON matching.rule (ledger_id, type, payer_account, payer_name, party, pattern, money_in, ledger_account)
+    NULLS NOT DISTINCT WHERE removed_at IS NULL AND type <> 'NEVER';
+CREATE INDEX rule_by_payer ON matching.rule (ledger_id, payer_account, payer_name) WHERE type = 'PAYER' AND removed_at IS NULL;
 CREATE INDEX rule_by_transaction ON matching.rule (ledger_id, transaction_source, transaction_account, transaction_external_id)
     WHERE type = 'NEVER' AND removed_at IS NULL;
 

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.sources.matching.trade import Trade, trading
+from tests.sources.mirror.conftest import db, owner
+
+__all__ = ["db", "owner"]
 
 
 @pytest.fixture
