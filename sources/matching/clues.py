@@ -21,6 +21,8 @@ MAX_KEY: Final = 40
 _RUN: Final = re.compile(r"[A-Z]+|[0-9]+")
 _TOGETHER: Final = 6
 _LEAST_DIGITS: Final = 3
+_MARK: Final = 6
+"""Letters that stand together in a number; longer ones are words beside it."""
 _RANGE: Final = re.compile(r"(?<![0-9])([0-9]{3,12})\s?(?:-|–|\.\.|BIS|TO|THRU|THROUGH)\s?([0-9]{1,12})(?![0-9])")
 _CREDITOR: Final = re.compile(r"RF[0-9]{2}[A-Z0-9]{1,21}")
 _IBAN: Final = re.compile(r"\b[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\b")
@@ -94,7 +96,7 @@ def _together(found: list[str]) -> Iterator[str]:
     for length in range(2, _TOGETHER + 1):
         for start in range(len(found) - length + 1):
             piece = found[start : start + length]
-            if any(run.isdigit() for run in piece):
+            if any(run.isdigit() for run in piece) and all(run.isdigit() or len(run) <= _MARK for run in piece):
                 yield "".join(piece)
 
 

@@ -145,7 +145,7 @@ class Referring:
         others = [
             each for each in (*self._named, *self._others) if each.key != item.key and each.currency == line.currency
         ]
-        rests = [each.expected for each in others if each.party == item.party]
+        rests = [item.expected, *(each.expected for each in others if each.party == item.party)]
         return len(rests) <= allocating.MAX_ITEMS and not allocating.sums(rests, line.open)
 
     def _foreign(self, item: Item) -> Match:

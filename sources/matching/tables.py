@@ -135,7 +135,6 @@ item_key = Table(
     _required("key", _KEY_TEXT),
     *_key()[1:],
     PrimaryKeyConstraint("ledger_id", "key", "kind", "source", "account", "external_id", name="item_key_pkey"),
-    _references(_DOCUMENT, "matching.item", "item_key_item_fkey"),
     Index("item_key_by_item", *_DOCUMENT.split()),
     schema=_SCHEMA,
 )

@@ -63,7 +63,7 @@ CREATE INDEX item_of_account ON matching.item (ledger_id, source, account, amoun
 CREATE INDEX item_open ON matching.item (ledger_id, kind, dated) WHERE ready AND used <> amount;
 
 -- What numbers and texts have in common: of a document the forms in which its number is written, of a bank transaction what of
--- its text may be such a number.
+-- its text may be such a number. Rows come by the dozen for each item, so they have no foreign key to it.
 CREATE TABLE matching.item_key (
     ledger_id bigint NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -71,9 +71,7 @@ CREATE TABLE matching.item_key (
     source text COLLATE "C" NOT NULL,
     account text COLLATE "C" NOT NULL DEFAULT '',
     external_id text COLLATE "C" NOT NULL,
-    CONSTRAINT item_key_pkey PRIMARY KEY (ledger_id, key, kind, source, account, external_id),
-    CONSTRAINT item_key_item_fkey FOREIGN KEY (ledger_id, kind, source, account, external_id)
-        REFERENCES matching.item (ledger_id, kind, source, account, external_id)
+    CONSTRAINT item_key_pkey PRIMARY KEY (ledger_id, key, kind, source, account, external_id)
 );
 CREATE INDEX item_key_by_item ON matching.item_key (ledger_id, kind, source, account, external_id);
 
