@@ -18,7 +18,9 @@ from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
+from resolvers.previews import PreviewQuery
 from resolvers.proposals import ProposalMutation, ProposalQuery
+from resolvers.rates import RateMutation
 from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
@@ -39,6 +41,7 @@ class Query(
     SourceQuery,
     IssueQuery,
     MappingQuery,
+    PreviewQuery,
     ProposalQuery,
     ReconciliationQuery,
 ):
@@ -46,7 +49,15 @@ class Query(
 
 
 @strawberry.type(description="What can be changed. Refusals are data; errors are faults.")
-class Mutation(LedgerMutation, AccountMutation, PostingMutation, IssueMutation, MappingMutation, ProposalMutation):
+class Mutation(
+    LedgerMutation,
+    AccountMutation,
+    PostingMutation,
+    IssueMutation,
+    MappingMutation,
+    RateMutation,
+    ProposalMutation,
+):
     pass
 
 

@@ -11,9 +11,9 @@ import strawberry
 from resolvers.context import Context
 from resolvers.documents import Document
 from resolvers.entries import JournalEntry
-from resolvers.fields import argument, graph_type, inline, input_field, link, linked, money, nested, text, word, written
+from resolvers.fields import argument, graph_type, inline, input_field, link, money, nested, text, word, written
 from resolvers.nodes import KINDS, Node, NodeId, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import Date, Decimal
 from resolvers.sources import Freshness, MaxAge, freshness_rows, reach, refresh, refresh_source, sound
 from sources.mirror import queries
@@ -158,7 +158,7 @@ KINDS["invoice"] = NodeKind("Invoice", READ, load_invoice, parse_key, prepare_in
 
 @strawberry.type
 class InvoiceQuery:
-    @linked(
+    @paged(
         "Invoices, newest issue date first, those without one last.",
         load_invoices,
         scope=READ,
@@ -168,8 +168,4 @@ class InvoiceQuery:
         self,
         filter: Annotated[InvoiceFilter | None, argument("Which invoices.")] = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> InvoiceConnection | None: ...

@@ -12,10 +12,10 @@ import strawberry
 from resolvers.context import Context
 from resolvers.documents import Document
 from resolvers.entries import JournalEntry
-from resolvers.fields import argument, graph_type, link, linked, money, nested, text, word, written
+from resolvers.fields import argument, graph_type, link, money, nested, text, word, written
 from resolvers.invoices import parse_key
 from resolvers.nodes import KINDS, Node, NodeId, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import Date, Decimal
 from resolvers.sources import (
     Codes,
@@ -136,7 +136,7 @@ KINDS["payroll-run"] = NodeKind("PayrollRun", READ, load_payroll_run, parse_key,
 
 @strawberry.type
 class PayrollQuery:
-    @linked("Payroll runs, newest pay date first.", load_payroll_runs, scope=READ, prepare=prepare_payroll_runs)
+    @paged("Payroll runs, newest pay date first.", load_payroll_runs, scope=READ, prepare=prepare_payroll_runs)
     def payroll_runs(
         self,
         ledgers: Codes = strawberry.UNSET,
@@ -144,8 +144,4 @@ class PayrollQuery:
         paid_from: Annotated[Date | None, argument("Paid on or after.")] = strawberry.UNSET,
         paid_to: Annotated[Date | None, argument("Paid on or before.")] = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> PayrollRunConnection | None: ...

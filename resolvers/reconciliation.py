@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import strawberry
 
 from resolvers.context import Context
-from resolvers.documents import DocumentKind
+from resolvers.documents import DocumentKind, document_id
 from resolvers.entries import DOCUMENTS, JournalEntry
 from resolvers.fields import argument, graph_type, integer, link, linked, money, nested, text, timestamp, word, written
 from resolvers.invoices import InvoiceDirection
-from resolvers.issues import DOCUMENT_ID, WRITE_DOCUMENT_ID, visible_source
+from resolvers.issues import visible_source
 from resolvers.ledgers import READ as LEDGER_READ
 from resolvers.ledgers import Ledger
-from resolvers.paging import After, PageInfo
+from resolvers.paging import After, PageInfo, first_after, info_row
 from resolvers.reconciliation_rows import (
     PLACES,
     bank_rows,
@@ -31,8 +31,8 @@ from sources.ledger.queries import entry_by_sequence, ledger_by_id
 from sources.mirror.logbook import names_of
 from sources.pipeline import control_accounts, reconciliation
 from sources.pipeline.control_totals import control_totals
-from sources.pipeline.tied import Report, Tied, TieState
-from sources.reading import Key, Results, Want, decode_cursor, encode_cursor
+from sources.pipeline.tied import Report, TieState
+from sources.reading import Key, Results, Want
 
 SCOPES = (*READ, *LEDGER_READ)
 INVOICES = ("invoices:read",)
@@ -74,7 +74,7 @@ class ReconciledDocument:
         "code",
     )
     document_kind: DocumentKind | None = word("Its kind; null: an entry of the source that is no document's.", "kind")
-    document_id: strawberry.ID | None = written("Its id, for node.", DOCUMENT_ID, WRITE_DOCUMENT_ID)
+    document_id: strawberry.ID | None = document_id("Its id, for node.")
     dated: Date = word("The day by which it counts; of one that is gone, the day of its entry.", "dated")
     currency: str | None = word("Its currency.", "currency", scope=DOCUMENTS)
     stated: Decimal | None = money(
@@ -143,7 +143,7 @@ class Subledger:
 
 @graph_type("A transaction of a bank's statement without an entry.", scope=CASH)
 class UnmatchedTransaction:
-    document_id: strawberry.ID = written("Its id, for node.", DOCUMENT_ID, WRITE_DOCUMENT_ID)
+    document_id: strawberry.ID = document_id("Its id, for node.")
     dated: Date = word("The day by which it counts.", "dated")
     amount: Decimal = money("Money in is positive.", "amount")
 
@@ -195,7 +195,7 @@ class Reconciliation:
 
 
 async def load_reconciliation(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
-    first, after = _page(context, args)
+    first, after = first_after(args, PLACES, context.page_size)
     days, name = (args["from"], args["to"]), args["source"]
     if days[0] > days[1]:
         raise InvalidArgument("from must not be after to")
@@ -219,19 +219,12 @@ async def load_reconciliation(context: Context, _keys: Sequence[Key], want: Want
         "ledger_id": ref.ledger_id,
         "source": name,
         **_head(report),
-        **_documents(want, report, args, first, after),
+        **_documents(want, report, args, first, tuple(after or ())),
         "totals": total_rows(want.nested.get("totals", Want()), control_totals(report.tied)),
         "subledgers": subledger_rows(want.nested.get("subledgers", Want()), subledgers),
         "banks": bank_rows(want.nested.get("banks", Want()), ref.ledger_id, name, banks),
     }
     return {(): want.row(values)}
-
-
-def _page(context: Context, args: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
-    first = 50 if args.get("first") is None else args["first"]
-    if not 0 <= first <= context.page_size:
-        raise InvalidArgument(f"first must be between 0 and {context.page_size}")
-    return first, tuple(decode_cursor(PLACES, args["after"])) if args.get("after") is not None else ()
 
 
 def _head(report: Report) -> dict[str, Any]:
@@ -252,21 +245,13 @@ def _documents(
     ]
     behind = [each for each in chosen if each.place > after]
     shown = behind[:first]
-    info = {
-        "has_next": len(behind) > first,
-        "has_previous": len(behind) < len(chosen),
-        "start": _cursor(shown[0]) if shown else None,
-        "end": _cursor(shown[-1]) if shown else None,
-    }
+    places = [each.place for each in shown]
+    more, before = len(behind) > first, len(behind) < len(chosen)
     return {
         "document_count": len(chosen),
         "documents": document_rows(want.nested.get("documents", Want()), report.books.ledger.ledger_id, shown),
-        "page_info": want.nested.get("page_info", Want()).row(info),
+        "page_info": info_row(want, PLACES, places, has_next=more, has_previous=before),
     }
-
-
-def _cursor(tied: Tied) -> str:
-    return encode_cursor(PLACES, tied.place)
 
 
 @strawberry.type
