@@ -102,6 +102,7 @@ issue = Table(
     Column("resolved_by", KEY_TEXT),
     Column("note", Text),
     Column("muted_until", MOMENT),
+    Column("revision", BigInteger),
     PrimaryKeyConstraint("ledger_id", "source", "code", "subject", name="issue_pkey"),
     references("ledger_id", "ledger.ledger", "ledger_id", "issue_ledger_fkey"),
     Index(
@@ -131,22 +132,22 @@ issue = Table(
 issue_head = Table(
     "issue_head",
     METADATA,
-    _required("ledger_id", BigInteger),
-    _required("revision", BigInteger),
+    required("ledger_id", BigInteger),
+    required("revision", BigInteger),
     PrimaryKeyConstraint("ledger_id", name="issue_head_pkey"),
-    _references("ledger_id", "ledger.ledger", "ledger_id", "issue_head_ledger_fkey"),
+    references("ledger_id", "ledger.ledger", "ledger_id", "issue_head_ledger_fkey"),
     schema=_SCHEMA,
 )
 
 issue_era = Table(
     "issue_era",
     METADATA,
-    _required("ledger_id", BigInteger),
-    _required("first_revision", BigInteger),
-    _required("server", _KEY_TEXT),
-    _required("digits", _KEY_TEXT),
+    required("ledger_id", BigInteger),
+    required("first_revision", BigInteger),
+    required("server", KEY_TEXT),
+    required("digits", KEY_TEXT),
     PrimaryKeyConstraint("ledger_id", "first_revision", name="issue_era_pkey"),
-    _references("ledger_id", "ledger.ledger", "ledger_id", "issue_era_ledger_fkey"),
+    references("ledger_id", "ledger.ledger", "ledger_id", "issue_era_ledger_fkey"),
     schema=_SCHEMA,
 )
 
