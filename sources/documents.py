@@ -120,19 +120,27 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payslip:
+    """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it. `deductions`: all others than
+    taxes, court orders too."""
+
     external_id: str
     employee_id: str
     employee_name: str
     net: int
     gross: int | None = None
     department: str | None = None
+    employee_taxes: int | None = None
+    deductions: int | None = None
+    reimbursements: int | None = None
+    employer_taxes: int | None = None
+    employer_contributions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayrollRun:
     """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it.
     total_cost = gross + employer_taxes + employer_contributions, set where the source states it (a listing may state it
-    without its parts).
+    without its parts, and some count reimbursements in).
     `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`)."""
 
     external_id: str

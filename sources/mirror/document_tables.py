@@ -151,6 +151,9 @@ payroll_run = Table(
     Column("total_cost", BigInteger),
     Column("payslips_at", MOMENT),
     Column("payslips_given", Boolean),
+    Column("payslips_attempts", Integer),
+    Column("payslips_not_before", MOMENT),
+    Column("payslips_error", Text),
     required("raw", JSONB),
     required("content_hash", LargeBinary),
     required("first_seen", MOMENT),
@@ -183,6 +186,11 @@ payslip = Table(
     Column("department", Text),
     Column("gross", BigInteger),
     required("net", BigInteger),
+    Column("employee_taxes", BigInteger),
+    Column("deductions", BigInteger),
+    Column("reimbursements", BigInteger),
+    Column("employer_taxes", BigInteger),
+    Column("employer_contributions", BigInteger),
     PrimaryKeyConstraint("ledger_id", "source", "run_external_id", "external_id", name="payslip_pkey"),
     references(
         "ledger_id source run_external_id", "mirror.payroll_run", "ledger_id source external_id", "payslip_run_fkey"
