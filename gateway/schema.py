@@ -10,6 +10,7 @@ from resolvers.accounts import AccountMutation, AccountQuery
 from resolvers.cash import BankAccount, BankTransaction, CashQuery
 from resolvers.entries import EntryQuery, JournalLine
 from resolvers.invoices import Invoice, InvoiceQuery
+from resolvers.issue_events import IssueSubscription
 from resolvers.issues import IssueMutation, IssueQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
 from resolvers.mappings import MappingMutation, MappingQuery
@@ -62,7 +63,7 @@ class Mutation(
 
 
 @strawberry.type(description="What can be watched.")
-class Subscription(PostingSubscription):
+class Subscription(PostingSubscription, IssueSubscription):
     pass
 
 
