@@ -17,15 +17,15 @@ from resolvers.ledgers import READ as LEDGER_READ
 from resolvers.mappings import MappingInvalid, invalid
 from resolvers.paging import After, PageInfo, first_after, info_row
 from resolvers.proposals import DraftEntry
+from resolvers.scalars import Date
 from resolvers.sources import READ
 from sources.errors import InvalidArgument, NotFound
-from sources.ledger.model import LedgerRef
+from sources.ledger.model import EntryDraft, LedgerRef
 from sources.ledger.queries import entry_by_sequence
 from sources.mapping.compiled import RuleSet
-from sources.mapping.model import InvalidRules, MappedPosting
+from sources.mapping.model import InvalidRules
 from sources.mapping.rules import load
 from sources.pipeline import queries, rulesets, taking
-from sources.pipeline.drafting import line_draft
 from sources.pipeline.model import Key as DocumentKey
 from sources.pipeline.preview import Change, Preview, list_keys, preview
 from sources.reading import Key, Order, Results, Row, Tagged, Want, checked
@@ -42,12 +42,23 @@ class ChangeKind(Enum):
     GONE = strawberry.enum_value("GONE", description="Something is posted, and the rules call for nothing.")
 
 
-@strawberry.enum(description="What a document would be under rules.")
+@strawberry.enum(description="What would become of a document, were it posted anew by rules.")
 class PreviewStatus(Enum):
-    POSTED = strawberry.enum_value("POSTED", description="It has entries.")
-    NOTHING = strawberry.enum_value("NOTHING", description="The rules say that it posts nothing.")
-    BEFORE_CUTOVER = strawberry.enum_value("BEFORE_CUTOVER", description="It is dated before its source posts.")
-    ISSUE = strawberry.enum_value("ISSUE", description="It cannot be mapped; what is posted would stand.")
+    POSTS = strawberry.enum_value("POSTS", description="Entries are posted; what is posted of it stands.")
+    UNCHANGED = strawberry.enum_value("UNCHANGED", description="Nothing: just what the rules call for is posted.")
+    REPLACES = strawberry.enum_value("REPLACES", description="What is posted is reversed, and posted anew.")
+    REVERSES = strawberry.enum_value("REVERSES", description="What is posted is reversed.")
+    HELD = strawberry.enum_value(
+        "HELD",
+        description="It waits, and what is posted stands; the code says for what: BEFORE_CUTOVER, PROPOSED (for approval), "
+        "REJECTED (its proposal was), or the code of the issue that it has, such as POSSIBLE_DUPLICATE.",
+    )
+    NOTHING = strawberry.enum_value(
+        "NOTHING", description="It calls for nothing: the rules say so (NO_POSTINGS), or it is gone (DELETED)."
+    )
+    ISSUE = strawberry.enum_value(
+        "ISSUE", description="It cannot be mapped, or the ledger would refuse it; what is posted stands."
+    )
 
 
 @graph_type("One posting of a document under rules, beside what is posted.", scope=LEDGER_READ)
@@ -56,7 +67,11 @@ class PostingChange:
     change: ChangeKind = word("How the two relate.", "change")
     rule: str | None = text("The rule that calls for it.", "rule")
     posted: JournalEntry | None = link("What is posted.", entry_by_sequence, ("ledger_id", "sequence"))
-    draft: DraftEntry | None = nested("What the rules call for.", "draft")
+    draft: DraftEntry | None = nested("What the rules call for, with the date that it would get.", "draft")
+    moved_from: Date | None = word(
+        "The date that lies in a locked period: the entry would be dated on the first open day instead.", "moved_from"
+    )
+    reversal_date: Date | None = word("The date of the reversal of what is posted.", "reversed_on")
 
 
 @graph_type("A document under rules.", scope=LEDGER_READ)
@@ -64,9 +79,9 @@ class DocumentPreview:
     source: str = text("The name of its source.", "source")
     document_kind: DocumentKind = word("Its kind.", "kind")
     document_id: strawberry.ID = document_id("Its id, for node.")
-    status: PreviewStatus = word("What it would be.", "status")
-    code: str | None = text("Why it cannot be mapped, for programs.", "code")
-    message: str | None = text("Why it cannot be mapped.", "message")
+    status: PreviewStatus = word("What would become of it.", "status")
+    code: str | None = text("Why it is held, calls for nothing or has an issue, for programs; else null.", "code")
+    message: str | None = text("The same as a sentence.", "message")
     hint: str | None = text("What to do about it.", "hint")
     changes: list[PostingChange] = nested("Its postings that are posted or called for.", "changes")
 
@@ -104,7 +119,7 @@ async def load_preview(context: Context, _keys: Sequence[Key], want: Want, args:
     shown, more = keys[:first], len(keys) > first
     found = await preview(context.services.database, ref.ledger_id, rules, shown)
     if args.get("changesOnly"):
-        found = [each for each in found if each.finding is not None or not each.is_unchanged]
+        found = [each for each in found if not each.is_unchanged]
     mine = want.types["MappingPreview"]
     inner = mine.nested.get("documents", Want())
     places = [_place(each) for each in shown]
@@ -151,7 +166,7 @@ def _document_row(want: Want, ref: LedgerRef, found: Preview) -> Row:
         {
             **named_by(key, ref.ledger_id),
             "source": key.source,
-            "status": found.status.value,
+            "status": found.verdict.value,
             "code": finding and finding.code,
             "message": finding and finding.message,
             "hint": finding and finding.hint,
@@ -163,7 +178,7 @@ def _document_row(want: Want, ref: LedgerRef, found: Preview) -> Row:
 def _change_row(want: Want, ref: LedgerRef, found: Change) -> Row:
     posted, mapped = found.posted, found.mapped
     change = "SAME" if found.is_equal else "NEW" if posted is None else "GONE" if mapped is None else "OTHER"
-    draft = want.nested.get("draft")
+    draft, moved, reversal = want.nested.get("draft"), found.moved_from, found.reversed_on
     return want.row(
         {
             "posting": found.name,
@@ -171,20 +186,21 @@ def _change_row(want: Want, ref: LedgerRef, found: Change) -> Row:
             "rule": mapped and mapped.rule,
             "ledger_id": ref.ledger_id,
             "sequence": posted and posted.sequence,
-            "draft": _draft_row(draft, ref, mapped) if mapped and draft else None,
+            "draft": _draft_row(draft, ref, found.draft) if found.draft and draft else None,
+            "moved_from": moved and moved.isoformat(),
+            "reversed_on": reversal and reversal.isoformat(),
         }
     )
 
 
-def _draft_row(want: Want, ref: LedgerRef, mapped: MappedPosting) -> Row:
-    lines = [line_draft(line, ref.functional_currency) for line in mapped.lines]
+def _draft_row(want: Want, ref: LedgerRef, draft: EntryDraft) -> Row:
     stated = {
-        "effective_date": mapped.effective_date.isoformat(),
-        "document_date": mapped.document_date and mapped.document_date.isoformat(),
-        "description": mapped.description,
-        "journal": mapped.journal,
-        "reference": mapped.reference,
-        "lines": [{name: getattr(line, name) for name in line.__slots__} for line in lines],
+        "effective_date": draft.effective_date.isoformat(),
+        "document_date": draft.document_date and draft.document_date.isoformat(),
+        "description": draft.description,
+        "journal": draft.journal,
+        "reference": draft.reference,
+        "lines": [{name: getattr(line, name) for name in line.__slots__} for line in draft.lines],
     }
     return queries.draft_row(want, stated, ref.functional_currency)
 
@@ -192,8 +208,8 @@ def _draft_row(want: Want, ref: LedgerRef, mapped: MappedPosting) -> Row:
 @strawberry.type
 class PreviewQuery:
     @linked(
-        "What rules would post for stored documents, beside what is posted; by the active rules, unless a text or another "
-        "version is given.",
+        "What would become of stored documents, were they posted anew by the active rules, a stored version or a text, beside "
+        "what is posted. Rules that become active change nothing that is posted: repostDocuments does.",
         load_preview,
         scope=READ,
     )

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from sources.mapping import matching_bills
 from sources.mapping.matching_bills import Tolerance
-from sources.pipeline.documents import Document
-from sources.pipeline.model import Finding, Key
-from sources.pipeline.taking import DUPLICATE_CODE
+from sources.pipeline.model import Finding
+from sources.pipeline.taking import DUPLICATE_CODE, Batch, Work
 
 _DUPLICATE_HINT: Final = "If it is another bill, resolve this issue: then it posts. If it is the same one, void it in its source, or mute this issue."
 
 
-def mismatch(document: Document, cleared: Collection[str], tolerance: Tolerance = Tolerance()) -> Finding | None:
-    """Of a bill, how it disagrees with what was ordered and received, unless a person let it pass. `cleared`: codes of what a
-    person let pass."""
-    if matching_bills.CODE in cleared or not document.is_of_order:
+def mismatch(work: Work, tolerance: Tolerance) -> Finding | None:
+    """Of a bill, how it disagrees with what was ordered and received, unless a person let it pass."""
+    if matching_bills.CODE in work.cleared or not work.document.is_of_order:
         return None
-    found = matching_bills.mismatches(document.row or {}, tolerance)
-    return (
-        Finding(matching_bills.CODE, " ".join(each.message for each in found), matching_bills.HINT) if found else None
-    )
+    found = matching_bills.mismatches(work.document.row or {}, tolerance)
+    message = " ".join(each.message for each in found)
+    return Finding(matching_bills.CODE, message, matching_bills.HINT) if found else None
 
 
-def duplicate(document: Document, cleared: Collection[str], claimed: Mapping[bytes, Sequence[Key]]) -> Finding | None:
-    """That a bill has come from another system, unless a person let it pass. `claimed`: bill -> the documents that have
-    posted it, or are to."""
-    if document.bill is None or DUPLICATE_CODE in cleared:
+def duplicate(work: Work, batch: Batch) -> Finding | None:
+    """That a bill has come from another system too, unless a person let it pass."""
+    bill = work.document.bill
+    if bill is None or DUPLICATE_CODE in work.cleared:
         return None
-    own = document.version.key.source
-    others = [key for key in claimed.get(document.bill, ()) if key.source != own]
+    others = [key for key in batch.claimed.get(bill, ()) if key.source != work.key.source]
     if not others:
         return None
     message = (

@@ -99,9 +99,14 @@ async def take(connection: Connection, books: Books, limit: int) -> Batch:
     work = [Work(taken, found[taken.key], pasts[taken.key]) for taken in due]
     batch = Batch(work, await read_rates(connection, list(found.values()), books.ledger.functional_currency))
     await _read_strays(connection, ledger_id, batch)
+    await read_holds(connection, ledger_id, batch)
+    return batch
+
+
+async def read_holds(connection: Connection, ledger_id: int, batch: Batch) -> None:
+    """What documents of a batch may have to wait for, and what a person let pass."""
     await _read_duplicates(connection, ledger_id, batch)
     await _read_cleared(connection, ledger_id, batch)
-    return batch
 
 
 async def read_pasts(connection: Connection, ledger_id: int, keys: Sequence[Key]) -> dict[Key, Past]:
