@@ -57,7 +57,7 @@ async def set_rates(context: Context, _keys: Sequence[Key], want: Want, args: Ma
     if not reasons:
         try:
             async with services.database.writer() as connection:
-                stored = await rates.set_rates(connection, quotes, source)
+                stored = await rates.set_rates(connection, quotes, source, by=context.caller.subject)
         except InvalidArgument as fault:
             reasons = [Reason(RejectionCode.INVALID_RATE, str(fault), ("rates",))]
     if reasons:

@@ -179,6 +179,7 @@ rate = Table(
     required("rate", Numeric),
     required("source", KEY_TEXT),
     required("recorded_at", MOMENT, server_default=text("now()")),
+    required("recorded_by", KEY_TEXT, server_default=text("''::text")),
     PrimaryKeyConstraint("base", "quote", "type", "on_date", name="rate_pkey"),
     _references("base", "currency", "code", "rate_base_fkey"),
     _references("quote", "currency", "code", "rate_quote_fkey"),

@@ -16,7 +16,7 @@ from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
 from sources.mapping.model import Mapping as Mapped
 from sources.mapping.model import Unmapped, UnmappedCode
-from sources.pipeline import planning, settling, taking
+from sources.pipeline import bank_days, by_hand, planning, settling, taking
 from sources.pipeline.model import DocumentStatus, Finding, Key, Plan, Terms
 from sources.pipeline.posting import post
 from sources.pipeline.recording import FAILED_CODE, Done
@@ -79,6 +79,9 @@ class Run:
             if number % PIECE == PIECE - 1:
                 await asyncio.sleep(0)
         cases = await self._with_all_rates(cases, rules)
+        for work in self._batch.work:
+            if work.past.live():
+                self._claim_day(work)
         open_cases: Sequence[_Case] = cases
         for _ in range(ROUNDS):
             open_cases = await self._round(open_cases)
@@ -87,7 +90,15 @@ class Run:
         for case in open_cases:
             assert case.done is not None
             case.done.unfinished = True
-        return [case.done for case in cases if case.done is not None]
+        done = [case.done for case in cases if case.done is not None]
+        await self._see_hands(done)
+        return done
+
+    async def _see_hands(self, done: Sequence[Done]) -> None:
+        pasts = {each.work.key: each.work.past for each in done}
+        findings, over = await by_hand.look(self._connection, self._books.ledger.ledger_id, pasts)
+        for each in done:
+            each.by_hand, each.over = findings.get(each.work.key), each.work.key in over
 
     async def _rules(self) -> Mapping[int, RuleSet]:
         followed = {work.past.ruleset_version for work in self._batch.work} - {None}
@@ -186,14 +197,22 @@ class Run:
             work.document.version, work.past, case.mapping, terms, self._duplicate(work), _mismatch(work)
         )
         bill = work.document.bill
-        if bill is not None and plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
-            self._batch.claimed.setdefault(bill, []).append(work.key)
+        if plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
+            self._claim_day(work)
+            if bill is not None:
+                self._batch.claimed.setdefault(bill, []).append(work.key)
         return plan
+
+    def _claim_day(self, work: Work) -> None:
+        if day := self._batch.days.get(work.key):
+            self._batch.days_posted.setdefault(day, set()).add(work.key.source)
 
     def _duplicate(self, work: Work) -> Finding | None:
         bill = work.document.bill
-        if bill is None or DUPLICATE_CODE in work.cleared:
+        if DUPLICATE_CODE in work.cleared:
             return None
+        if bill is None:
+            return bank_days.duplicate(work.key, self._batch.days, self._batch.days_posted)
         others = [key for key in self._batch.claimed.get(bill, ()) if key.source != work.key.source]
         return _duplicate_of(others[0]) if others else None
 

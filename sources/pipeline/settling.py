@@ -108,6 +108,7 @@ def take_over(key: Key, past: Past, strays: Iterable[Standing], mapping: Mapping
         past.keep(
             posting._replace(
                 outcome=outcome,
+                substance=_substance(outcome, wanted),
                 status=PostingStatus.POSTED,
                 sequence=stray.sequence,
                 effective_date=stray.effective_date,
@@ -121,6 +122,10 @@ def _outcome(key: Key, posting: Posting, mapped: MappedPosting | None, found: St
         return UNKNOWN_OUTCOME
     checked = check(entry_draft(key, posting, mapped, terms, found.effective_date))[0]
     return mapped.outcome() if checked and checked.body_hash == found.body_hash else UNKNOWN_OUTCOME
+
+
+def _substance(outcome: bytes, mapped: MappedPosting | None) -> bytes | None:
+    return None if mapped is None or outcome == UNKNOWN_OUTCOME else mapped.substance()
 
 
 def to_look_up(steps: Iterable[Step], outcomes: Sequence[Outcome]) -> Iterator[tuple[int | None, int | None]]:
@@ -168,7 +173,8 @@ def _keep(past: Past, verdict: Verdict, step: Step, sequence: int) -> None:
 def _meet(key: Key, past: Past, verdict: Verdict, step: Step, found: Standing, terms: Terms) -> None:
     if isinstance(step, Making):
         outcome = _outcome(key, step.posting, step.mapped, found, terms)
-        posting = step.posting._replace(outcome=outcome, effective_date=found.effective_date)
+        substance = _substance(outcome, step.mapped)
+        posting = step.posting._replace(outcome=outcome, substance=substance, effective_date=found.effective_date)
         step = Making(posting, step.mapped, step.draft)
     _keep(past, verdict, step, found.sequence)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sources.ledger.model import LedgerRef
 from sources.mapping import matching_bills
 from sources.mapping.rates import WINDOW, Quote, Rates
-from sources.pipeline import documents, settling, todo
+from sources.pipeline import bank_days, documents, settling, todo
+from sources.pipeline.bank_days import BankDay
 from sources.pipeline.documents import Document
 from sources.pipeline.drafting import document_prefix
 from sources.pipeline.model import DocumentStatus, Key, Past, Posting, PostingStatus
@@ -56,11 +57,14 @@ class Work:
 
 @dataclass(slots=True)
 class Batch:
-    """`claimed`: bill -> the document that has posted it, or is to."""
+    """`claimed`: bill -> the document that has posted it, or is to. `days`: of bank transactions; `days_posted`: such a day -> the
+    sources that have posted it, or are to."""
 
     work: list[Work]
     rates: Rates = field(default_factory=Rates)
     claimed: dict[bytes, list[Key]] = field(default_factory=dict)
+    days: dict[Key, BankDay] = field(default_factory=dict)
+    days_posted: dict[BankDay, set[str]] = field(default_factory=dict)
 
 
 async def see(connection: Connection, ledger_id: int) -> None:
@@ -106,6 +110,7 @@ async def take(connection: Connection, books: Books, limit: int) -> Batch:
 async def read_holds(connection: Connection, ledger_id: int, batch: Batch) -> None:
     """What documents of a batch may have to wait for, and what a person let pass."""
     await _read_duplicates(connection, ledger_id, batch)
+    batch.days, batch.days_posted = await bank_days.read(connection, ledger_id, [work.document for work in batch.work])
     await _read_cleared(connection, ledger_id, batch)
 
 
@@ -192,7 +197,13 @@ async def _read_duplicates(connection: Connection, ledger_id: int, batch: Batch)
 
 
 async def _read_cleared(connection: Connection, ledger_id: int, batch: Batch) -> None:
-    keys = [work.key for work in batch.work if work.document.bill is not None or work.document.is_of_order]
+    keys = [
+        work.key
+        for work in batch.work
+        if work.document.bill is not None
+        or work.document.is_of_order
+        or batch.days_posted.get(batch.days.get(work.key))
+    ]
     if not keys:
         return
     codes: dict[Key, set[str]] = {}
@@ -224,6 +235,7 @@ def _posting(row: Any) -> Posting:
         row["effective_date"],
         row["sequence"],
         row["reversal_sequence"],
+        row["substance"],
     )
 
 

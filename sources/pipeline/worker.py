@@ -20,7 +20,7 @@ import asyncpg
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
-from sources.pipeline import taking, todo
+from sources.pipeline import by_hand, taking, todo
 from sources.pipeline.model import DocumentStatus, Undoing
 from sources.pipeline.recording import Done, counted, record
 from sources.pipeline.rulebook import RuleBook
@@ -150,6 +150,7 @@ class Pipeline:
     async def _run(self, ledger_id: int, limit: int) -> Counts:
         async with self._database.writer() as connection:
             counts, new_rules, done = Counts(), None, list[Done]()
+            await by_hand.watch(connection, ledger_id)
             async with connection.transaction():
                 if not await todo.claim(connection, ledger_id):
                     return Counts(busy=True)
@@ -195,6 +196,9 @@ _PUT_OFF = timedelta(minutes=15)
 _DUE_LEDGERS = """
 SELECT ledger_id FROM ledger.ledger
 WHERE EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.not_before <= statement_timestamp())
+    OR EXISTS (SELECT FROM pipeline.document known WHERE known.ledger_id = ledger.ledger_id) AND EXISTS (
+        SELECT FROM ledger.head LEFT JOIN pipeline.watch USING (ledger_id)
+        WHERE head.ledger_id = ledger.ledger_id AND head.last_sequence > coalesce(watch.sequence, 0))
 ORDER BY code"""
 _HASTEN = """
 WITH locked AS MATERIALIZED (

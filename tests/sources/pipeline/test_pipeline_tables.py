@@ -16,7 +16,7 @@ import sources.pipeline.tables
 from sources.database.metadata import METADATA
 
 SCHEMAS = ("mapping", "pipeline")
-NAMES = {"ruleset", "todo", "document", "posting", "proposal"}
+NAMES = {"ruleset", "todo", "document", "posting", "proposal", "watch"}
 __all__ = ["sources"]
 
 
