@@ -17,13 +17,15 @@ from sources.ledger.posting import Poster
 from sources.ledger.versions import Version, Versions
 from sources.mirror.freshness import Freshness
 from sources.mirror.refresh import Asking, Refresher
+from sources.pipeline.rulebook import RuleLoader
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What one process offers to its operations. `reading_group`: how many requests that are alike are read together.
     `deciding`: held by who waits, with a connection, for the pipeline to end its run: one at a time, so that connections are left
-    for that run. `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file."""
+    for that run. `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file.
+    `rules`: reads rules that callers give."""
 
     database: Database
     directory: Directory
@@ -35,6 +37,7 @@ class Services:
     wake_pipeline: Callable[[], None] = lambda: None
     ruled_by_files: frozenset[str] = frozenset()
     deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rules: RuleLoader = field(default_factory=RuleLoader)
     versions: Versions = field(init=False)
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -22,7 +21,6 @@ from sources.errors import InvalidArgument, NotFound
 from sources.ledger.model import LedgerRef, Reason, RejectionCode
 from sources.ledger.queries import ledger_by_id
 from sources.mapping.model import InvalidRules
-from sources.mapping.rules import load
 from sources.pipeline import queries, rulesets, taking
 from sources.reading import Key, Results, Tagged, Want
 
@@ -106,7 +104,7 @@ async def save_mapping(context: Context, _keys: Sequence[Key], want: Want, args:
     name = given.get("name") or "rules.toml"
     try:
         if body is not None:
-            await asyncio.to_thread(load, body, name)
+            await context.services.rules.load(body, name)
         stored = await _store(context, refs[0], body, version, name, activate=activate)
     except InvalidRules as fault:
         return invalid(want, fault)

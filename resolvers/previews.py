@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any
@@ -24,7 +23,6 @@ from sources.ledger.model import EntryDraft, LedgerRef
 from sources.ledger.queries import entry_by_sequence
 from sources.mapping.compiled import RuleSet
 from sources.mapping.model import InvalidRules
-from sources.mapping.rules import load
 from sources.pipeline import queries, rulesets, taking
 from sources.pipeline.model import Key as DocumentKey
 from sources.pipeline.preview import Change, Preview, list_keys, preview
@@ -146,7 +144,7 @@ async def _rules(context: Context, ref: LedgerRef, args: Mapping[str, Any]) -> R
     if text is not None and version is not None:
         raise InvalidArgument("give either text or version, or neither for the version that is active")
     if text is not None:
-        return await asyncio.to_thread(load, text)
+        return await context.services.rules.load(text)
     async with context.services.database.writer() as connection, connection.transaction():
         await taking.see(connection, ref.ledger_id)
         stored = (
@@ -156,7 +154,7 @@ async def _rules(context: Context, ref: LedgerRef, args: Mapping[str, Any]) -> R
         )
     if stored is None:
         raise NotFound(f"the ledger {ref.code} has no active rules; give a text or a version")
-    return await asyncio.to_thread(load, stored.text, stored.name)
+    return await context.services.rules.load(stored.text, stored.name)
 
 
 def _document_row(want: Want, ref: LedgerRef, found: Preview) -> Row:

@@ -12,6 +12,7 @@ import click
 from gateway.cli.common import database_options, examples, faults, run, settings_from
 from gateway.config import Settings
 from gateway.openbooks import books
+from gateway.rulefiles import read_text
 from sources.database.pool import Database
 from sources.errors import InvalidArgument, NotFound
 from sources.ledger.directory import Directory
@@ -62,7 +63,7 @@ def command(
     """
     settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
     with faults():
-        given = _read(path) if path is not None else None
+        given = read_text(path) if path is not None else None
         if not dry_run:
             _check_place(settings, ledger, path)
     if path is not None and given is not None and not dry_run:
@@ -74,18 +75,6 @@ def command(
     click.echo(f"{ledger}: {sum(counts.values())} documents" + (f": {told}" if told else ""))
     if counts[Verdict.ISSUE]:
         raise click.exceptions.Exit(1)
-
-
-def _read(path: Path) -> str:
-    """A text that can be read as rules."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as fault:
-        raise InvalidArgument(f"{path}: cannot be read: {fault.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument(f"{path}: must be UTF-8 text") from None
-    load(text, str(path))
-    return text
 
 
 def _check_place(settings: Settings, code: str, path: Path | None) -> None:
