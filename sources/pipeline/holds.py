@@ -6,6 +6,7 @@ from typing import Final
 
 from sources.mapping import matching_bills
 from sources.mapping.matching_bills import Tolerance
+from sources.pipeline import bank_days
 from sources.pipeline.model import Finding
 from sources.pipeline.taking import DUPLICATE_CODE, Batch, Work
 
@@ -22,10 +23,12 @@ def mismatch(work: Work, tolerance: Tolerance) -> Finding | None:
 
 
 def duplicate(work: Work, batch: Batch) -> Finding | None:
-    """That a bill has come from another system too, unless a person let it pass."""
+    """That a bill, or a day of a bank account, has come from another source too, unless a person let it pass."""
     bill = work.document.bill
-    if bill is None or DUPLICATE_CODE in work.cleared:
+    if DUPLICATE_CODE in work.cleared:
         return None
+    if bill is None:
+        return bank_days.duplicate(work.key, batch.days, batch.days_posted)
     others = [key for key in batch.claimed.get(bill, ()) if key.source != work.key.source]
     if not others:
         return None
@@ -34,3 +37,12 @@ def duplicate(work: Work, batch: Batch) -> Finding | None:
         f"{others[0].source}, which has posted, or is to."
     )
     return Finding(DUPLICATE_CODE, message, _DUPLICATE_HINT)
+
+
+def claim(work: Work, batch: Batch) -> None:
+    """The document posts, or has posted: others that state the same wait for a person."""
+    bill = work.document.bill
+    if bill is not None and work.key not in batch.claimed.get(bill, ()):
+        batch.claimed.setdefault(bill, []).append(work.key)
+    if day := batch.days.get(work.key):
+        batch.days_posted.setdefault(day, set()).add(work.key.source)

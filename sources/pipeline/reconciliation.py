@@ -23,6 +23,7 @@ import orjson
 from sources.database.pool import Database
 from sources.errors import InvalidArgument, NotFound
 from sources.pipeline import documents, taking
+from sources.pipeline.by_hand import REINSTATED_CODE
 from sources.pipeline.documents import DATED_BY
 from sources.pipeline.doubts import load, map_anew
 from sources.pipeline.drafting import REVERSED, document_prefix
@@ -147,6 +148,9 @@ def _decide(report: Report, tied: Tied, row: Any, digest: bytes, waits: bool, is
     stands, status = bool(tied.sequences), row["status"]
     if waits or row["proposed"] or (status in ("ISSUE", "DUPLICATE") and issue):
         tied.say(TieState.PENDING, issue or ("WAITING" if waits else "PROPOSED"))
+        return True
+    if row["reinstated"]:
+        tied.say(TieState.EXTRA, REINSTATED_CODE)
         return True
     if row["gone"] or report.post_from is None:
         if stands:
