@@ -128,10 +128,10 @@ def _judge(
     terms = Terms(books.ledger, 0, books.locked_through, books.cutovers)
     duplicate, mismatch = holds.duplicate(work, batch), holds.mismatch(work, Tolerance())
     found, plan = verdict_of(work.document.version, work.past, mapping, terms, duplicate, mismatch)
-    bill = work.document.bill
-    if bill is not None and plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
-        batch.claimed.setdefault(bill, []).append(work.key)
-        claims.setdefault(bill, []).append(work.key)
+    if plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
+        holds.claim(work, batch)
+        if bill := work.document.bill:
+            claims.setdefault(bill, []).append(work.key)
     return found, plan
 
 

@@ -10,18 +10,18 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from sources.ledger.posting import Poster
-from sources.mapping import matching_bills
 from sources.mapping.compiled import RuleSet
 from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
+from sources.mapping.matching_bills import Tolerance
 from sources.mapping.model import Mapping as Mapped
 from sources.mapping.model import Unmapped, UnmappedCode
-from sources.pipeline import bank_days, by_hand, planning, settling, taking
-from sources.pipeline.model import DocumentStatus, Finding, Key, Plan, Terms
+from sources.pipeline import by_hand, holds, planning, settling, taking
+from sources.pipeline.model import DocumentStatus, Finding, Plan, Terms
 from sources.pipeline.posting import post
 from sources.pipeline.recording import FAILED_CODE, Done
 from sources.pipeline.rulebook import RuleBook
-from sources.pipeline.taking import DUPLICATE_CODE, Batch, Books, Work
+from sources.pipeline.taking import Batch, Books, Work
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -33,7 +33,6 @@ ROUNDS: Final = 8
 _FAILED_HINT: Final = (
     "The log of the process says more; correct the rules or the document. It is tried again by itself."
 )
-_DUPLICATE_HINT: Final = "If it is another bill, resolve this issue: then it posts. If it is the same one, void it in its source, or mute this issue."
 _LOCKED_THROUGH: Final = "SELECT locked_through FROM ledger.ledger WHERE ledger_id = $1"
 
 _log = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ class Run:
         cases = await self._with_all_rates(cases, rules)
         for work in self._batch.work:
             if work.past.live():
-                self._claim_day(work)
+                holds.claim(work, self._batch)
         open_cases: Sequence[_Case] = cases
         for _ in range(ROUNDS):
             open_cases = await self._round(open_cases)
@@ -193,47 +192,12 @@ class Run:
         if case.finding is not None:
             return planning.refused(work.past, case.finding)
         terms = self._terms(case.version)
-        plan = planning.plan(
-            work.document.version, work.past, case.mapping, terms, self._duplicate(work), _mismatch(work)
-        )
-        bill = work.document.bill
+        duplicate, mismatch = holds.duplicate(work, self._batch), holds.mismatch(work, Tolerance())
+        plan = planning.plan(work.document.version, work.past, case.mapping, terms, duplicate, mismatch)
         if plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
-            self._claim_day(work)
-            if bill is not None:
-                self._batch.claimed.setdefault(bill, []).append(work.key)
+            holds.claim(work, self._batch)
         return plan
-
-    def _claim_day(self, work: Work) -> None:
-        if day := self._batch.days.get(work.key):
-            self._batch.days_posted.setdefault(day, set()).add(work.key.source)
-
-    def _duplicate(self, work: Work) -> Finding | None:
-        bill = work.document.bill
-        if DUPLICATE_CODE in work.cleared:
-            return None
-        if bill is None:
-            return bank_days.duplicate(work.key, self._batch.days, self._batch.days_posted)
-        others = [key for key in self._batch.claimed.get(bill, ()) if key.source != work.key.source]
-        return _duplicate_of(others[0]) if others else None
 
 
 def _lacks_rate(mapping: Mapped) -> bool:
     return isinstance(mapping, Unmapped) and mapping.code is UnmappedCode.MISSING_RATE
-
-
-def _mismatch(work: Work) -> Finding | None:
-    """Of a bill, how it disagrees with what was ordered and received, unless a person let it pass."""
-    if matching_bills.CODE in work.cleared or not work.document.is_of_order:
-        return None
-    found = matching_bills.mismatches(work.document.row or {})
-    return (
-        Finding(matching_bills.CODE, " ".join(each.message for each in found), matching_bills.HINT) if found else None
-    )
-
-
-def _duplicate_of(other: Key) -> Finding:
-    message = (
-        f"It has the supplier's tax id, number, total and currency of the bill {other.external_id} of {other.source}, "
-        "which has posted, or is to."
-    )
-    return Finding(DUPLICATE_CODE, message, _DUPLICATE_HINT)
