@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sources.mapping.language import Getter, Scope
+from sources.mapping.matching_bills import DEFAULT_TOLERANCE, Tolerance
 from sources.mapping.model import Policy, Unmapped, UnmappedCode
 
 Account = str | Callable[[Scope], str]
@@ -82,7 +83,8 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """A rule file, read and checked. `digest` is the SHA-256 of its text and of the rules that it extends: another digest is
-    another version. `rules` are in the order in which they are tried, by kind of document."""
+    another version. `rules` are in the order in which they are tried, by kind of document. `tolerance`:
+    of bills that are of an order."""
 
     name: str
     file: str
@@ -91,3 +93,4 @@ class RuleSet:
     rounding: Account
     exchange_gain: Account
     exchange_loss: Account
+    tolerance: Tolerance = DEFAULT_TOLERANCE

@@ -3,6 +3,7 @@
 name = "Acme US"
 extends = "starter"            # the built-in rules, after the file's own; one of the same name is replaced by the file's
 rate_type = "spot"             # which exchange rates; "spot" where it is not stated
+[three_way_match]              # by how much bills may differ from their orders
 [accounts]                     # name = account
 [tables.tax]                   # key = account; `default` for all else
 [[rules]]                      # the first one that takes a document is the one; postings = [] posts nothing
@@ -29,12 +30,13 @@ from sources.mapping.nodes import MAX_FAULTS, Node, RuleText, TooManyFaults
 from sources.mapping.places import Path, TooManyParts, places
 from sources.mapping.rates import DEFAULT_TYPE
 from sources.mapping.starter import STARTER_FILE, starter_text
+from sources.mapping.tolerances import read_tolerance
 
 MAX_TEXT: Final = 1_000_000
 """Characters of a rule file."""
 
 _STARTER: Final = "starter"
-_TOP_KEYS: Final = ("name", "extends", "rate_type", "accounts", "tables", "rules")
+_TOP_KEYS: Final = ("name", "extends", "rate_type", "three_way_match", "accounts", "tables", "rules")
 RULE_KEYS: Final = ("name", "kind", "sources", "when", "if", "policy", "postings")
 _IN_COMMON: Final = frozenset.intersection(*NAMES.values())
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -70,12 +72,13 @@ def _read(root: Node, starter: Node | None, digest: bytes) -> RuleSet:
     common = Vocabulary(_IN_COMMON)
     rounding, gain, loss = (accounts.named(each, common) for each in ("rounding", "exchange_gain", "exchange_loss"))
     accounts.unused(root)
+    tolerance = read_tolerance(root)
     if root.text.faults or (starter and starter.text.faults):
         raise _faulty(root, starter)
     replaced = {rule.name for rule in own}
     rules = own + [rule for rule in inherited if rule.name not in replaced]
     by_kind = {kind: tuple([rule for rule in rules if rule.kind == kind]) for kind in KINDS}
-    return RuleSet(name, file, digest, by_kind, rounding, gain, loss)
+    return RuleSet(name, file, digest, by_kind, rounding, gain, loss, tolerance=tolerance)
 
 
 def _faulty(*roots: Node | None) -> InvalidRules:

@@ -75,7 +75,7 @@ async def preview(
         before = {} if claims is None else claims
         for bill, keys_of_it in before.items():
             batch.claimed.setdefault(bill, []).extend(keys_of_it)
-        found = [_judge(books, batch, work, mappings[work.key], before) for work in batch.work]
+        found = [_judge(books, batch, work, mappings[work.key], rules.tolerance, before) for work in batch.work]
         return await _checked(connection, books, found)
 
 
@@ -119,14 +119,14 @@ def _mapping(books: Books, rules: RuleSet, rates: Rates, work: Work) -> Mapping 
 
 
 def _judge(
-    books: Books, batch: Batch, work: Work, mapping: Mapping | Finding, claims: Claims
+    books: Books, batch: Batch, work: Work, mapping: Mapping | Finding, tolerance: Tolerance, claims: Claims
 ) -> tuple[Preview, Plan | None]:
     if isinstance(mapping, Finding):
         return Preview(work.key, Verdict.ISSUE, (), mapping), None
     if work.key.source not in books.cutovers:
         return Preview(work.key, Verdict.NOTHING), None
     terms = Terms(books.ledger, 0, books.locked_through, books.cutovers)
-    duplicate, mismatch = holds.duplicate(work, batch), holds.mismatch(work, Tolerance())
+    duplicate, mismatch = holds.duplicate(work, batch), holds.mismatch(work, tolerance)
     found, plan = verdict_of(work.document.version, work.past, mapping, terms, duplicate, mismatch)
     if plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
         holds.claim(work, batch)

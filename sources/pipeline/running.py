@@ -13,7 +13,7 @@ from sources.ledger.posting import Poster
 from sources.mapping.compiled import RuleSet
 from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
-from sources.mapping.matching_bills import Tolerance
+from sources.mapping.matching_bills import DEFAULT_TOLERANCE, Tolerance
 from sources.mapping.model import Mapping as Mapped
 from sources.mapping.model import Unmapped, UnmappedCode
 from sources.pipeline import by_hand, holds, planning, settling, taking
@@ -50,6 +50,7 @@ class _Case:
     finding: Finding | None = None
     done: Done | None = None
     lacks_rate: bool = False
+    tolerance: Tolerance = DEFAULT_TOLERANCE
 
 
 class Run:
@@ -135,6 +136,7 @@ class Run:
                 case.lacks_rate |= _lacks_rate(before)
                 if planning.is_unchanged(work.document.version, work.past, before, self._terms(followed)):
                     case.mapping, case.version = before, followed
+            case.tolerance = rules[case.version].tolerance
         except Exception as fault:
             _log.exception("the %s %s of %s could not be mapped", work.key.kind, work.key.external_id, work.key.source)
             case.finding = Finding(FAILED_CODE, f"Mapping it failed: {type(fault).__name__}.", _FAILED_HINT)
@@ -192,7 +194,7 @@ class Run:
         if case.finding is not None:
             return planning.refused(work.past, case.finding)
         terms = self._terms(case.version)
-        duplicate, mismatch = holds.duplicate(work, self._batch), holds.mismatch(work, Tolerance())
+        duplicate, mismatch = holds.duplicate(work, self._batch), holds.mismatch(work, case.tolerance)
         plan = planning.plan(work.document.version, work.past, case.mapping, terms, duplicate, mismatch)
         if plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
             holds.claim(work, self._batch)
