@@ -61,6 +61,7 @@ class TaxAmount:
     rate: Decimal | None = text("Per cent.", "rate")
     taxable: Decimal | None = money("What it is a part of.", "taxable")
     amount: Decimal = money("The tax.", "amount")
+    account: str | None = text("Code of the account that a source that keeps books books it to itself.", "account")
 
 
 @graph_type("One line of an invoice.")
@@ -72,6 +73,8 @@ class InvoiceLine:
     tax_code: str | None = text("The source's code of its tax.", "tax_code")
     service_from: Date | None = word("First day of the service.", "service_from")
     service_to: Date | None = word("Last day of the service.", "service_to")
+    product: str | None = text("Id or code, at the source, of what is sold or bought.", "product")
+    account: str | None = text("Code of the account that a source that keeps books books it to itself.", "account")
 
 
 @graph_type(

@@ -48,9 +48,11 @@ def state_of(alias: str) -> dict[str, str]:
 
 
 def _parts(want: Want, stored: str) -> list[Row]:
-    """Rows of a document's array, which stands beside the document's currency."""
+    """Rows of a document's array, which stands beside the document's currency; what a document that was stored by an earlier
+    release does not have is null."""
     currency, parts = orjson.loads(stored)
-    return [want.row({**part, "currency": currency}) for part in parts]
+    absent: dict[str, Any] = dict.fromkeys(want.columns)
+    return [want.row({**absent, **part, "currency": currency}) for part in parts]
 
 
 INVOICE = View(
