@@ -80,7 +80,8 @@ class TaxAmount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
-    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount."""
+    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount; `product`: id or code of
+    what is sold or bought, at the source."""
 
     amount: int
     description: str | None = None
@@ -90,6 +91,7 @@ class InvoiceLine:
     service_from: date | None = None
     service_to: date | None = None
     account: str | None = None
+    product: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

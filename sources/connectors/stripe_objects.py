@@ -12,6 +12,7 @@ How Stripe's amounts become ours, so that total = subtotal + tax and amount_due 
 - `amount_due` is Stripe's `amount_remaining`.
 - A line's amount is after its discounts and without inclusive tax; shipping and billing credits are lines of their own. So lines
   add up to the subtotal wherever Stripe's numbers do.
+- What was paid past Stripe is no payment at Stripe; it is kept in `raw`, as `paid_elsewhere`.
 - A credit note is applied at once and in full (refund, credit balance or the invoice itself): an issued one is PAID with
   nothing due. Its amounts are positive, as printed.
 Days are UTC: Stripe's timestamps are, and an account's own time zone is not in the API.
@@ -58,8 +59,8 @@ _STATUSES = {
 }
 _CREDIT_NOTE_STATUSES = {"issued": InvoiceStatus.PAID, "void": InvoiceStatus.VOID}
 
-# Links and tokens that open the document to whoever holds them.
-_SECRETS = frozenset({"hosted_invoice_url", "invoice_pdf", "pdf", "client_secret", "confirmation_secret"})
+# Links and tokens that open the document to whoever holds them, and payments, which are documents of their own.
+_LEFT_OUT = frozenset({"payments", "hosted_invoice_url", "invoice_pdf", "pdf", "client_secret", "confirmation_secret"})
 
 
 def problem(subject: str, error: UnreadableRecord) -> Problem:
@@ -96,7 +97,7 @@ def parse_invoice(record: Record, customer: Record | None = None, lines: Sequenc
         due_date=day(record, "due_date"),
         taxes=_tax_amounts(taxes, money),
         lines=_lines(record, money, lines) + _extra_lines(record, money),
-        raw=_raw(record),
+        raw=_raw(record) | _paid_elsewhere(record, money),
     )
 
 
@@ -126,6 +127,23 @@ def parse_credit_note(record: Record, lines: Sequence[Any] | None = None) -> Inv
         lines=_lines(record, money, lines) + _extra_lines(record, money),
         raw=_raw(record),
     )
+
+
+def _paid_elsewhere(record: Record, money: Money) -> Record:
+    """What was paid past Stripe, in minor units, and when: parts of `payments` that are no payment of Stripe's own, else (before API
+    2025-03-31) all of an invoice that says so. https://docs.stripe.com/api/invoice-payment/object"""
+    own = ("charge", "payment_intent")
+    parts = [part for part in embedded(record, "payments")[0] if isinstance(part, Mapping)]
+    parts = [
+        part
+        for part in parts
+        if text(part, "status") == "paid" and (kind := text(mapping(part, "payment"), "type")) and kind not in own
+    ]
+    amount = sum(money.get(part, "amount_paid") or 0 for part in parts)
+    moments = [whole(mapping(part, "status_transitions"), "paid_at") or 0 for part in parts]
+    if not amount and record.get("paid_out_of_band") is True and text(record, "status") == "paid":
+        amount = money.get(record, "amount_due") or 0
+    return {"paid_elsewhere": {"amount": amount, "at": max(moments, default=0) or None}} if amount else {}
 
 
 def _issue_date(record: Record, status: str) -> date | None:
@@ -201,7 +219,14 @@ def _line(line: Record, money: Money) -> InvoiceLine:
         tax_code=codes.pop() if len(codes) == 1 else None,
         service_from=service_from,
         service_to=service_to,
+        product=_product(line),
     )
+
+
+def _product(line: Record) -> str | None:
+    """Since API 2025-03-31 the price is among `pricing`, before that in the line; a credit note's line has none."""
+    priced = mapping(mapping(line, "pricing"), "price_details")
+    return reference(priced.get("product")) or reference(mapping(line, "price").get("product"))
 
 
 def _service_period(period: Record) -> tuple[date | None, date | None]:
@@ -227,7 +252,7 @@ def _extra_lines(record: Record, money: Money) -> tuple[InvoiceLine, ...]:
 
 
 def _raw(record: Record) -> Record:
-    kept = {key: value for key, value in record.items() if key not in _SECRETS}
+    kept = {key: value for key, value in record.items() if key not in _LEFT_OUT}
     if isinstance(kept.get("customer"), Mapping):
         kept["customer"] = reference(kept["customer"])
     try:

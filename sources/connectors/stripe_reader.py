@@ -96,7 +96,7 @@ class StripeReader:
             case "invoices":
                 customer = self._customers.get(reference(record.get("customer")) or "")
                 lines = await self._all_lines(collection, record)
-                return [parse_invoice({key: record[key] for key in record if key != "payments"}, customer, lines)]
+                return [parse_invoice(record, customer, lines)]
             case "credit_notes":
                 return [parse_credit_note(record, await self._all_lines(collection, record))]
             case "charges":

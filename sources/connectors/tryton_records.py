@@ -36,7 +36,7 @@ FIELDS: Final = (
     "party.name", "party.code", "party.tax_identifier.code", "party_tax_identifier.code",
     "untaxed_amount", "tax_amount", "total_amount", "amount_to_pay", "lines_to_pay.maturity_date", "account.code",
     "lines.type", "lines.amount", "lines.description", "lines.quantity", "lines.unit_price", "lines.unit.factor",
-    "lines.product.rec_name", "lines.account.code", "lines.taxes.name", "lines.origin",
+    "lines.product.rec_name", "lines.product.code", "lines.account.code", "lines.taxes.name", "lines.origin",
     "taxes.amount", "taxes.base", "taxes.tax.name", "taxes.tax.type", "taxes.tax.rate", "taxes.account.code",
     "move.number", "move.date", "move.state", "move.lines.account.code", "move.lines.debit", "move.lines.credit",
     "cancel_move.number", "cancel_move.date", "cancel_move.state",
@@ -115,6 +115,7 @@ def _line(record: Record, money: Money, is_credit: bool) -> InvoiceLine:
         quantity=None if quantity is None else written(quantity),
         tax_code=names[0] if len(names) == 1 else None,
         account=text(related(record, "account"), "code"),
+        product=text(related(record, "product"), "code"),
     )
 
 

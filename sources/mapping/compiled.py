@@ -35,6 +35,8 @@ class LineRule:
     condition: Getter | None
     currency: Getter | None
     rate_on: Getter | None
+    before: Getter | None
+    carried: Getter | None
     description: Getter | None
     tax_code: Getter | None
     dimensions: tuple[tuple[str, Getter], ...]
@@ -56,6 +58,7 @@ class PostingRule:
     name: str
     date: Getter
     date_text: str
+    rate_on: Getter | None
     document_date: Getter | None
     description: Getter
     reference: Getter | None
@@ -84,7 +87,7 @@ class Rule:
 class RuleSet:
     """A rule file, read and checked. `digest` is the SHA-256 of its text and of the rules that it extends: another digest is
     another version. `rules` are in the order in which they are tried, by kind of document. `tolerance`:
-    of bills that are of an order."""
+    of bills that are of an order. `settings`: what expressions find under that name."""
 
     name: str
     file: str
@@ -93,4 +96,5 @@ class RuleSet:
     rounding: Account
     exchange_gain: Account
     exchange_loss: Account
+    settings: Mapping[str, Any]
     tolerance: Tolerance = DEFAULT_TOLERANCE

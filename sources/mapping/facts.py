@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from sources import documents
+from sources.mapping import derived
 
 KINDS: Final = ("invoice", "payroll_run", "bank_transaction", "payment")
 
@@ -21,10 +22,10 @@ _STATED: Final[Mapping[str, type]] = {
     "payment": documents.Payment,
 }
 _DERIVED: Final[Mapping[str, tuple[str, ...]]] = {
-    "invoice": (),
+    "invoice": ("line_tax", "settles", "settled"),
     "payroll_run": ("departments", "withheld", "employer_costs"),
     "bank_transaction": ("account", "statement", "provisional", "dated_on"),
-    "payment": ("settles",),
+    "payment": ("settles", "parent", "returned", "carried", "fee_tax"),
 }
 _LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
     "invoice": (),
@@ -54,7 +55,11 @@ ITEMS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
 """The lists that `each` may go through, with the names of their items."""
 
 GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"party": _fields(documents.Party), "settles": frozenset({"issue_date", "currency"})}
+    {
+        "party": _fields(documents.Party),
+        "settles": frozenset({"issue_date", "currency", "before"}),
+        "parent": frozenset({"type", "occurred_on", "before"}),
+    }
 )
 """Names within a name."""
 
@@ -99,7 +104,8 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
     speaks of are passed over, and those that are absent count as None.
 
     A payroll run's row may have its payslips' rows under "payslips" (None or absent: not held). A payment's may have the
-    invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable was booked at."""
+    invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable was booked
+    at; invoices and payments in another currency may have under "exchange" what else rates need."""
     names = dict.fromkeys(NAMES[kind])
     for name in names:
         names[name] = row.get(name)
@@ -112,6 +118,7 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
             "external_id": row.get("party_external_id"),
             "tax_id": row.get("party_tax_id"),
         }
+        names |= derived.of_invoice(row) if kind == "invoice" else derived.of_payment(row)
     return Facts(kind, row["source"], row["external_id"], row["currency"], names, slips)
 
 

@@ -67,6 +67,13 @@ invoice = Table(
         "external_id",
         postgresql_where=text("deleted_at IS NULL"),
     ),
+    Index(
+        "invoice_credited",
+        "ledger_id",
+        "source",
+        text("(raw ->> 'invoice')"),
+        postgresql_where=text("kind = 'CREDIT_NOTE'"),
+    ),
     schema=_SCHEMA,
 )
 
@@ -126,6 +133,13 @@ payment = Table(
         "source",
         "payout_external_id",
         postgresql_where=text("payout_external_id IS NOT NULL"),
+    ),
+    Index(
+        "payment_by_parent",
+        "ledger_id",
+        "source",
+        "parent_external_id",
+        postgresql_where=text("parent_external_id IS NOT NULL"),
     ),
     schema=_SCHEMA,
 )

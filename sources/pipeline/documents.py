@@ -5,6 +5,7 @@ One statement for each kind of document among the keys.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from sources.pipeline import exchange_sql
 from sources.pipeline.model import Key, Version
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ DATED_BY: Final[Mapping[str, str]] = {
 """The kinds of document that post, and which of its dates is the document's own."""
 
 _JSON: Final = {
-    "invoice": ("taxes", "lines", "raw"),
-    "payment": ("raw", "paid_out", "settles"),
+    "invoice": ("taxes", "lines", "raw", "exchange"),
+    "payment": ("raw", "paid_out", "settles", "exchange"),
     "payroll_run": ("payslips",),
     "bank_transaction": ("raw",),
 }
@@ -117,10 +119,11 @@ def _document(key: Key, row: Row | None, cutover: date | None, today: date) -> D
 
 
 def digest_of(row: Row, cutover: date | None, gone: bool) -> bytes:
-    """Of all that may change what it posts. Where a kind has a `content_hash`, a row of that, of payslips, payout_external_id and
-    settles will do."""
+    """Of all that may change what it posts. Where a kind has a `content_hash`, a row of that, of payslips, payout_external_id,
+    settles and exchange will do."""
     if "content_hash" in row:
         more = [row.get("payslips"), row.get("payout_external_id"), row.get("settles")]
+        more += [row["exchange"]] if row.get("exchange") else []
         stated = row["content_hash"] + orjson.dumps(more)
     else:
         content = {name: value for name, value in row.items() if name not in _OF_THE_MIRROR}
@@ -133,20 +136,26 @@ def _ceased_on(row: Row, gone: bool) -> date:
     as of the day of the entry."""
     if gone and row["deleted_at"] is None:
         return date.min
-    if not gone and (voided := _voided_at(row)) is not None:
-        return voided.astimezone(UTC).date()
+    if not gone and (voided := _voided_on(row)) is not None:
+        return voided
     moment: datetime = row["deleted_at"] if gone else row["changed_at"]
     return moment.astimezone(UTC).date()
 
 
-def _voided_at(row: Row) -> datetime | None:
-    """As Stripe states it (`status_transitions.voided_at`: seconds since 1970); None: the source does not say, or it is not void."""
+def _voided_on(row: Row) -> date | None:
+    """As a connector gives it (`voided_on`: an ISO date), or Stripe states it (`status_transitions.voided_at`: seconds since 1970);
+    None: the source does not say, or it is not void."""
     raw = row.get("raw")
-    stated = raw.get("status_transitions") if isinstance(raw, dict) and row.get("status") == "VOID" else None
+    if not isinstance(raw, dict) or row.get("status") != "VOID":
+        return None
+    if isinstance(day := raw.get("voided_on"), str):
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(day)
+    stated = raw.get("status_transitions")
     seconds = stated.get("voided_at") if isinstance(stated, dict) else None
     if type(seconds) is not int or not 0 < seconds <= row["changed_at"].timestamp():
         return None
-    return datetime.fromtimestamp(seconds, UTC)
+    return datetime.fromtimestamp(seconds, UTC).date()
 
 
 def bill_key(kind: str, row: Row) -> bytes | None:
@@ -174,17 +183,25 @@ def foreign_days(documents: Sequence[Document], functional_currency: str) -> dic
         for currency in {row["currency"], row.get("presented_currency")} - {functional_currency, None}:
             stated = [value for value in row.values() if type(value) is date]
             settled = (row.get("settles") or {}).get("issue_date")
-            days[currency] |= {*stated, *([settled] if settled else [])}
+            days[currency] |= {*stated, *([settled] if settled else []), *_carried_days(row)}
     return dict(days)
+
+
+def _carried_days(row: Row) -> set[date]:
+    exchange = row.get("exchange") or {}
+    stated = [part["on"] for part in exchange.get("carried") or ()]
+    stated += [(exchange.get("parent") or {}).get("occurred_on"), (exchange.get("settles") or {}).get("issue_date")]
+    return {date.fromisoformat(day) for day in stated if day}
 
 
 _ASKED = "FROM unnest($2::text[], $3::text[], $4::text[]) AS asked (source, account, external_id)"
 _INVOICES = f"""
-SELECT held.* {_ASKED}
+SELECT held.*, {exchange_sql.INVOICE} AS exchange {_ASKED}
 JOIN mirror.invoice held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id"""
 _PAYMENTS = f"""
 SELECT held.*, CASE WHEN settled.ledger_id IS NOT NULL
-    THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles {_ASKED}
+    THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles,
+    {exchange_sql.PAYMENT} AS exchange {_ASKED}
 JOIN mirror.payment held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id
 LEFT JOIN mirror.invoice settled ON settled.ledger_id = $1 AND settled.source = asked.source
     AND settled.external_id = held.invoice_external_id"""

@@ -137,7 +137,7 @@ def _slim(row: Any) -> dict[str, Any]:
     if settles:
         settles = {**settles, "issue_date": settles["issue_date"] and date.fromisoformat(settles["issue_date"])}
     stated = {"content_hash": row["content_hash"], "payout_external_id": row["payout_external_id"]}
-    return {**stated, "settles": settles}
+    return {**stated, "settles": settles, "exchange": orjson.loads(row["exchange"]) if row["exchange"] else None}
 
 
 # ---------------------------------------------------------------- states

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-_INVOICES = """
+from sources.pipeline import exchange_sql
+
+_INVOICES = f"""
 SELECT '' AS account, external_id, listed_on AS dated, issue_date AS own_date, currency, direction,
     CASE kind WHEN 'CREDIT_NOTE' THEN -total ELSE total END AS stated, deleted_at IS NOT NULL AS gone, content_hash,
-    NULL::text AS payout_external_id, NULL::jsonb AS settles
-FROM mirror.invoice WHERE ledger_id = $1 AND source = $2 AND listed_on BETWEEN $3 AND $4"""
-_PAYMENTS = """
+    NULL::text AS payout_external_id, NULL::jsonb AS settles, {exchange_sql.INVOICE} AS exchange
+FROM mirror.invoice held WHERE ledger_id = $1 AND source = $2 AND listed_on BETWEEN $3 AND $4"""
+_PAYMENTS = f"""
 SELECT '' AS account, held.external_id, held.occurred_on AS dated, held.occurred_on AS own_date, held.currency,
     NULL AS direction, held.amount AS stated, held.deleted_at IS NOT NULL AS gone, held.content_hash, held.payout_external_id,
     CASE WHEN settled.ledger_id IS NOT NULL
-        THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles
+        THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles,
+    {exchange_sql.PAYMENT} AS exchange
 FROM mirror.payment held
 LEFT JOIN LATERAL (
     SELECT i.ledger_id, i.issue_date, i.currency FROM mirror.invoice i

@@ -20,7 +20,7 @@ import asyncpg
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
-from sources.pipeline import by_hand, taking, todo
+from sources.pipeline import by_hand, related, taking, todo
 from sources.pipeline.model import DocumentStatus, Undoing
 from sources.pipeline.recording import Done, counted, record
 from sources.pipeline.rulebook import RuleBook
@@ -166,6 +166,7 @@ class Pipeline:
                 self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
+            await related.look_again(connection, ledger_id, books.ledger.functional_currency, done)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.
         return _counts(done) if new_rules is None else await self._run(ledger_id, limit)
 

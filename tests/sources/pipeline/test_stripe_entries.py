@@ -35,6 +35,8 @@ ACCOUNTS = {
     "processor_clearing": ("1200", AccountType.ASSET),
     "bank_clearing": ("1210", AccountType.ASSET),
     "disputes": ("1220", AccountType.ASSET),
+    "dispute_losses": ("6300", AccountType.EXPENSE),
+    "paid_elsewhere": ("1240", AccountType.ASSET),
     "processor_transfers": ("1230", AccountType.ASSET),
     "sales_tax": ("1700", AccountType.LIABILITY),
     "revenue": ("4000", AccountType.REVENUE),
