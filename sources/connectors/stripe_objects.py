@@ -20,7 +20,7 @@ Days are UTC: Stripe's timestamps are, and an account's own time zone is not in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -133,7 +133,7 @@ def _paid_elsewhere(record: Record, money: Money) -> Record:
     """What was paid past Stripe, in minor units, and when: parts of `payments` that are no payment of Stripe's own, else (before API
     2025-03-31) all of an invoice that says so. https://docs.stripe.com/api/invoice-payment/object"""
     own = ("charge", "payment_intent")
-    parts = [part for part in embedded(record, "payments")[0] if isinstance(part, Mapping)]
+    parts = [part for part in embedded(record, "payments")[0] if isinstance(part, dict)]
     parts = [
         part
         for part in parts
@@ -159,7 +159,7 @@ def _party(record: Record, customer: Record | None) -> Party:
     email = text(record, "customer_email") or text(known, "email")
     external_id = reference(record.get("customer"))
     tax_ids = items(record, "customer_tax_ids") or [
-        item for item in embedded(known, "tax_ids")[0] if isinstance(item, Mapping)
+        item for item in embedded(known, "tax_ids")[0] if isinstance(item, dict)
     ]
     return Party(
         name=name or email or external_id or "unknown",
@@ -201,7 +201,7 @@ def _is_inclusive(item: Record) -> bool:
 
 def _lines(record: Record, money: Money, lines: Sequence[Any] | None) -> tuple[InvoiceLine, ...]:
     stated = embedded(record, "lines")[0] if lines is None else lines
-    if not all(isinstance(line, Mapping) for line in stated):
+    if not all(isinstance(line, dict) for line in stated):
         raise UnreadableRecord("its lines cannot be read")
     return tuple(_line(line, money) for line in stated)
 
@@ -253,7 +253,7 @@ def _extra_lines(record: Record, money: Money) -> tuple[InvoiceLine, ...]:
 
 def _raw(record: Record) -> Record:
     kept = {key: value for key, value in record.items() if key not in _LEFT_OUT}
-    if isinstance(kept.get("customer"), Mapping):
+    if isinstance(kept.get("customer"), dict):
         kept["customer"] = reference(kept["customer"])
     try:
         raw: Record = plain(kept)

@@ -16,6 +16,7 @@ from sources.mapping.functional import Exchange, Line, Side, completed
 from sources.mapping.identities import disagreement
 from sources.mapping.language import ExpressionFailed, Getter, as_date
 from sources.mapping.model import MappedPosting, Mapping, Unmapped, UnmappedCode
+from sources.mapping.payloads import Scope
 from sources.mapping.rates import Rates
 from sources.mapping.splitting import Month, months, split
 from sources.money import EXPONENTS, MAX_MINOR
@@ -27,8 +28,8 @@ _NO_ITEM: Final = (None,)
 
 
 def map_document(rules: RuleSet, facts: Facts, rates: Rates, functional_currency: str) -> Mapping:
-    """The postings of one version of a document, in the rule's order; () where the rule says that nothing posts."""
-    scope = {**facts.names, "item": None, "settings": rules.settings}
+    """The postings of one version of a document, in the rule's order; () where the rule says that nothing posts. Raises Unread."""
+    scope = Scope(facts.names, item=None, settings=rules.settings)
     try:
         rule = _rule_for(rules, facts, scope)
         if not rule.postings:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from sources import documents
 from sources.mapping import derived
+from sources.mapping.payloads import UNREAD
 
 KINDS: Final = ("invoice", "payroll_run", "bank_transaction", "payment")
 
@@ -88,8 +89,8 @@ class Slip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One version of a document. `names` holds every name of NAMES[kind]; what the source does not give is None. Amounts are
-    minor units of `currency`. `slips`: of a payroll run, where they are held."""
+    """One version of a document. `names` holds every name of NAMES[kind], but for "raw" where the payload was not loaded; what the source
+    does not give is None. Amounts are minor units of `currency`. `slips`: of a payroll run, where they are held."""
 
     kind: str
     source: str
@@ -101,7 +102,7 @@ class Facts:
 
 def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
     """The facts of a row of mirror.<kind>: its columns by name, JSONB decoded, dates as dates or ISO texts; columns that no rule
-    speaks of are passed over, and those that are absent count as None.
+    speaks of are passed over, those that are absent count as None, and "raw" may be UNREAD.
 
     A payroll run's row may have its payslips' rows under "payslips" (None or absent: not held). A payment's may have the
     invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable was booked
@@ -109,6 +110,8 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
     names = dict.fromkeys(NAMES[kind])
     for name in names:
         names[name] = row.get(name)
+    if names.get("raw") is UNREAD:
+        del names["raw"]
     slips = None
     if kind == "payroll_run":
         slips = _payroll(names, row.get("payslips"))

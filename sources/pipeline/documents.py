@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from sources.mapping.payloads import UNREAD
+from sources.mirror import tables as mirror
 from sources.pipeline import exchange_sql
 from sources.pipeline.model import Key, Version
 
@@ -74,10 +76,16 @@ class Document:
 
 
 async def load(
-    connection: Connection, ledger_id: int, keys: Iterable[Key], cutovers: Mapping[str, date], today: date
+    connection: Connection,
+    ledger_id: int,
+    keys: Iterable[Key],
+    cutovers: Mapping[str, date],
+    today: date,
+    reached: Iterable[str] | None = None,
 ) -> dict[Key, Document]:
-    """The documents of these keys, all of them: what the mirror does not hold counts as deleted today. On a writer's
-    connection, whose dates are dates."""
+    """The documents of these keys, all of them: what the mirror does not hold counts as deleted today. `reached`: the statuses of
+    invoices whose payload rules ask for, as far as is known: that of the others is UNREAD; None: every payload is loaded. On a
+    writer's connection, whose dates are dates."""
     by_kind: dict[str, list[Key]] = defaultdict(list)
     for key in keys:
         by_kind[key.kind].append(key)
@@ -85,7 +93,8 @@ async def load(
     for kind, asked in by_kind.items():
         sources, _, accounts, ids = [list(column) for column in zip(*asked, strict=True)]
         rows = {}
-        for record in await connection.fetch(_STATEMENTS[kind], ledger_id, sources, accounts, ids):
+        payloads = [None if reached is None else list(reached)] if kind == "invoice" else []
+        for record in await connection.fetch(_STATEMENTS[kind], ledger_id, sources, accounts, ids, *payloads):
             row = _decoded(kind, record)
             rows[row["source"], row["account"] if kind == "bank_transaction" else "", row["external_id"]] = row
         for key in asked:
@@ -96,9 +105,11 @@ async def load(
 
 def _decoded(kind: str, record: Any) -> Row:
     row = dict(record)
+    if kind == "invoice" and row["raw"] is None:
+        row["raw"] = UNREAD
     for name in _JSON[kind]:
-        if row.get(name) is not None:
-            row[name] = orjson.loads(row[name])
+        if (text := row.get(name)) is not None and text is not UNREAD:
+            row[name] = orjson.loads(text)
     if settled := row.get("settles"):
         row["settles"] = {**settled, "issue_date": settled["issue_date"] and date.fromisoformat(settled["issue_date"])}
     return row
@@ -195,24 +206,34 @@ def _carried_days(row: Row) -> set[date]:
 
 
 _ASKED = "FROM unnest($2::text[], $3::text[], $4::text[]) AS asked (source, account, external_id)"
+# By its key, one by one: with no statistics of a table that was empty a moment ago, a join would read all of it.
+_BY_KEY = """
+CROSS JOIN LATERAL (
+    SELECT * FROM mirror.{0} WHERE ledger_id = $1 AND source = asked.source AND external_id = asked.external_id LIMIT 1
+) AS held"""
+# In a payload the program itself looks for what a bill was ordered by, and when an invoice was voided.
 _INVOICES = f"""
-SELECT held.*, {exchange_sql.INVOICE} AS exchange {_ASKED}
-JOIN mirror.invoice held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id"""
+SELECT {", ".join(f"held.{column.name}" for column in mirror.invoice.columns if column.name != "raw")},
+    CASE WHEN held.direction = 'PAYABLE' OR held.status = 'VOID' OR coalesce(held.status = ANY($5::text[]), true)
+        THEN held.raw END AS raw, {exchange_sql.INVOICE} AS exchange
+{_ASKED}
+{_BY_KEY.format("invoice")}"""
 _PAYMENTS = f"""
 SELECT held.*, CASE WHEN settled.ledger_id IS NOT NULL
     THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles,
     {exchange_sql.PAYMENT} AS exchange {_ASKED}
-JOIN mirror.payment held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id
-LEFT JOIN mirror.invoice settled ON settled.ledger_id = $1 AND settled.source = asked.source
-    AND settled.external_id = held.invoice_external_id"""
+{_BY_KEY.format("payment")}
+LEFT JOIN LATERAL (
+    SELECT ledger_id, issue_date, currency FROM mirror.invoice
+    WHERE ledger_id = $1 AND source = asked.source AND external_id = held.invoice_external_id LIMIT 1
+) AS settled ON true"""
 _PAYROLL_RUNS = f"""
 SELECT held.*, CASE WHEN held.payslips_at IS NOT NULL THEN (
         SELECT jsonb_agg(to_jsonb(slip) - ARRAY['employee_id', 'employee_name'] ORDER BY slip.position)
         FROM mirror.payslip slip
         WHERE slip.ledger_id = $1 AND slip.source = held.source AND slip.run_external_id = held.external_id
     ) END AS payslips {_ASKED}
-JOIN mirror.payroll_run held ON held.ledger_id = $1 AND held.source = asked.source
-    AND held.external_id = asked.external_id"""
+{_BY_KEY.format("payroll_run")}"""
 _BANK_TRANSACTIONS = f"""
 SELECT held.* {_ASKED}
 CROSS JOIN LATERAL (

@@ -16,6 +16,7 @@ from sources.mapping.facts import facts_of
 from sources.mapping.matching_bills import DEFAULT_TOLERANCE, Tolerance
 from sources.mapping.model import Mapping as Mapped
 from sources.mapping.model import Unmapped, UnmappedCode
+from sources.mapping.payloads import Unread
 from sources.pipeline import by_hand, holds, planning, settling, taking
 from sources.pipeline.model import DocumentStatus, Finding, Plan, Terms
 from sources.pipeline.posting import post
@@ -41,7 +42,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Case:
     """One document of a run: what is called for, and by which version of the rules. `settled`: it is as it was dealt with.
-    `lacks_rate`: there is a rate that mapping it asked for in vain."""
+    `lacks_rate`: there is a rate that mapping it asked for in vain; `unread`: it asked for the payload, which is not loaded."""
 
     work: Work
     mapping: Mapped = ()
@@ -51,6 +52,7 @@ class _Case:
     done: Done | None = None
     lacks_rate: bool = False
     tolerance: Tolerance = DEFAULT_TOLERANCE
+    unread: bool = False
 
 
 class Run:
@@ -78,7 +80,7 @@ class Run:
             cases.append(self._case(work, rules))
             if number % PIECE == PIECE - 1:
                 await asyncio.sleep(0)
-        cases = await self._with_all_rates(cases, rules)
+        cases = await self._with_all_it_takes(cases, rules)
         for work in self._batch.work:
             if work.past.live():
                 holds.claim(work, self._batch)
@@ -107,16 +109,23 @@ class Run:
 
     # ---------------------------------------------------------------- mapping
 
-    async def _with_all_rates(self, cases: list[_Case], rules: Mapping[int, RuleSet]) -> list[_Case]:
-        """The cases, mapped anew while the books hold rates of days that the documents do not name, but rules compute."""
+    async def _with_all_it_takes(self, cases: list[_Case], rules: Mapping[int, RuleSet]) -> list[_Case]:
+        """The cases, mapped anew while rules ask for payloads that were not loaded, and while the books hold rates of days that
+        the documents do not name, but rules compute. Without those that changed meanwhile."""
         missed: set[tuple[str, date]] = set()
-        while not self._batch.rates.missed <= missed:
-            missed |= self._batch.rates.missed
-            found = [work.document for work in self._batch.work]
-            functional = self._books.ledger.functional_currency
-            self._batch.rates = await taking.read_rates(self._connection, found, functional, missed)
-            cases = [self._case(case.work, rules) if case.lacks_rate else case for case in cases]
-        return cases
+        while True:
+            if unread := [case.work for case in cases if case.unread]:
+                self._batch.reached.update(work.document.row["status"] for work in unread if work.document.row)
+                changed = await taking.read_payloads(self._connection, self._books, unread)
+                cases = [case for case in cases if case.work.key not in changed]
+            elif not self._batch.rates.missed <= missed:
+                missed |= self._batch.rates.missed
+                found = [work.document for work in self._batch.work]
+                functional = self._books.ledger.functional_currency
+                self._batch.rates = await taking.read_rates(self._connection, found, functional, missed)
+            else:
+                return cases
+            cases = [self._case(case.work, rules) if case.unread or case.lacks_rate else case for case in cases]
 
     def _case(self, work: Work, rules: Mapping[int, RuleSet]) -> _Case:
         """What the document calls for: by the rules that its entries follow, if it still calls for just those, else by the
@@ -137,6 +146,8 @@ class Run:
                 if planning.is_unchanged(work.document.version, work.past, before, self._terms(followed)):
                     case.mapping, case.version = before, followed
             case.tolerance = rules[case.version].tolerance
+        except Unread:
+            case.unread = True
         except Exception as fault:
             _log.exception("the %s %s of %s could not be mapped", work.key.kind, work.key.external_id, work.key.source)
             case.finding = Finding(FAILED_CODE, f"Mapping it failed: {type(fault).__name__}.", _FAILED_HINT)

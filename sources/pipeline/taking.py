@@ -38,6 +38,10 @@ class Books:
     cutovers: Mapping[str, date]
     now: datetime
 
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(UTC).date()
+
 
 @dataclass(slots=True)
 class Work:
@@ -58,13 +62,14 @@ class Work:
 @dataclass(slots=True)
 class Batch:
     """`claimed`: bill -> the document that has posted it, or is to. `days`: of bank transactions; `days_posted`: such a day -> the
-    sources that have posted it, or are to."""
+    sources that have posted it, or are to. `reached`: statuses of invoices whose payload rules ask for."""
 
     work: list[Work]
     rates: Rates = field(default_factory=Rates)
     claimed: dict[bytes, list[Key]] = field(default_factory=dict)
     days: dict[Key, BankDay] = field(default_factory=dict)
     days_posted: dict[BankDay, set[str]] = field(default_factory=dict)
+    reached: set[str] = field(default_factory=set)
 
 
 async def see(connection: Connection, ledger_id: int) -> None:
@@ -90,18 +95,19 @@ async def read_books(connection: Connection, ledger_id: int) -> Books | None:
     return Books(ledger, row["locked_through"], row["version"], cutovers, row["now"])
 
 
-async def take(connection: Connection, books: Books, limit: int) -> Batch:
-    """What is due, the longest waiting first."""
+async def take(connection: Connection, books: Books, limit: int, reached: set[str]) -> Batch:
+    """What is due, the longest waiting first. `reached`: see `documents.load`; the run adds to it."""
     ledger_id = books.ledger.ledger_id
     due = await todo.take(connection, ledger_id, list(books.cutovers), limit)
     if not due:
         return Batch([])
     keys = [taken.key for taken in due]
-    found = await documents.load(connection, ledger_id, keys, books.cutovers, books.now.astimezone(UTC).date())
+    found = await documents.load(connection, ledger_id, keys, books.cutovers, books.today, reached)
     pasts = await read_pasts(connection, ledger_id, keys)
     await see_reversals(connection, ledger_id, [past for past in pasts.values() if past.digest is None])
     work = [Work(taken, found[taken.key], pasts[taken.key]) for taken in due]
-    batch = Batch(work, await read_rates(connection, list(found.values()), books.ledger.functional_currency))
+    rates = await read_rates(connection, list(found.values()), books.ledger.functional_currency)
+    batch = Batch(work, rates, reached=reached)
     await _read_strays(connection, ledger_id, batch)
     await read_holds(connection, ledger_id, batch)
     return batch
@@ -112,6 +118,21 @@ async def read_holds(connection: Connection, ledger_id: int, batch: Batch) -> No
     await _read_duplicates(connection, ledger_id, batch)
     batch.days, batch.days_posted = await bank_days.read(connection, ledger_id, [work.document for work in batch.work])
     await _read_cleared(connection, ledger_id, batch)
+
+
+async def read_payloads(connection: Connection, books: Books, work: Sequence[Work]) -> set[Key]:
+    """Loads these documents whole. Answers with those that have changed since they were taken: they are as they were, and due
+    once more."""
+    keys = [each.key for each in work]
+    found = await documents.load(connection, books.ledger.ledger_id, keys, books.cutovers, books.today)
+    changed = set()
+    for each in work:
+        document = found[each.key]
+        if document.version != each.document.version:
+            changed.add(each.key)
+        else:
+            each.document = document
+    return changed
 
 
 async def read_pasts(connection: Connection, ledger_id: int, keys: Sequence[Key]) -> dict[Key, Past]:

@@ -70,6 +70,7 @@ class Pipeline:
         self._woken = asyncio.Event()
         self._rules_seen: dict[int, int | None] = {}
         self._limits: dict[int, int] = {}
+        self._reached: dict[int, set[str]] = {}
 
     def wake(self) -> None:
         """There may be something to do: `run_forever` looks at once."""
@@ -171,7 +172,8 @@ class Pipeline:
         return _counts(done) if new_rules is None else await self._run(ledger_id, limit)
 
     async def _work(self, connection: Connection, books: Books, version: int, limit: int) -> list[Done]:
-        batch = await taking.take(connection, books, limit)
+        reached = self._reached.setdefault(books.ledger.ledger_id, set())
+        batch = await taking.take(connection, books, limit, reached)
         if not batch.work:
             return []
         done = await Run(self._book, self._poster, connection, books, version, batch).go()
