@@ -1,5 +1,5 @@
 """Issues change while gateways that stream them are killed: every subscriber ends with what each issue is, and is told nothing
-twice. Over both transports, as users start the processes."""
+twice; /metrics counts them. Over both transports, as users start the processes."""
 
 from __future__ import annotations
 
@@ -105,6 +105,10 @@ async def test_issues_are_followed_across_kills(tmp_path: Path) -> None:
             while any(watcher.states != final for watcher in watchers):
                 await asyncio.sleep(PAUSE)
             await connection.close()
+        async with talk.session.get(where.gateways[0].url.replace("/graphql", "/metrics")) as response:
+            scraped = await response.text()
+        waiting = sum(state == "OPEN" for state, _ in final.values())
+        assert f'ledgergraph_open_issues{{code="NO_RULE",source="(not configured)"}} {waiting}.0' in scraped
         for watcher in watchers:
             assert watcher.numbers == sorted(set(watcher.numbers))
             assert watcher.connections > 1

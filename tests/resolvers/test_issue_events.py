@@ -18,7 +18,7 @@ from gateway.requests import RequestRefused
 from sources.mirror import issues
 from sources.mirror.issues import DocumentIssue
 from sources.pipeline.worker import Pipeline
-from tests.graph import Graph, caller, open_graph
+from tests.graph import Graph, Queue, caller, events, open_graph
 from tests.sources.mirror.kit import Kit, Script
 from tests.world import RULES
 
@@ -103,8 +103,8 @@ async def begun(graph: Graph, stream: AsyncIterator[bytes], count: int = 1) -> a
     return taking
 
 
-def told(events: list[Any]) -> list[tuple[str, str]]:
-    return [(event["issue"]["subject"].removeprefix("invoice "), event["issue"]["state"]) for event in events]
+def told(found: list[Any]) -> list[tuple[str, str]]:
+    return [(event["issue"]["subject"].removeprefix("invoice "), event["issue"]["state"]) for event in found]
 
 
 async def test_an_issue_is_seen_from_its_opening_to_its_end(office: Office) -> None:
@@ -258,6 +258,23 @@ async def test_a_lost_listen_connection_loses_no_event(office: Office, owner_url
     await stream.aclose()
 
 
+async def test_a_reader_that_is_slow_misses_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands aside while others go on; of what changed again meanwhile it gets the newest state alone."""
+    monkeypatch.setattr(streaming, "BATCH", 4)
+    operation = office.graph.prepare(QUERY, {"after": "0"})
+    slow, quick = events(office.graph.engine, operation, Queue(size=3)), office.graph.stream(QUERY, {"after": "0"})
+    await office.note(*range(30))
+    assert len(await take(slow)) == 1
+    assert len(await take(quick, 30)) == 30
+    await office.close(29)
+    assert told(await take(quick)) == [("in_29", "CLOSED")]
+    late = told(await take(slow, 29))
+    assert late[-1] == ("in_29", "CLOSED")
+    assert len({name for name, _ in late}) == 29
+    await slow.aclose()
+    await quick.aclose()
+
+
 class Watcher:
     """Follows a ledger's issues, goes away after a few events, and comes back with its last cursor. `states`: by subject;
     `numbers`: of all events, in the order in which they came."""
@@ -267,7 +284,6 @@ class Watcher:
         self.cursor = "0"
         self.states: dict[str, Any] = {}
         self.numbers: list[int] = []
-        self.events: list[Any] = []
 
     async def run(self) -> None:
         while True:
@@ -278,7 +294,6 @@ class Watcher:
                     self.cursor = found["cursor"]
                     self.numbers.append(int(self.cursor.partition(".")[0]))
                     issue = found["issue"]
-                    self.events.append(issue)
                     self.states[issue["subject"]] = (issue["state"], issue["message"])
 
 
