@@ -21,7 +21,7 @@ from sources.mapping.compiled import RuleSet
 from sources.mapping.rules import load
 from sources.pipeline import rulesets
 from sources.pipeline.model import Key
-from sources.pipeline.preview import Change, Claims, Preview, Verdict, list_keys, preview
+from sources.pipeline.preview import Change, Claims, Preview, Verdict, list_keys, posting_sources, preview
 from sources.pipeline.taking import see
 
 _STORED_BY = "map"
@@ -30,6 +30,7 @@ _AT_ONCE = 200
 
 @click.command(
     "map",
+    short_help="Try a ledger's mapping rules, or make them active.",
     epilog=examples(
         "ledgergraph map --dry-run --ledger acme-us --file rules/us.toml",
         "ledgergraph map --dry-run --ledger acme-us --source stripe-us",
@@ -40,6 +41,9 @@ _AT_ONCE = 200
 @click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Rules, TOML.")
 @click.option("--dry-run", is_flag=True, help="Show what the rules would post beside what is posted; change nothing.")
 @click.option("--source", metavar="NAME", help="With --dry-run: documents of this source alone.")
+@click.option(
+    "--all", "everything", is_flag=True, help="With --dry-run: also documents for which nothing would be done."
+)
 @click.option("--quiet", is_flag=True, help="With --dry-run: the last line alone.")
 @database_options
 def command(
@@ -47,6 +51,7 @@ def command(
     path: Path | None,
     dry_run: bool,
     source: str | None,
+    everything: bool,
     quiet: bool,
     data_dir: Path | None,
     database_url: str | None,
@@ -55,9 +60,10 @@ def command(
     """Make the rules of FILE those by which a ledger's documents become entries, or show what they would do.
 
     With --dry-run each stored document is told with what would become of it, were it posted anew by the rules: POSTS, REPLACES
-    or REVERSES what is posted, HELD, ISSUE or NOTHING, with why; + stands before an entry that would be posted, - before one
-    that would be reversed. Documents that stay as they are posted are counted alone. Without --file it is the rules that are
-    active. Without --dry-run the rules are stored under a new version and made active; what is posted stays.
+    or REVERSES what is posted, HELD or ISSUE, with why; + stands before an entry that would be posted, - before one that would
+    be reversed. Documents that stay as they are, call for nothing or are from before their source's post_from are counted alone.
+    Without --file it is the rules that are active. Without --dry-run the rules are stored under a new version and made active;
+    what is posted stays.
 
     Exit status: 0 no document has an issue, 1 some have, 2 the rules or options cannot work.
     """
@@ -65,20 +71,24 @@ def command(
     with faults():
         given = read_text(path) if path is not None else None
         if not dry_run:
-            _check_place(settings, ledger, path)
+            _check_storing(settings, ledger, path, ("--source", source), ("--all", everything), ("--quiet", quiet))
     if path is not None and given is not None and not dry_run:
         click.echo(run(lambda: _store(settings, ledger, path, given)))
         return
     rules = load(given, str(path)) if given is not None else None
-    counts = run(lambda: _show(settings, ledger, rules, source, quiet=quiet))
-    told = ", ".join(f"{counts[verdict]} {verdict.lower()}" for verdict in Verdict if counts[verdict])
+    counts = run(lambda: _show(settings, ledger, rules, source, everything=everything, quiet=quiet))
+    told = ", ".join(
+        f"{count} {verdict}{f' ({code})' if code else ''}" for (verdict, code), count in sorted(counts.items())
+    )
     click.echo(f"{ledger}: {sum(counts.values())} documents" + (f": {told}" if told else ""))
-    if counts[Verdict.ISSUE]:
+    if any(verdict is Verdict.ISSUE for verdict, _ in counts):
         raise click.exceptions.Exit(1)
 
 
-def _check_place(settings: Settings, code: str, path: Path | None) -> None:
+def _check_storing(settings: Settings, code: str, path: Path | None, *of_dry_run: tuple[str, object]) -> None:
     """The settings may name the file of a ledger's rules: then it is no other."""
+    if useless := [name for name, given in of_dry_run if given]:
+        raise InvalidArgument(f"{', '.join(useless)}: only together with --dry-run")
     if path is None:
         raise InvalidArgument("--file: name the rules that are to be stored, or give --dry-run")
     own = settings.mapping.get(code)
@@ -98,20 +108,20 @@ async def _store(settings: Settings, code: str, path: Path, text: str) -> str:
 
 
 async def _show(
-    settings: Settings, code: str, given: RuleSet | None, source: str | None, *, quiet: bool
-) -> Counter[Verdict]:
-    """Prints what would become of each document; answers with how many there are of each kind."""
-    counts: Counter[Verdict] = Counter()
+    settings: Settings, code: str, given: RuleSet | None, source: str | None, *, everything: bool, quiet: bool
+) -> Counter[tuple[Verdict, str]]:
+    """Prints what would become of each document; answers with how many there are of each kind and code."""
+    counts: Counter[tuple[Verdict, str]] = Counter()
     claims: Claims = {}
     async with books(settings) as opened:
         ledger = await _ledger(opened.directory, code)
         rules = given or await _active(opened.database, ledger)
-        _check_source(settings, ledger, source)
+        await _check_source(opened.database, ledger, source)
         after: Key | None = None
         while keys := await list_keys(opened.database, ledger.ledger_id, source=source, after=after, first=_AT_ONCE):
             for found in await preview(opened.database, ledger.ledger_id, rules, keys, claims):
-                counts[found.verdict] += 1
-                for line in () if quiet else _lines(found):
+                counts[found.verdict, found.finding.code if found.finding else ""] += 1
+                for line in () if quiet or (found.is_unchanged and not everything) else _lines(found):
                     click.echo(line)
             after = keys[-1]
             _tell(sum(counts.values()))
@@ -135,11 +145,9 @@ async def _active(database: Database, ledger: LedgerRef) -> RuleSet:
     return load(stored.text, stored.name)
 
 
-def _check_source(settings: Settings, ledger: LedgerRef, name: str | None) -> None:
-    """Where the settings name sources, a name that is not among those of the ledger is a slip."""
-    known = [each.name for each in settings.sources if ledger.code in each.ledgers]
-    if name is not None and known and name not in known:
-        raise NotFound(f"The ledger {ledger.code} has no source {name}; it has {', '.join(known)}.")
+async def _check_source(database: Database, ledger: LedgerRef, name: str | None) -> None:
+    if name is not None and name not in (known := await posting_sources(database, ledger.ledger_id)):
+        raise NotFound(f"There is no source {name} that posts; there are {', '.join(known) or 'none'}.")
 
 
 def _tell(count: int, *, last: bool = False) -> None:
@@ -148,12 +156,11 @@ def _tell(count: int, *, last: bool = False) -> None:
 
 
 def _lines(found: Preview) -> Iterator[str]:
-    if found.verdict is Verdict.UNCHANGED:
-        return
     place = " ".join(
         part for part in (found.key.source, found.key.kind, found.key.account, found.key.external_id) if part
     )
-    why = f": {found.finding.code}: {found.finding.message} {found.finding.hint}" if found.finding else ""
+    finding = found.finding
+    why = f": {finding.code}: {finding.message.rstrip('.')}. {finding.hint}" if finding else ""
     yield f"{found.verdict.value:<8} {place}{why}"
     for change in found.changes:
         if change.reversed_on is not None and change.posted is not None:

@@ -30,7 +30,7 @@ from sources.pipeline.verdicts import Change, Preview, Verdict, finding_of, refu
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
-__all__ = ["Change", "Claims", "Preview", "Verdict", "list_keys", "preview"]
+__all__ = ["Change", "Claims", "Preview", "Verdict", "list_keys", "posting_sources", "preview"]
 
 MOST: Final = 1_000
 """Documents of one preview."""
@@ -40,6 +40,15 @@ _REFUSED_HINT: Final = "Create or activate the account, or name another one in t
 _log = logging.getLogger(__name__)
 
 Claims = dict[bytes, list[Key]]
+
+
+async def posting_sources(database: Database, ledger_id: int) -> list[str]:
+    """Names of the sources that post, to whichever ledger, sorted. Raises NotFound."""
+    async with _reading(database, ledger_id) as connection:
+        books = await taking.read_books(connection, ledger_id)
+    if books is None:
+        raise NotFound("there is no such ledger")
+    return sorted(books.cutovers)
 
 
 async def list_keys(
