@@ -64,7 +64,9 @@ async def _pull(
     ledgers: Mapping[str, int],
     found: state.Standing,
 ) -> Pulled:
+    everything = getattr(connector, "lists_everything", False)
     run = await store.begin(connection, settings, ledgers, found)
+    run.remembers = everything
     complete, error = False, None
     try:
         async with (
@@ -83,7 +85,6 @@ async def _pull(
             raise
         logger.exception("a page could not be stored", source=settings.name)
         error = "what it stated could not be stored; the log says more."
-    everything = getattr(connector, "lists_everything", False)
     restated = getattr(connector, "restated_problems", ())
     as_of = await store.end(connection, run, error, everything=everything, restated=restated)
     logger.info(

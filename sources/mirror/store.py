@@ -34,7 +34,8 @@ KEPT_DAYS = 30
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
     `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
-    cursor of a last page that states nothing, not yet stored."""
+    cursor of a last page that states nothing, not yet stored. `remembers`: all that it mentions, until its end tells what is
+    gone; one that does not list everything takes the memory of a page."""
 
     settings: SourceSettings
     ledgers: Mapping[str, int]
@@ -43,6 +44,7 @@ class Run:
     posts: bool
     run_id: int | None = None
     behind: str | None = None
+    remembers: bool = True
     pages: int = 0
     documents: int = 0
     changed: int = 0
@@ -132,7 +134,8 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
     run.documents += batch.documents
     run.changed += changed
     run.deleted += len(page.deletions)
-    run.mentioned |= batch.mentioned
+    if run.remembers:
+        run.mentioned |= batch.mentioned
 
 
 async def end(

@@ -47,7 +47,7 @@ _QUIET: Final = (DocumentStatus.NOTHING, DocumentStatus.BEFORE_CUTOVER)
 @asynccontextmanager
 async def reading(database: Database, ledger_id: int) -> AsyncIterator[Connection]:
     """One snapshot that sees the ledger alone, with dates as dates. Raises DatabaseUnavailable."""
-    async with database.writer() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with database.apart() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         await taking.see(connection, ledger_id)
         yield connection
 

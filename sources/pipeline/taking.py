@@ -5,11 +5,13 @@ All of it in the transaction that has the ledger's claim (`sources.pipeline.todo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sources.database.pool import Database
 from sources.ledger.model import LedgerRef
 from sources.mapping import matching_bills
 from sources.mapping.rates import WINDOW, Quote, Rates
@@ -77,12 +79,20 @@ async def see(connection: Connection, ledger_id: int) -> None:
     await connection.execute("SELECT set_config('ledgergraph.ledgers', $1, true)", str(int(ledger_id)))
 
 
-async def wait_turn(connection: Connection, ledger_id: int) -> None:
-    """As `todo.claim`, once no worker has the ledger: for what changes what is recorded of documents."""
-    await see(connection, ledger_id)
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('ledgergraph pipeline ' || $1::bigint, 0))", ledger_id
-    )
+@asynccontextmanager
+async def turn(database: Database, ledger_id: int) -> AsyncIterator[Connection]:
+    """A transaction that has the ledger as a worker does (`todo.claim`), once no worker has it: for what changes what is recorded
+    of documents. Who waits holds none of the connections that the worker needs to come to its end. Raises DatabaseUnavailable,
+    and Unavailable when it waits longer than a statement may."""
+    async with database.writer() as connection, connection.transaction():
+        await see(connection, ledger_id)
+        if await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({_TURN})", ledger_id):
+            yield connection
+            return
+    async with database.apart() as connection, connection.transaction():
+        await see(connection, ledger_id)
+        await connection.execute(f"SELECT pg_advisory_xact_lock({_TURN})", ledger_id)
+        yield connection
 
 
 async def read_books(connection: Connection, ledger_id: int) -> Books | None:
@@ -260,6 +270,7 @@ def _posting(row: Any) -> Posting:
     )
 
 
+_TURN = "hashtextextended('ledgergraph pipeline ' || $1::bigint, 0)"
 _EARLY = date(1900, 1, 1)
 _BOOKS = """
 SELECT code, functional_currency, locked_through, version, clock_timestamp() AS now
