@@ -48,9 +48,8 @@ class IssueLog:
 
     async def _number(self, database: Database, ledger_id: int) -> tuple[int, int]:
         """How many were numbered, and the newest number."""
-        async with database.writer() as connection, connection.transaction():
-            await connection.execute(_SEE, str(ledger_id))
-            row = await connection.fetchrow("SELECT * FROM mirror.number_issues($1, $2)", ledger_id, STEP)
+        async with database.writer() as connection:
+            row = await connection.fetchrow(_NUMBER, ledger_id, STEP)
         assert row is not None
         return row[0], row[1]
 
@@ -88,7 +87,10 @@ def _digits(ledger_id: str, revision: str) -> str:
 _EVENT: Final = replace(
     ISSUE, columns={**ISSUE.columns, "revision": "i.revision", "digits": _digits("i.ledger_id", "i.revision")}
 )
-_SEE: Final = "SELECT set_config('ledgergraph.ledgers', $1, true)"
+# One statement, which is its own transaction: a process that stands still holds up no other one.
+_NUMBER: Final = """
+WITH seen AS MATERIALIZED (SELECT set_config('ledgergraph.ledgers', ($1::bigint)::text, true)::bigint AS ledger_id)
+SELECT given.numbered, given.newest FROM seen CROSS JOIN LATERAL mirror.number_issues(seen.ledger_id, $2) AS given"""
 _LOOK: Final = f"""
 WITH head AS MATERIALIZED (
     SELECT coalesce((SELECT revision FROM mirror.issue_head WHERE ledger_id = $1), 0) AS newest
