@@ -143,7 +143,8 @@ class PayrollRun:
     """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it.
     total_cost = gross + employer_taxes + employer_contributions, set where the source states it (a listing may state it
     without its parts, and some count reimbursements in).
-    `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`)."""
+    `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`). `payslips_follow`: the run is final, and
+    the rest of its figures is in its payslips alone: it posts once they were read."""
 
     external_id: str
     period_start: date
@@ -159,6 +160,7 @@ class PayrollRun:
     employer_taxes: int | None = None
     employer_contributions: int | None = None
     total_cost: int | None = None
+    payslips_follow: bool = False
     payslips: tuple[Payslip, ...] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 

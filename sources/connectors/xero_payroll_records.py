@@ -18,6 +18,9 @@ from sources.money import EXPONENTS, MAX_MINOR, format_minor, parse_minor
 CURRENCY = "GBP"
 """UK payroll knows no other; no payload states it."""
 
+DRAFT = ("Draft",)
+"""States of pay runs that may still change."""
+
 PAGE_SIZE = 100
 """Records on a page, unless its envelope says how many pages there are."""
 
@@ -75,7 +78,7 @@ def parse_pay_run(record: Any) -> PayrollRun:
     field's name and what is wrong with it."""
     if not isinstance(record, dict):
         raise ValueError("is not an object")
-    net = _amount(record, "totalPay")
+    net, status = _amount(record, "totalPay"), _text(record, "payRunStatus")
     if net is None:
         raise ValueError("totalPay is missing")
     return PayrollRun(
@@ -83,10 +86,11 @@ def parse_pay_run(record: Any) -> PayrollRun:
         period_start=_date(record, "periodStartDate"),
         period_end=_date(record, "periodEndDate"),
         pay_date=_date(record, "paymentDate"),
-        source_status=_text(record, "payRunStatus"),
+        source_status=status,
         currency=CURRENCY,
         net=net,
         total_cost=_amount(record, "totalCost"),
+        payslips_follow=status not in DRAFT,
         raw={name: _plain(record[name]) for name in _RUN_FIELDS if name in record},
     )
 

@@ -25,6 +25,9 @@ MAX_CODE: Final = 255
 MAX_DESCRIPTION: Final = 1_000
 
 _NO_ITEM: Final = (None,)
+_LACKS_HINT: Final = (
+    "They are asked for again by themselves, after longer and longer pauses; the source must let us read payslips."
+)
 
 
 def map_document(rules: RuleSet, facts: Facts, rates: Rates, functional_currency: str) -> Mapping:
@@ -34,6 +37,8 @@ def map_document(rules: RuleSet, facts: Facts, rates: Rates, functional_currency
         rule = _rule_for(rules, facts, scope)
         if not rule.postings:
             return ()
+        if facts.lacks is not None:
+            raise NotMapped(UnmappedCode.PAYSLIPS_NOT_READ, facts.lacks, _LACKS_HINT)
         if found := disagreement(facts):
             hint = f"Correct the document in {facts.source}; it is read again then."
             return Unmapped(UnmappedCode.DISAGREEING_FIGURES, found, hint)

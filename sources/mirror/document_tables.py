@@ -163,6 +163,7 @@ payroll_run = Table(
     Column("employer_taxes", BigInteger),
     Column("employer_contributions", BigInteger),
     Column("total_cost", BigInteger),
+    required("payslips_follow", Boolean, server_default=text("false")),
     Column("payslips_at", MOMENT),
     Column("payslips_given", Boolean),
     Column("payslips_attempts", Integer),

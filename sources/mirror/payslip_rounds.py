@@ -4,7 +4,8 @@ A round reads run by run, those first that were tried least, until every run of 
 cut-over and without its payslips was tried, a few failed, or the connector says that it is near what its source allows
 (`is_near_its_limit`): the next pull begins the next round. What is left to do stands in the rows of the runs: a run is put off
 for a minute before it is begun, for longer each time, and free again when it changes. So no two processes read the same one at
-the same time, and one that dies leaves it to whoever comes after that minute.
+the same time, and one that dies leaves it to whoever comes after that minute. Payslips that disagree with their run are read
+again after some hours: a run does not always show that they were corrected.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class PayslipRounds:
         read = failed = 0
         try:
             while failed < FAILURES and not getattr(connector, "is_near_its_limit", False):
-                run = await self._claim(ledger_id, source, connector)
+                run = await self._claim(ledger_id, source)
                 if run is None:
                     break
                 failure = await self._desk.read(run, connector)
@@ -73,11 +74,10 @@ class PayslipRounds:
         if read or failed:
             logger.info("payslips read", source=source, runs=read, failed=failed)
 
-    async def _claim(self, ledger_id: int, source: str, connector: Connector) -> Run | None:
+    async def _claim(self, ledger_id: int, source: str) -> Run | None:
         """The next run to read, put off for whoever else looks for one; None: there is none."""
-        drafts = list(getattr(connector, "draft_statuses", ()))
         async with self._desk.transaction(ledger_id) as connection:
-            run_id = await connection.fetchval(_CLAIM, ledger_id, source, drafts)
+            run_id = await connection.fetchval(_CLAIM, ledger_id, source)
         return None if run_id is None else (ledger_id, source, run_id)
 
     async def _note(self, run: Run, failure: SourceUnavailable) -> None:
@@ -88,18 +88,24 @@ class PayslipRounds:
                 await tell(connection, run, now)
 
 
+_DISAGREES = f"""(held.payslips_at < clock_timestamp() - interval '{LONGEST_PAUSE_MINUTES} minutes' AND EXISTS (
+            SELECT FROM mirror.issue found WHERE found.ledger_id = $1 AND found.source = $2 AND found.kind = 'payroll_run'
+                AND found.account = '' AND found.external_id = held.external_id AND found.code = 'DISAGREEING_FIGURES'
+                AND found.closed_at IS NULL))"""
 _CLAIM = f"""
-UPDATE mirror.payroll_run run SET payslips_attempts = due.attempts + 1,
-    payslips_not_before = clock_timestamp() + interval '1 minute' * least(power(2, least(due.attempts, 16)), {LONGEST_PAUSE_MINUTES})
-FROM (
+WITH due AS MATERIALIZED (
     SELECT held.external_id, coalesce(held.payslips_attempts, 0) AS attempts
     FROM mirror.payroll_run held JOIN mirror.source_state state ON state.source = held.source
-    WHERE held.ledger_id = $1 AND held.source = $2 AND held.source_status <> ALL ($3::text[]) AND held.payslips_at IS NULL
+    WHERE held.ledger_id = $1 AND held.source = $2 AND held.payslips_follow
+        AND (held.payslips_at IS NULL OR {_DISAGREES})
         AND held.deleted_at IS NULL AND held.missing_since IS NULL
         AND greatest(held.period_end, held.pay_date) >= state.post_from
         AND coalesce(held.payslips_not_before <= clock_timestamp(), true)
     ORDER BY attempts, held.pay_date DESC, held.external_id LIMIT 1 FOR UPDATE OF held SKIP LOCKED
-) AS due
+)
+UPDATE mirror.payroll_run run SET payslips_at = NULL, payslips_attempts = due.attempts + 1,
+    payslips_not_before = clock_timestamp() + interval '1 minute' * least(power(2, least(due.attempts, 16)), {LONGEST_PAUSE_MINUTES})
+FROM due
 WHERE run.ledger_id = $1 AND run.source = $2 AND run.external_id = due.external_id
 RETURNING run.external_id"""
 _NOTE = """

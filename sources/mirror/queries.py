@@ -55,6 +55,19 @@ def _parts(want: Want, stored: str) -> list[Row]:
     return [want.row({**absent, **part, "currency": currency}) for part in parts]
 
 
+PARTS_OF_PAY = ("gross", "employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
+
+
+def _of_payslips(name: str) -> str:
+    """A figure of a payroll run: as the run states it, else the sum of its payslips, where they are held, all state it, and are
+    those of the run's net."""
+    return f"""coalesce(p.{name}, (
+    SELECT CASE WHEN count(*) = count(slip.{name}) AND sum(slip.net) = p.net THEN sum(slip.{name})::bigint END
+    FROM mirror.payslip slip
+    WHERE slip.ledger_id = p.ledger_id AND slip.source = p.source AND slip.run_external_id = p.external_id
+        AND p.payslips_at IS NOT NULL))"""
+
+
 INVOICE = View(
     "mirror.invoice i",
     columns(
@@ -75,9 +88,9 @@ PAYROLL_RUN = View(
     "mirror.payroll_run p",
     columns(
         "p",
-        "ledger_id source external_id period_start period_end pay_date source_status currency gross employee_taxes deductions "
-        "reimbursements net employer_taxes employer_contributions",
+        "ledger_id source external_id period_start period_end pay_date source_status currency net",
     )
+    | {name: _of_payslips(name) for name in PARTS_OF_PAY}
     | {
         "total_cost": "coalesce(p.total_cost, p.gross + p.employer_taxes + p.employer_contributions)",
         "fetched_at": "greatest(p.changed_at, state.as_of)",

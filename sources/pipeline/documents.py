@@ -45,6 +45,8 @@ _SHOWN: Final = {
     "payroll_run": "source_status period_start period_end pay_date currency gross net",
     "bank_transaction": "status booked_on value_date currency amount",
 }
+_REOPENED: Final[Mapping[str, tuple[str, ...]]] = {"payroll_run": ("draft", "pending")}
+"""States that a document goes back to for a correction, by kind."""
 _OF_THE_MIRROR: Final = frozenset(
     {"first_seen", "changed_at", "missing_since", "content_hash", "ledger_id", "position"}
 )
@@ -123,7 +125,7 @@ def _document(key: Key, row: Row | None, cutover: date | None, today: date) -> D
         key=key,
         digest=digest_of(row, cutover, gone),
         dated=row[DATED_BY[key.kind]],
-        ceased_on=_ceased_on(row, gone),
+        ceased_on=_ceased_on(key.kind, row, gone),
         deleted=gone,
     )
     return Document(version, row, None if gone else bill_key(key.kind, row))
@@ -142,10 +144,12 @@ def digest_of(row: Row, cutover: date | None, gone: bool) -> bytes:
     return hashlib.sha256(stated + orjson.dumps([cutover, gone])).digest()
 
 
-def _ceased_on(row: Row, gone: bool) -> date:
-    """The day of its deletion, on which the source says it was voided, or of its last change. What another statement states in its place never was: its reversal is
-    as of the day of the entry."""
+def _ceased_on(kind: str, row: Row, gone: bool) -> date:
+    """The day of its deletion, on which the source says it was voided, or of its last change. What another statement states in its place never was, and what was reopened is to be stated anew: its reversal
+    is as of the day of the entry."""
     if gone and row["deleted_at"] is None:
+        return date.min
+    if not gone and row.get("source_status", "").lower() in _REOPENED.get(kind, ()):
         return date.min
     if not gone and (voided := _voided_on(row)) is not None:
         return voided
@@ -228,8 +232,8 @@ LEFT JOIN LATERAL (
     WHERE ledger_id = $1 AND source = asked.source AND external_id = held.invoice_external_id LIMIT 1
 ) AS settled ON true"""
 _PAYROLL_RUNS = f"""
-SELECT held.*, CASE WHEN held.payslips_at IS NOT NULL THEN (
-        SELECT jsonb_agg(to_jsonb(slip) - ARRAY['employee_id', 'employee_name'] ORDER BY slip.position)
+SELECT held.*, CASE WHEN held.payslips_given THEN (
+        SELECT coalesce(jsonb_agg(to_jsonb(slip) - ARRAY['employee_id', 'employee_name'] ORDER BY slip.position), '[]')
         FROM mirror.payslip slip
         WHERE slip.ledger_id = $1 AND slip.source = held.source AND slip.run_external_id = held.external_id
     ) END AS payslips {_ASKED}

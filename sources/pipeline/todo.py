@@ -49,7 +49,8 @@ async def claim(connection: Connection, ledger_id: int) -> bool:
 
 async def take(connection: Connection, ledger_id: int, sources: Sequence[str], limit: int) -> list[Taken]:
     """At most `limit` documents of these sources whose time has come, those that have waited longest first. What disappeared is
-    taken when its source has been read to the end: it may come back until then."""
+    taken when its source has been read to the end: it may come back until then. A payroll run whose payslips are being read is
+    left for a while: without them it would be an issue, for a moment."""
     rows = await connection.fetch(_TAKE, ledger_id, list(sources), limit)
     return [Taken(Key(*row[:4]), *row[4:]) for row in rows]
 
@@ -100,9 +101,15 @@ SELECT set_config('ledgergraph.ledgers', ($1::bigint)::text, true), set_config('
 _TAKEABLE = """
 held.source || '' = ANY ($2::text[]) AND (NOT held.gone OR EXISTS (
     SELECT FROM mirror.source_state state WHERE state.source = held.source AND state.as_of IS NOT NULL))"""
+_READS_PAYSLIPS = """
+held.kind = 'payroll_run' AND held.since > statement_timestamp() - interval '10 minutes' AND EXISTS (
+    SELECT FROM mirror.payroll_run run JOIN mirror.source_state state ON state.source = run.source
+    WHERE run.ledger_id = $1 AND run.source = held.source AND run.external_id = held.external_id AND run.payslips_follow
+        AND run.payslips_at IS NULL AND run.payslips_error IS NULL AND run.deleted_at IS NULL
+        AND greatest(run.period_end, run.pay_date) >= state.post_from)"""
 _TAKE = f"""
 SELECT source, kind, account, external_id, change, since, attempts FROM pipeline.todo held
-WHERE ledger_id = $1 AND not_before <= statement_timestamp() AND {_TAKEABLE}
+WHERE ledger_id = $1 AND not_before <= statement_timestamp() AND {_TAKEABLE} AND NOT ({_READS_PAYSLIPS})
 ORDER BY not_before, change LIMIT $3"""
 _KEYS = "held.source = {0}.source AND held.kind = {0}.kind AND held.account = {0}.account AND held.external_id = {0}.external_id"
 _CLOSE = f"""

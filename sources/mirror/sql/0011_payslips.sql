@@ -7,9 +7,11 @@ ALTER TABLE mirror.payslip
     ADD COLUMN employer_taxes bigint,
     ADD COLUMN employer_contributions bigint;
 
--- Reading the payslips of a run that posts: how often it was begun in vain since the run changed, from when on it may be begun
--- again (also while it goes on: a process that dies meanwhile leaves it to the next one), and why it failed last.
+-- payslips_follow: the run is final, and posts once its payslips were read. Reading them: how often it was begun in vain since the
+-- run changed, from when on it may be begun again (also while it goes on: a process that dies meanwhile leaves it to the next
+-- one), and why it failed last.
 ALTER TABLE mirror.payroll_run
+    ADD COLUMN payslips_follow boolean NOT NULL DEFAULT false,
     ADD COLUMN payslips_attempts integer,
     ADD COLUMN payslips_not_before timestamptz,
     ADD COLUMN payslips_error text;

@@ -146,7 +146,9 @@ def test_court_orders_count_once_whether_or_not_deductions_hold_them(deductions:
     assert (reading.problems, reading.payslip.deductions) == ((), 1400)
 
 
-@pytest.mark.parametrize(("stated", "deductions"), [({}, None), ({"totalDeductions": None, "totalCourtOrders": 4}, 400)])
+@pytest.mark.parametrize(
+    ("stated", "deductions"), [({}, None), ({"totalDeductions": None, "totalCourtOrders": 4}, 400)]
+)
 def test_deductions_that_are_not_stated_are_none_but_for_court_orders(stated: dict[str, Any], deductions: int) -> None:
     slip = {name: value for name, value in SLIP.items() if name != "totalDeductions"} | stated
     assert parse_payslip(slip, "r1").payslip.deductions == deductions

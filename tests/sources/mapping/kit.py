@@ -197,7 +197,7 @@ def payroll_run(**fields: Any) -> dict[str, Any]:
 
 def slip(gross: int | None, net: int, department: str | None = None, **fields: Any) -> dict[str, Any]:
     return {
-        "external_id": "slip",
+        "external_id": "slip-9",
         "employee_id": "e-77",
         "employee_name": "Quince Marrow",
         "department": department,

@@ -225,7 +225,7 @@ def test_an_account_of_the_starter_rules_that_no_one_named_waits_for_a_person() 
         (
             "payroll_run",
             payroll_run(payslips=[slip(500_000, 385_000, employee_taxes=1, deductions=0)]),
-            "net = gross - employee taxes - deductions + reimbursements of payslip 1 of 1",
+            "net = gross - employee taxes - deductions + reimbursements of the payslip slip-9 is off by -1149.99 USD",
         ),
         ("payment", payment("PAYMENT", 100, fee=3, net=98), "net = amount - fee is off by 0.01 USD"),
     ],
