@@ -97,7 +97,8 @@ class InvoiceLine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
     """Amounts as the document prints them, possibly negative; `kind` tells which way they count.
-    total = subtotal + tax + rounding; amount_due = total - prepaid - what was paid since."""
+    total = subtotal + tax + rounding; amount_due = total - prepaid - what was paid since. `paid_elsewhere`: how much of that was paid
+    past a source that states payments, and is none of them."""
 
     external_id: str
     direction: InvoiceDirection
@@ -115,6 +116,8 @@ class Invoice:
     due_date: date | None = None
     rounding: int = 0
     prepaid: int = 0
+    paid_elsewhere: int = 0
+    paid_elsewhere_on: date | None = None
     taxes: tuple[TaxAmount, ...] | None = None
     lines: tuple[InvoiceLine, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ How Stripe's amounts become ours, so that total = subtotal + tax and amount_due 
 - `amount_due` is Stripe's `amount_remaining`.
 - A line's amount is after its discounts and without inclusive tax; shipping and billing credits are lines of their own. So lines
   add up to the subtotal wherever Stripe's numbers do.
-- What was paid past Stripe is no payment at Stripe; it is kept in `raw`, as `paid_elsewhere`.
+- `paid_elsewhere` is what was paid past Stripe: no payment of it follows.
 - A credit note is applied at once and in full (refund, credit balance or the invoice itself): an issued one is PAID with
   nothing due. Its amounts are positive, as printed.
 Days are UTC: Stripe's timestamps are, and an account's own time zone is not in the API.
@@ -97,7 +97,8 @@ def parse_invoice(record: Record, customer: Record | None = None, lines: Sequenc
         due_date=day(record, "due_date"),
         taxes=_tax_amounts(taxes, money),
         lines=_lines(record, money, lines) + _extra_lines(record, money),
-        raw=_raw(record) | _paid_elsewhere(record, money),
+        **_paid_elsewhere(record, money),
+        raw=_raw(record),
     )
 
 
@@ -129,21 +130,21 @@ def parse_credit_note(record: Record, lines: Sequence[Any] | None = None) -> Inv
     )
 
 
-def _paid_elsewhere(record: Record, money: Money) -> Record:
-    """What was paid past Stripe, in minor units, and when: parts of `payments` that are no payment of Stripe's own, else (before API
-    2025-03-31) all of an invoice that says so. https://docs.stripe.com/api/invoice-payment/object"""
-    own = ("charge", "payment_intent")
-    parts = [part for part in embedded(record, "payments")[0] if isinstance(part, dict)]
-    parts = [
-        part
-        for part in parts
-        if text(part, "status") == "paid" and (kind := text(mapping(part, "payment"), "type")) and kind not in own
-    ]
+def _paid_elsewhere(record: Record, money: Money) -> dict[str, Any]:
+    """Parts of `payments` that are no payment of Stripe's own; before API 2025-03-31 all that was due of an invoice that says so.
+    https://docs.stripe.com/api/invoice-payment/object"""
+    parts = [part for part in embedded(record, "payments")[0] if isinstance(part, dict) and _is_elsewhere(part)]
+    moments = [moment for part in parts if (moment := day(mapping(part, "status_transitions"), "paid_at"))]
     amount = sum(money.get(part, "amount_paid") or 0 for part in parts)
-    moments = [whole(mapping(part, "status_transitions"), "paid_at") or 0 for part in parts]
     if not amount and record.get("paid_out_of_band") is True and text(record, "status") == "paid":
         amount = money.get(record, "amount_due") or 0
-    return {"paid_elsewhere": {"amount": amount, "at": max(moments, default=0) or None}} if amount else {}
+    paid = day(mapping(record, "status_transitions"), "paid_at")
+    return {"paid_elsewhere": amount, "paid_elsewhere_on": max(moments, default=paid) if amount else None}
+
+
+def _is_elsewhere(part: Record) -> bool:
+    kind = text(mapping(part, "payment"), "type")
+    return text(part, "status") == "paid" and kind is not None and kind not in ("charge", "payment_intent")
 
 
 def _issue_date(record: Record, status: str) -> date | None:

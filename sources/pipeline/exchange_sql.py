@@ -55,7 +55,7 @@ CASE WHEN held.currency <> {_HOME} AND held.direction = 'RECEIVABLE' THEN
             'before', {_payments(_REFERRED, "held.currency", " AND p.occurred_on < held.issue_date")}
                 + {_credited(_REFERRED, "held.currency", " AND (n.issue_date, n.external_id) < (held.issue_date, held.external_id)")}
         )){_ORIGINAL})
-    WHEN held.kind = 'INVOICE' AND (held.status = 'UNCOLLECTIBLE' OR held.raw ? 'paid_elsewhere') THEN jsonb_build_object('settled',
+    WHEN held.kind = 'INVOICE' AND (held.status = 'UNCOLLECTIBLE' OR held.paid_elsewhere <> 0) THEN jsonb_build_object('settled',
         {_payments("held.external_id", "held.currency")} + {_credited("held.external_id", "held.currency")})
     END
 END"""

@@ -42,29 +42,24 @@ def _hangs(row: Row, functional_currency: str) -> bool:
     return row["type"] == "DISPUTE" or bool({row["currency"], row["presented_currency"]} - {functional_currency, None})
 
 
-def _named(row: Row) -> tuple[str, Any, Any, Any, Any]:
-    """(source, id, invoice, parent, payout): what others may name, and what it names itself."""
+def _named(row: Row) -> tuple[Any, ...]:
+    """(source, id, invoice, parent, payout): what others may name, and what it names itself; an invoice, or a credit note, itself."""
     if "direction" in row:
-        credited = row["raw"].get("invoice") if row["kind"] == "CREDIT_NOTE" else None
-        return (
-            row["source"],
-            row["external_id"],
-            credited if isinstance(credited, str) else row["external_id"],
-            None,
-            None,
-        )
-    return (
-        row["source"],
-        row["external_id"],
-        row["invoice_external_id"],
-        row["parent_external_id"],
-        row["payout_external_id"],
-    )
+        return row["source"], row["external_id"], row["external_id"], None, None
+    named = ("source", "external_id", "invoice_external_id", "parent_external_id", "payout_external_id")
+    return tuple([row[name] for name in named])
 
 
 _RELATED: Final = """
 SELECT DISTINCT found.kind, seen.source, seen.external_id
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS changed (source, id, invoice, parent, payout)
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS stated (source, id, invoice, parent, payout)
+LEFT JOIN LATERAL (
+    SELECT raw ->> 'invoice' AS invoice FROM mirror.invoice
+    WHERE ledger_id = $1 AND source = stated.source AND external_id = stated.invoice AND kind = 'CREDIT_NOTE' LIMIT 1
+) AS note ON true
+CROSS JOIN LATERAL (
+    SELECT stated.source, stated.id, coalesce(note.invoice, stated.invoice) AS invoice, stated.parent, stated.payout
+) AS changed
 CROSS JOIN LATERAL (
     SELECT 'payment' AS kind, p.external_id FROM mirror.payment p
     WHERE p.ledger_id = $1 AND p.source = changed.source AND p.invoice_external_id = changed.invoice

@@ -164,7 +164,7 @@ def test_the_tax_of_what_is_written_off_comes_back_where_the_rules_say_so() -> N
 
 
 def test_what_was_paid_past_the_processor_settles_the_invoice() -> None:
-    row = invoice(status="PAID", amount_due=0, raw={"paid_elsewhere": {"amount": 10_000, "at": 1_775_001_600}})
+    row = invoice(status="PAID", amount_due=0, paid_elsewhere=10_000, paid_elsewhere_on=date(2026, 4, 1))
     _, paid = postings(STARTER, "invoice", row)
     prove(paid)
     assert (paid.name, paid.effective_date, book(paid)) == (

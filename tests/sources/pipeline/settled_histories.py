@@ -80,16 +80,16 @@ class Settled:
             open_ = 0
         if paid and chance.random() < 0.4:
             self._dispute(chance.choice(paid))
-        status, raw, due = InvoiceStatus.PAID, {}, 0
+        status, elsewhere, due = InvoiceStatus.PAID, 0, 0
         if open_ and chance.random() < 0.5:
             status, due = InvoiceStatus.UNCOLLECTIBLE, open_
         elif open_:
-            raw = {"paid_elsewhere": {"amount": open_, "at": None}}
+            elsewhere = open_
         self.earned += self.in_books(subtotal, currency, day)
         self.documents.append(
             Kit.invoice(
                 key, status=status, currency=currency, issue_date=day, due_date=self._day(31, 110), subtotal=subtotal, tax=tax,
-                total=total, amount_due=due, raw=raw, lines=(InvoiceLine(amount=subtotal),), party=_PARTY,
+                total=total, amount_due=due, paid_elsewhere=elsewhere, lines=(InvoiceLine(amount=subtotal),), party=_PARTY,
                 taxes=(TaxAmount(amount=tax, rate="19"),),
             )
         )  # fmt: skip
@@ -193,7 +193,7 @@ class Settled:
         stated: list[Document] = []
         for document in self.documents:
             if isinstance(document, Invoice) and document.kind is InvoiceKind.INVOICE and self.chance.random() < 0.3:
-                stated.append(replace(document, status=InvoiceStatus.OPEN, raw={}, amount_due=document.total))
+                stated.append(replace(document, status=InvoiceStatus.OPEN, paid_elsewhere=0, amount_due=document.total))
         self.chance.shuffle(stated)
         later = list(self.documents)
         self.chance.shuffle(later)
