@@ -20,12 +20,12 @@ from sources.mapping.facts import facts_of
 from sources.mapping.matching_bills import Tolerance
 from sources.mapping.model import Mapping
 from sources.mapping.rates import Rates
-from sources.pipeline import documents, holds, taking
+from sources.pipeline import documents, holds, settling, taking
 from sources.pipeline.model import DocumentStatus, Finding, Key, Plan, Terms
 from sources.pipeline.recording import FAILED_CODE
 from sources.pipeline.taking import Batch, Books, Work
 from sources.pipeline.todo import Taken
-from sources.pipeline.verdicts import Change, Preview, Verdict, finding_of, refused, verdict_of
+from sources.pipeline.verdicts import Change, Preview, Verdict, refused, verdict_of
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -36,7 +36,6 @@ MOST: Final = 1_000
 """Documents of one preview."""
 _PIECE: Final = 25
 _FAILED_HINT: Final = "The log of the process says more; correct the rules or the document."
-_REFUSED_HINT: Final = "Create or activate the account, or name another one in the rules; or correct the document."
 _log = logging.getLogger(__name__)
 
 Claims = dict[bytes, list[Key]]
@@ -152,7 +151,8 @@ async def _checked(connection: Connection, books: Books, found: Sequence[tuple[P
     checked = []
     for shown, plan in found:
         reasons = [reason for made in (plan.make if plan else ()) for reason in _refusals(made.draft, accounts)]
-        checked.append(refused(shown, finding_of(reasons, _REFUSED_HINT)) if reasons else shown)
+        finding = settling.finding_of(reasons)
+        checked.append(refused(shown, finding) if finding else shown)
     return checked
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from sources.ledger.model import EntryDraft, Reason
+from sources.ledger.model import EntryDraft
 from sources.mapping.model import MappedPosting, Mapping, Unmapped
 from sources.pipeline import planning
 from sources.pipeline.drafting import entry_draft, open_day
@@ -112,13 +112,6 @@ def verdict_of(
 def refused(preview: Preview, finding: Finding) -> Preview:
     """The document, were its entries refused."""
     return Preview(preview.key, Verdict.ISSUE, preview.changes, finding)
-
-
-def finding_of(reasons: Iterable[Reason], hint: str) -> Finding:
-    """Why the ledger would refuse an entry."""
-    told = list(reasons)
-    message = " ".join(dict.fromkeys(f"{each.message[:1].upper()}{each.message[1:]}." for each in told[:3]))
-    return Finding(told[0].code.value, message, hint)
 
 
 def _judged(plan: Plan, past: Past, changes: Iterable[Change]) -> tuple[Verdict, Finding | None]:
