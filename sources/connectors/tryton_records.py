@@ -92,8 +92,18 @@ def parse_invoice(record: Record, purchase: list[dict[str, Any]]) -> Invoice:
         taxes=tuple([_tax(each, money) for each in listed(record, "taxes")]),
         lines=tuple([_line(each, money, is_credit) for each in listed(record, "lines") if each.get("type") == "line"]),
         raw={name: value for name, value in record.items() if name not in _TIMES}
+        | _days(record)
         | ({"purchase": purchase} if purchase else {}),
     )
+
+
+def _days(record: Record) -> dict[str, str]:
+    """`accounting_date`: the day of its move, where that is not the invoice's; `voided_on`: of the move that cancels it."""
+    found = {
+        "accounting_date": day(record, "accounting_date"),
+        "voided_on": day(related(record, "cancel_move"), "date"),
+    }
+    return {name: each.isoformat() for name, each in found.items() if each is not None}
 
 
 def _party(record: Record) -> Party:

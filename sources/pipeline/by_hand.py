@@ -39,11 +39,10 @@ class _Told:
 
 
 def finding_of(past: Past, reversals: Table[int, Standing]) -> Finding | None:
-    """What of a document was reversed by hand and stays so. `reversals`, and theirs, by what they reverse, as they were before
-    what `past` has touched."""
+    """What of a document was reversed by hand and stays so. `reversals`, and theirs, by what they reverse."""
     gone, back = [], []
-    for number, posting in sorted(past.postings.items()):
-        if posting.sequence is None or number in past.touched:
+    for _, posting in sorted(past.postings.items()):
+        if posting.sequence is None:
             continue
         last, is_reversed = last_reversal(posting.sequence, reversals)
         if last is None:
@@ -75,7 +74,7 @@ def _list(entries: Sequence[str]) -> str:
 
 async def look(connection: Connection, ledger_id: int, pasts: Table[Key, Past]) -> tuple[dict[Key, Finding], set[Key]]:
     """What is to be told of these documents, whose newest versions were dealt with; and those of which what was told is over."""
-    known = {key: past for key, past in pasts.items() if past.status is not None and past.postings}
+    known = {key: past for key, past in pasts.items() if past.postings}
     if not known:
         return {}, set()
     sequences = [

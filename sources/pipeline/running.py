@@ -97,7 +97,8 @@ class Run:
         return done
 
     async def _see_hands(self, done: Sequence[Done]) -> None:
-        pasts = {each.work.key: each.work.past for each in done}
+        seen_before = [each.work for each in done if each.work.past.status is not None or each.work.strays]
+        pasts = {work.key: work.past for work in seen_before}
         findings, over = await by_hand.look(self._connection, self._books.ledger.ledger_id, pasts)
         for each in done:
             each.by_hand, each.over = findings.get(each.work.key), each.work.key in over
@@ -138,7 +139,8 @@ class Run:
             case.mapping = self._map(work, rules[self._version])
             case.lacks_rate = _lacks_rate(case.mapping)
             if work.strays:
-                settling.take_over(work.key, work.past, work.strays, case.mapping, self._terms(self._version))
+                terms = self._terms(self._version)
+                settling.take_over(work.key, work.past, work.strays, work.reversals, case.mapping, terms)
             followed = work.past.ruleset_version
             if followed is not None and followed in rules and followed != self._version and work.past.live():
                 before = self._map(work, rules[followed])

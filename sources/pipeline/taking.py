@@ -47,13 +47,14 @@ class Books:
 
 @dataclass(slots=True)
 class Work:
-    """One document to look at. `strays`: its entries of which nothing is recorded. `cleared`: codes of what held it up
-    until a person let it pass."""
+    """One document to look at. `strays`: its entries of which nothing is recorded; `reversals`: where there are such, of what stands
+    on record. `cleared`: codes of what held it up until a person let it pass."""
 
     taken: Taken
     document: Document
     past: Past
     strays: Sequence[Standing] = ()
+    reversals: Mapping[int, Standing] = field(default_factory=dict)
     cleared: frozenset[str] = frozenset()
 
     @property
@@ -194,6 +195,12 @@ async def _read_strays(connection: Connection, ledger_id: int, batch: Batch) -> 
         }
         if row["sequence"] not in recorded:
             work.strays = [*work.strays, standing(row)]
+    strayed = [work for work in batch.work if work.strays and work.past.live()]
+    sequences = [each.sequence for work in strayed for each in work.past.live().values() if each.sequence is not None]
+    if sequences:
+        _, reversals = await read_standings(connection, ledger_id, [], sequences)
+        for work in strayed:
+            work.reversals = reversals
 
 
 async def read_standings(

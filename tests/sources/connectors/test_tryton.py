@@ -314,6 +314,16 @@ def test_a_credit_note_has_positive_amounts() -> None:
         parse_invoice(decoded(invoice(1, type="sideways")), [])
 
 
+def test_the_days_of_its_moves_are_told_as_dates() -> None:
+    days = {
+        "accounting_date": {"__class__": "date", "year": 2026, "month": 4, "day": 1},
+        "cancel_move.": {"date": {"__class__": "date", "year": 2026, "month": 5, "day": 2}},
+    }
+    raw = parse_invoice({**decoded(invoice(1)), **days}, []).raw
+    assert (raw["accounting_date"], raw["voided_on"]) == ("2026-04-01", "2026-05-02")
+    assert "voided_on" not in parse_invoice(decoded(invoice(1)), []).raw
+
+
 def test_orders_in_other_units_and_returns_are_counted_in_the_orders_own_unit() -> None:
     """A dozen ordered at 12 each dozen, 24 pieces billed at 1; a return is negative on all sides."""
     bill = invoice(5, type="in")
