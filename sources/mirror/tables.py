@@ -75,6 +75,7 @@ sync_run = Table(
     PrimaryKeyConstraint("ledger_id", "source", "run_id", name="sync_run_pkey"),
     references("ledger_id", "ledger.ledger", "ledger_id", "sync_run_ledger_fkey"),
     Index("sync_run_by_start", "ledger_id", "source", "started_at"),
+    Index("sync_run_open", "source", postgresql_where=text("finished_at IS NULL")),
     schema=_SCHEMA,
 )
 
@@ -125,6 +126,13 @@ issue = Table(
     ),
     Index("issue_unnumbered", "ledger_id", postgresql_where=text("revision IS NULL")),
     Index("issue_by_revision", "ledger_id", "revision", unique=True, postgresql_where=text("revision IS NOT NULL")),
+    Index(
+        "issue_of_source",
+        "source",
+        "ledger_id",
+        "opened_at",
+        postgresql_where=text("kind IS NULL AND closed_at IS NULL"),
+    ),
     Index("issue_muted", "muted_until", postgresql_where=text("closed_at IS NULL AND muted_until IS NOT NULL")),
     schema=_SCHEMA,
 )

@@ -69,6 +69,11 @@ async def activate(connection: Connection, ledger_id: int, version: int) -> Rule
     return replace(RuleSetInfo(*row), active=True)
 
 
+async def tell(connection: Connection, ledger_id: int, version: int) -> bool:
+    """Whether the caller is the first to hear that this version became active. Others wait until its transaction has ended."""
+    return bool(await connection.fetchval(_TELL, ledger_id, version))
+
+
 async def listed(connection: Connection, ledger_id: int) -> list[RuleSetInfo]:
     """Every version, the newest first."""
     return [RuleSetInfo(*row) for row in await connection.fetch(f"{_INFO} ORDER BY version DESC", ledger_id)]
@@ -106,4 +111,6 @@ SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, clock_timestamp(), $5 FROM
 ON CONFLICT (ledger_id, digest) DO NOTHING"""
 # Two statements: in one, the new row could meet the old one in the index of active rules.
 _DEACTIVATE = "UPDATE mapping.ruleset SET active = false WHERE ledger_id = $1 AND active"
-_ACTIVATE = "UPDATE mapping.ruleset SET active = true WHERE ledger_id = $1 AND version = $2"
+_ACTIVATE = "UPDATE mapping.ruleset SET active = true, told = false WHERE ledger_id = $1 AND version = $2"
+_TELL = """
+UPDATE mapping.ruleset SET told = true WHERE ledger_id = $1 AND version = $2 AND active AND NOT told RETURNING true"""

@@ -57,6 +57,7 @@ ruleset = Table(
     required("created_at", MOMENT),
     required("created_by", KEY_TEXT),
     required("active", Boolean, server_default=text("false")),
+    required("told", Boolean, server_default=text("false")),
     PrimaryKeyConstraint("ledger_id", "version", name="ruleset_pkey"),
     UniqueConstraint("ledger_id", "digest", name="ruleset_digest_key"),
     references("ledger_id", "ledger.ledger", "ledger_id", "ruleset_ledger_fkey"),
@@ -74,7 +75,17 @@ todo = Table(
     required("attempts", Integer, server_default=text("0")),
     required("not_before", MOMENT),
     PrimaryKeyConstraint(*_DOCUMENT.split(), name="todo_pkey"),
-    Index("todo_by_turn", "ledger_id", "not_before", "change"),
+    *[
+        Index(
+            f"todo_{name}",
+            "ledger_id",
+            "not_before",
+            "change",
+            postgresql_where=text(f"NOT gone AND attempts {attempts}"),
+        )
+        for name, attempts in (("fresh", "= 0"), ("again", "> 0"))
+    ],
+    Index("todo_gone", "ledger_id", "source", "not_before", "change", postgresql_where=text("gone")),
     schema=_SCHEMA,
 )
 
@@ -156,6 +167,6 @@ proposal = Table(
     PrimaryKeyConstraint("ledger_id", "proposal_id", name="proposal_pkey"),
     UniqueConstraint(*_POSTING.split(), name="proposal_posting_key"),
     references(_POSTING, "pipeline.posting", _POSTING, "proposal_posting_fkey"),
-    Index("proposal_waiting", "ledger_id", "created_at", postgresql_where=text("decision IS NULL")),
+    Index("proposal_waiting", "ledger_id", "proposal_id", postgresql_where=text("decision IS NULL")),
     schema=_SCHEMA,
 )

@@ -20,7 +20,7 @@ import asyncpg
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
-from sources.pipeline import by_hand, related, taking, todo
+from sources.pipeline import by_hand, related, rulesets, taking, todo
 from sources.pipeline.model import DocumentStatus, Undoing
 from sources.pipeline.recording import Done, counted, record
 from sources.pipeline.rulebook import RuleBook
@@ -95,7 +95,7 @@ class Pipeline:
         and holds up no other. Raises DatabaseUnavailable."""
         total = Counts()
         async with self._database.lookup() as connection:
-            waiting = [row["ledger_id"] for row in await connection.fetch(_DUE_LEDGERS)]
+            waiting = await todo.due_ledgers(connection)
         while waiting:
             waiting = [ledger_id for ledger_id in waiting if await self._goes_on(ledger_id, total)]
         return total
@@ -163,7 +163,7 @@ class Pipeline:
                 else:
                     done = await self._work(connection, books, books.rules, limit)
             if new_rules is not None:
-                await _hasten(connection, ledger_id, DocumentStatus.ISSUE)
+                await _hasten(connection, ledger_id, DocumentStatus.ISSUE, new_rules)
                 self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
@@ -182,11 +182,13 @@ class Pipeline:
         return done
 
 
-async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus) -> None:
-    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows."""
+async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus, rules: int | None = None) -> None:
+    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows. `rules`:
+    because of these, unless another process has done so already."""
     async with connection.transaction():
         await taking.see(connection, ledger_id)
-        await connection.execute(_HASTEN, ledger_id, status.value)
+        if rules is None or await rulesets.tell(connection, ledger_id, rules):
+            await todo.hasten(connection, ledger_id, [status])
 
 
 def _counts(done: Sequence[Done]) -> Counts:
@@ -196,24 +198,3 @@ def _counts(done: Sequence[Done]) -> Counts:
 
 
 _PUT_OFF = timedelta(minutes=15)
-_DUE_LEDGERS = """
-SELECT ledger_id FROM ledger.ledger
-WHERE EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.not_before <= statement_timestamp())
-    OR EXISTS (SELECT FROM pipeline.document known WHERE known.ledger_id = ledger.ledger_id) AND EXISTS (
-        SELECT FROM ledger.head LEFT JOIN pipeline.watch USING (ledger_id)
-        WHERE head.ledger_id = ledger.ledger_id AND head.last_sequence > coalesce(watch.sequence, 0))
-ORDER BY code"""
-_HASTEN = """
-WITH locked AS MATERIALIZED (
-    SELECT held.source, held.kind, held.account, held.external_id
-    FROM pipeline.todo held
-    JOIN pipeline.document met ON met.ledger_id = $1 AND met.source = held.source AND met.kind = held.kind
-        AND met.account = held.account AND met.external_id = held.external_id AND met.status = $2
-    WHERE held.ledger_id = $1 AND held.not_before > statement_timestamp()
-    ORDER BY held.source, held.kind, held.account, held.external_id
-    FOR UPDATE OF held
-)
-UPDATE pipeline.todo held SET not_before = statement_timestamp()
-FROM locked
-WHERE held.ledger_id = $1 AND held.source = locked.source AND held.kind = locked.kind AND held.account = locked.account
-    AND held.external_id = locked.external_id"""
