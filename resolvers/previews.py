@@ -154,7 +154,7 @@ async def _rules(context: Context, ref: LedgerRef, args: Mapping[str, Any]) -> R
         )
     if stored is None:
         raise NotFound(f"the ledger {ref.code} has no active rules; give a text or a version")
-    return await context.services.rules.load(stored.text, stored.name)
+    return await context.services.rules.load(stored.text, stored.name, stored.starter)
 
 
 def _document_row(want: Want, ref: LedgerRef, found: Preview) -> Row:

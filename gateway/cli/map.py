@@ -142,7 +142,7 @@ async def _active(database: Database, ledger: LedgerRef) -> RuleSet:
         stored = await rulesets.active(connection, ledger.ledger_id)
     if stored is None:
         raise NotFound(f"The ledger {ledger.code} has no rules yet: name some by --file.")
-    return load(stored.text, stored.name)
+    return load(stored.text, stored.name, stored.starter)
 
 
 async def _check_source(database: Database, ledger: LedgerRef, name: str | None) -> None:

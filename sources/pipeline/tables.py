@@ -57,6 +57,7 @@ ruleset = Table(
     required("created_at", MOMENT),
     required("created_by", KEY_TEXT),
     required("active", Boolean, server_default=text("false")),
+    Column("starter", Text),
     required("told", Boolean, server_default=text("false")),
     PrimaryKeyConstraint("ledger_id", "version", name="ruleset_pkey"),
     UniqueConstraint("ledger_id", "digest", name="ruleset_digest_key"),
