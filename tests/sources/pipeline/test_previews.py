@@ -35,7 +35,7 @@ async def shown(company: Company, text: str, **more: Any) -> dict[str, Preview]:
 
 
 def told(found: Preview) -> tuple[str, str | None]:
-    return found.verdict.value, found.finding and found.finding.code
+    return found.verdict.value, found.finding.code if found.finding else None
 
 
 async def test_what_is_not_posted_posts_and_what_is_stays(company: Company) -> None:
