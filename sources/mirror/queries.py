@@ -58,6 +58,9 @@ def _parts(want: Want, stored: str) -> list[Row]:
 PARTS_OF_PAY = ("gross", "employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
 
 
+_COST = ("gross", "employer_taxes", "employer_contributions")
+
+
 def _of_payslips(name: str) -> str:
     """A figure of a payroll run: as the run states it, else the sum of its payslips, where they are held, all state it, and are
     those of the run's net."""
@@ -92,7 +95,7 @@ PAYROLL_RUN = View(
     )
     | {name: _of_payslips(name) for name in PARTS_OF_PAY}
     | {
-        "total_cost": "coalesce(p.total_cost, p.gross + p.employer_taxes + p.employer_contributions)",
+        "total_cost": f"coalesce(p.total_cost, {' + '.join(map(_of_payslips, _COST))})",
         "fetched_at": "greatest(p.changed_at, state.as_of)",
     },
     joins=state_of("p"),
