@@ -89,7 +89,7 @@ async def preview(
 
 async def _batch(connection: Connection, books: Books, keys: Sequence[Key]) -> Batch:
     ledger_id = books.ledger.ledger_id
-    found = await documents.load(connection, ledger_id, keys, books.cutovers, books.now.date())
+    found = await documents.load(connection, ledger_id, keys, books.cutovers, books.today)
     pasts = await taking.read_pasts(connection, ledger_id, keys)
     await taking.see_reversals(connection, ledger_id, pasts.values())
     for past in pasts.values():

@@ -22,10 +22,10 @@ async def test_the_event_loop_is_free_while_rules_are_read(monkeypatch: pytest.M
     """Reading ends when the loop says so: it would wait for ever if it held the loop up. Others wait, and one too many is told."""
     go, threads = threading.Event(), set()
 
-    def slow(text: str, name: str) -> RuleSet:
+    def slow(text: str, name: str, starter: str | None) -> RuleSet:
         threads.add(threading.current_thread())
         go.wait()
-        return load(text, name)
+        return load(text, name, starter)
 
     monkeypatch.setattr(rulebook, "load", slow)
     loader = RuleLoader()
