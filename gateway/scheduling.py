@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 30.0
 """After a pull that failed, at most."""
+WOKEN_SECONDS: Final = 0.5
+"""From the beginning of one pull that a webhook woke to the next: what is delivered meanwhile is one pull."""
 RULES_SECONDS: Final = 5.0
 """How often is looked for ledgers that are still without rules."""
 
@@ -68,16 +70,20 @@ class Scheduler:
         self._tasks.clear()
 
     def wake(self, source: str) -> None:
-        """Something happened in the source: it is pulled at once, or again after the pull that goes on."""
+        """Something happened in the source: it is pulled at once, or again WOKEN_SECONDS after the last such pull began."""
         self._woken[source].set()
 
     # ---------------------------------------------------------------- sources
 
     async def _keep(self, settings: SourceSettings) -> None:
         woken, age = self._woken[settings.name], settings.period
+        clock, rests = asyncio.get_running_loop().time, 0.0
         await self._wake_waiting(settings.name)
         while True:
-            wanted = 0.0 if woken.is_set() else age
+            wanted = age
+            if woken.is_set():
+                await asyncio.sleep(rests - clock())
+                wanted, rests = 0.0, clock() + WOKEN_SECONDS
             woken.clear()
             pause, age = await self._pull(settings, wanted)
             with suppress(TimeoutError):

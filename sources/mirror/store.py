@@ -21,6 +21,7 @@ from sources.mirror.changes import RENAMED_CODE, Changes, enrol, renamed
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
 from sources.mirror.state import Standing
+from sources.pieces import in_pieces
 from sources.texts import clean
 
 if TYPE_CHECKING:
@@ -121,11 +122,11 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
             await deletions.forget(connection, changes)
             await connection.execute(_BEGIN_AFRESH, run.source)
         batch = writing.Batch(changes)
-        unstorable = [problem for document in page.documents if (problem := _add(batch, run, document))]
+        added = [_add(batch, run, document) async for document in in_pieces(page.documents)]
         changed = await batch.write(connection)
         touched = await deletions.delete(connection, list(run.ledgers.values()), page.deletions, changes)
         await statements.settle(connection, batch.touched | touched, changes)
-        problems = [*page.problems, *unstorable]
+        problems = [*page.problems, *(unstorable for unstorable in added if unstorable)]
         await issues.note(connection, run.home_id, run.source, problems, run.started_at, run.problems)
         await issues.close_read(connection, run.home_id, run.source, batch.external_ids, run.problems, now)
         await changes.record(connection)

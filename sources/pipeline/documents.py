@@ -17,6 +17,7 @@ import orjson
 
 from sources.mapping.payloads import UNREAD
 from sources.mirror import tables as mirror
+from sources.pieces import in_pieces
 from sources.pipeline import exchange_sql
 from sources.pipeline.model import Key, Version
 
@@ -96,10 +97,11 @@ async def load(
         sources, _, accounts, ids = [list(column) for column in zip(*asked, strict=True)]
         rows = {}
         payloads = [None if reached is None else list(reached)] if kind == "invoice" else []
-        for record in await connection.fetch(_STATEMENTS[kind], ledger_id, sources, accounts, ids, *payloads):
+        records = await connection.fetch(_STATEMENTS[kind], ledger_id, sources, accounts, ids, *payloads)
+        async for record in in_pieces(records):
             row = _decoded(kind, record)
             rows[row["source"], row["account"] if kind == "bank_transaction" else "", row["external_id"]] = row
-        for key in asked:
+        async for key in in_pieces(asked):
             row_of_key = rows.get((key.source, key.account, key.external_id))
             found[key] = _document(key, row_of_key, cutovers.get(key.source), today)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sources.mapping.matching_bills import DEFAULT_TOLERANCE, Tolerance
 from sources.mapping.model import Mapping as Mapped
 from sources.mapping.model import Unmapped, UnmappedCode
 from sources.mapping.payloads import Unread
+from sources.pieces import in_pieces
 from sources.pipeline import by_hand, holds, planning, settling, taking
 from sources.pipeline.model import DocumentStatus, Finding, Plan, Terms
 from sources.pipeline.posting import post
@@ -27,8 +27,6 @@ from sources.pipeline.taking import Batch, Books, Work
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
-PIECE: Final = 25
-"""So many are mapped before the event loop is free for others."""
 ROUNDS: Final = 8
 """How often a document is planned within a run."""
 _FAILED_HINT: Final = (
@@ -75,11 +73,7 @@ class Run:
         rules = await self._rules()
         if self._version not in rules:
             return []
-        cases = []
-        for number, work in enumerate(self._batch.work):
-            cases.append(self._case(work, rules))
-            if number % PIECE == PIECE - 1:
-                await asyncio.sleep(0)
+        cases = [self._case(work, rules) async for work in in_pieces(self._batch.work)]
         cases = await self._with_all_it_takes(cases, rules)
         for work in self._batch.work:
             if work.past.live():
@@ -169,14 +163,14 @@ class Run:
 
     async def _round(self, cases: Sequence[_Case]) -> list[_Case]:
         """Plans and posts; answers with the cases that have to be planned anew."""
-        plans = [self._plan(case) for case in cases]
+        plans = [self._plan(case) async for case in in_pieces(cases)]
         outcomes = await post(self._poster, plans)
         looked_up = [
             pair for plan, mine in zip(plans, outcomes, strict=True) for pair in settling.to_look_up(plan.steps(), mine)
         ]
         entries, reversals = await self._look_up(looked_up)
         again = []
-        for case, plan, mine in zip(cases, plans, outcomes, strict=True):
+        async for case, plan, mine in in_pieces(zip(cases, plans, outcomes, strict=True)):
             work, terms = case.work, self._terms(case.version)
             verdict = settling.settle(work.key, work.past, plan, mine, entries, reversals, terms)
             is_refused = verdict.finding is not None and not verdict.again
