@@ -17,6 +17,7 @@ from sources.ledger.posting import Poster
 from sources.ledger.versions import Version, Versions
 from sources.mirror.freshness import Freshness
 from sources.mirror.refresh import Asking, Refresher
+from sources.pipeline.finished import FinishedReports
 from sources.pipeline.rulebook import RuleLoader
 
 
@@ -25,7 +26,7 @@ class Services:
     """What one process offers to its operations. `reading_group`: how many requests that are alike are read together.
     `deciding`: held by who waits, with a connection, for the pipeline to end its run: one at a time, so that connections are left
     for that run. `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file.
-    `rules`: reads rules that callers give."""
+    `rules`: reads rules that callers give. `reports`: tie-outs for the pages that follow the first."""
 
     database: Database
     directory: Directory
@@ -38,6 +39,7 @@ class Services:
     ruled_by_files: frozenset[str] = frozenset()
     deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     rules: RuleLoader = field(default_factory=RuleLoader)
+    reports: FinishedReports = field(default_factory=FinishedReports)
     versions: Versions = field(init=False)
 
     def __post_init__(self) -> None:

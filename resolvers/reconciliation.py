@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import Annotated, Any
 
@@ -31,6 +33,7 @@ from sources.ledger.queries import entry_by_sequence, ledger_by_id
 from sources.mirror.logbook import names_of
 from sources.pipeline import control_accounts, reconciliation
 from sources.pipeline.control_totals import control_totals
+from sources.pipeline.finished import Finished
 from sources.pipeline.tied import Report, TieState
 from sources.reading import Key, Results, Want
 
@@ -203,28 +206,48 @@ async def load_reconciliation(context: Context, _keys: Sequence[Key], want: Want
     settings = visible_source(context, name)
     if ref.code not in settings.ledgers:
         raise InvalidArgument(f"the source {name} gives the ledger {ref.code} no documents")
-    columns = set(want.columns)
-    async with reconciliation.reading(context.services.database, ref.ledger_id) as connection:
-        report = await reconciliation.open_report(connection, ref.ledger_id, name)
-        if columns & _OF_DOCUMENTS:
-            await reconciliation.tie_documents(connection, report, name, *days)
-        subledgers, banks = [], []
-        if "subledgers" in columns:
-            subledgers = await control_accounts.tie_subledgers(connection, ref.ledger_id, report.rules, days[1])
-        if "banks" in columns:
-            banks = await control_accounts.tie_banks(
-                connection, ref.ledger_id, name, report.rules, days, report.post_from
-            )
+    finished = await _finished(context, ref.ledger_id, set(want.columns), args, first, follows=after is not None)
     values = {
         "ledger_id": ref.ledger_id,
         "source": name,
-        **_head(report),
-        **_documents(want, report, args, first, tuple(after or ())),
-        "totals": total_rows(want.nested.get("totals", Want()), control_totals(report.tied)),
-        "subledgers": subledger_rows(want.nested.get("subledgers", Want()), subledgers),
-        "banks": bank_rows(want.nested.get("banks", Want()), ref.ledger_id, name, banks),
+        **_head(finished.report),
+        **_documents(want, finished, first, tuple(after or ())),
+        "totals": total_rows(want.nested.get("totals", Want()), finished.totals),
+        "subledgers": subledger_rows(want.nested.get("subledgers", Want()), finished.subledgers),
+        "banks": bank_rows(want.nested.get("banks", Want()), ref.ledger_id, name, finished.banks),
     }
     return {(): want.row(values)}
+
+
+async def _finished(
+    context: Context, ledger_id: int, columns: set[str], args: Mapping[str, Any], first: int, *, follows: bool
+) -> Finished:
+    """The tie-out, computed for a first page, and kept for those that follow it."""
+    states = set(TieState) - {TieState.MATCHED} if args.get("states") is None else set(names_of(args["states"]))
+    kinds = None if args.get("kind") is None else {name.lower() for name in names_of([args["kind"]])}
+    name, days, reports = args["source"], (args["from"], args["to"]), context.services.reports
+    asked = frozenset(columns & {"subledgers", "banks"})
+    key = (ledger_id, name, *days, frozenset(states), kinds and frozenset(kinds), asked)
+    if follows and (kept := reports.find(key)) is not None:
+        return kept
+    subledgers, banks = [], []
+    async with reports.turn, reconciliation.reading(context.services.database, ledger_id) as connection:
+        report = await reconciliation.open_report(connection, ledger_id, name)
+        if columns & _OF_DOCUMENTS:
+            await reconciliation.tie_documents(connection, report, name, *days)
+        if "subledgers" in asked:
+            subledgers = await control_accounts.tie_subledgers(connection, ledger_id, report.rules, days[1])
+        if "banks" in asked:
+            banks = await control_accounts.tie_banks(connection, ledger_id, name, report.rules, days, report.post_from)
+    chosen = [
+        each
+        for each in report.tied
+        if each.state in states and (kinds is None or (each.key is not None and each.key.kind in kinds))
+    ]
+    finished = Finished(replace(report, tied=[]), control_totals(report.tied), chosen, subledgers, banks)
+    if len(chosen) > first:
+        reports.keep(key, finished)
+    return finished
 
 
 def _head(report: Report) -> dict[str, Any]:
@@ -233,24 +256,15 @@ def _head(report: Report) -> dict[str, Any]:
     return {"as_of": as_of, "post_from": post_from, "mapping_version": report.books.rules}
 
 
-def _documents(
-    want: Want, report: Report, args: Mapping[str, Any], first: int, after: tuple[str, ...]
-) -> dict[str, Any]:
-    states = set(TieState) - {TieState.MATCHED} if args.get("states") is None else set(names_of(args["states"]))
-    kinds = None if args.get("kind") is None else {name.lower() for name in names_of([args["kind"]])}
-    chosen = [
-        each
-        for each in report.tied
-        if each.state in states and (kinds is None or (each.key is not None and each.key.kind in kinds))
-    ]
-    behind = [each for each in chosen if each.place > after]
-    shown = behind[:first]
+def _documents(want: Want, finished: Finished, first: int, after: tuple[str, ...]) -> dict[str, Any]:
+    begin = bisect_right(finished.chosen, after, key=lambda each: each.place)
+    shown = finished.chosen[begin : begin + first]
     places = [each.place for each in shown]
-    more, before = len(behind) > first, len(behind) < len(chosen)
+    more = len(finished.chosen) > begin + first
     return {
-        "document_count": len(chosen),
-        "documents": document_rows(want.nested.get("documents", Want()), report.books.ledger.ledger_id, shown),
-        "page_info": info_row(want, PLACES, places, has_next=more, has_previous=before),
+        "document_count": len(finished.chosen),
+        "documents": document_rows(want.nested.get("documents", Want()), finished.report.books.ledger.ledger_id, shown),
+        "page_info": info_row(want, PLACES, places, has_next=more, has_previous=begin > 0),
     }
 
 
@@ -258,7 +272,7 @@ def _documents(
 class ReconciliationQuery:
     @linked(
         "Control totals and documents of a source beside what is posted, dated within days; subledgers beside control accounts, "
-        "and bank statements beside ledger accounts, as of the last of them. It looks at every document of the days.",
+        "and bank statements beside ledger accounts, as of the last of them. It looks at every document of the days; the pages that follow within a minute are of the same moment.",
         load_reconciliation,
         scope=SCOPES,
         size=50,

@@ -363,6 +363,31 @@ async def test_a_report_is_bounded(office: Office, monkeypatch: pytest.MonkeyPat
             assert [error["extensions"]["code"] for error in answer["errors"]] == ["INVALID_ARGUMENT"]
 
 
+async def test_pages_are_of_one_moment_and_one_computation(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a first page reads nothing again, whatever changes meanwhile; a first page is always of now."""
+    await office.company.state(*[invoice(name) for name in "abcde"])
+    await office.company.look()
+    whole = await office.report(states=["MATCHED"], first=1_000)
+    assert whole["documentCount"] == 5
+    first = await office.report(states=["MATCHED"], first=2)
+    tie, computed = reconciliation.tie_documents, list[str]()
+
+    async def counted(connection: Any, report: Any, source: str, *days: Any) -> None:
+        computed.append(source)
+        await tie(connection, report, source, *days)
+
+    monkeypatch.setattr(reconciliation, "tie_documents", counted)
+    await office.run("DELETE FROM mirror.document_entry")
+    rest = await office.report(states=["MATCHED"], first=1_000, after=first["pageInfo"]["endCursor"])
+    assert [*first["documents"], *rest["documents"]] == whole["documents"]
+    assert rest["totals"] == whole["totals"]
+    assert computed == []
+    assert (await office.report(states=["MATCHED"], first=2))["documents"] == []
+    elsewhere = await office.report(states=["DIFFERING"], first=2, after=first["pageInfo"]["endCursor"])
+    assert elsewhere["documentCount"] == whole["documentCount"]
+    assert len(computed) == 2
+
+
 async def test_what_other_days_hold_is_left_out(office: Office) -> None:
     await office.company.state(invoice("march"), invoice("april", issue_date=date(2026, 4, 1)))
     await office.run("DELETE FROM pipeline.todo")
