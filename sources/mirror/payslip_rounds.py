@@ -3,9 +3,9 @@
 A round reads run by run, those first that were tried least, until every run of the source that is final, dated on or after its
 cut-over and without its payslips was tried, a few failed, or the connector says that it is near what its source allows
 (`is_near_its_limit`): the next pull begins the next round. What is left to do stands in the rows of the runs: a run is put off
-for a minute before it is begun, for longer each time, and free again when it changes. So no two processes read the same one at
-the same time, and one that dies leaves it to whoever comes after that minute. Payslips that disagree with their run are read
-again after some hours: a run does not always show that they were corrected.
+for a minute before it is begun, for longer each time, and free again when it changes. So two processes do not read the same one,
+unless that takes longer, and then it is stored once; one that dies leaves it to whoever comes after that minute. Payslips that
+disagree with their run are read again after some hours: a run does not always show that they were corrected.
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ def digest_of(row: Row, cutover: date | None, gone: bool) -> bytes:
 
 
 def _ceased_on(kind: str, row: Row, gone: bool) -> date:
-    """The day of its deletion, on which the source says it was voided, or of its last change. What another statement states in its place never was, and what was reopened is to be stated anew: its reversal
-    is as of the day of the entry."""
+    """The day of its deletion, on which the source says it was voided, or of its last change. What another statement states in its
+    place never was, and what was reopened is to be stated anew: its reversal is as of the day of the entry."""
     if gone and row["deleted_at"] is None:
         return date.min
     if not gone and row.get("source_status", "").lower() in _REOPENED.get(kind, ()):
