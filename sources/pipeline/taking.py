@@ -47,8 +47,8 @@ class Books:
 
 @dataclass(slots=True)
 class Work:
-    """One document to look at. `strays`: its entries of which nothing is recorded; `reversals`: where there are such, of what stands
-    on record. `cleared`: codes of what held it up until a person let it pass."""
+    """One document to look at. `strays`: its entries of which nothing is recorded; `reversals`: where there are such, of them and of
+    what stands on record. `cleared`: codes of what held it up until a person let it pass."""
 
     taken: Taken
     document: Document
@@ -195,8 +195,9 @@ async def _read_strays(connection: Connection, ledger_id: int, batch: Batch) -> 
         }
         if row["sequence"] not in recorded:
             work.strays = [*work.strays, standing(row)]
-    strayed = [work for work in batch.work if work.strays and work.past.live()]
+    strayed = [work for work in batch.work if work.strays]
     sequences = [each.sequence for work in strayed for each in work.past.live().values() if each.sequence is not None]
+    sequences += [each.sequence for work in strayed for each in work.strays]
     if sequences:
         _, reversals = await read_standings(connection, ledger_id, [], sequences)
         for work in strayed:
@@ -238,9 +239,7 @@ async def _read_cleared(connection: Connection, ledger_id: int, batch: Batch) ->
     keys = [
         work.key
         for work in batch.work
-        if work.document.bill is not None
-        or work.document.is_of_order
-        or batch.days_posted.get(batch.days.get(work.key))
+        if work.document.bill is not None or work.document.is_of_order or work.key in batch.days
     ]
     if not keys:
         return

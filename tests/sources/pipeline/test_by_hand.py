@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import date
 
@@ -15,6 +16,7 @@ from sources.pipeline.reposting import repost
 from sources.pipeline.resolving import resolve_issue
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import Company, changed, key, opened
+from tests.sources.pipeline.fragile import Crash, Fuse, fragile
 
 INVOICE = Kit.invoice("in_1", issue_date=date(2026, 3, 10), subtotal=1000, tax=190, total=1190)
 CHANGED = changed(INVOICE, subtotal=500, total=690)
@@ -34,6 +36,11 @@ async def company(database_url: str, owner_url: str) -> AsyncIterator[Company]:
 
 async def reverse(company: Company, *sequences: int) -> None:
     """By hand; then the pipeline looks."""
+    await reverse_unseen(company, *sequences)
+    await company.look()
+
+
+async def reverse_unseen(company: Company, *sequences: int) -> None:
     for sequence in sequences:
         draft = ReversalDraft(
             ledger=company.ledger,
@@ -43,7 +50,6 @@ async def reverse(company: Company, *sequences: int) -> None:
             posted_by="ann",
         )
         assert isinstance((await company.poster.post([draft]))[0], Posted)
-    await company.look()
 
 
 async def told(company: Company) -> list[str]:
@@ -155,6 +161,48 @@ async def test_a_change_of_the_document_leaves_what_a_person_brought_back_and_sa
     await reverse(company, 4)
     assert (await company.nets())["1100"] == 490
     assert await told(company) == []
+
+
+# ---------------------------------------------------------------- a worker has died
+
+
+async def test_what_a_dead_worker_left_and_somebody_reversed_is_taken_over(company: Company) -> None:
+    """Twice: each time the entry is reversed by hand before another worker posts in its place."""
+    await reverse_unseen(company, 1)
+    for total in (690, 490):
+        await company.state(changed(INVOICE, subtotal=total - 190, total=total))
+        sequence = await dies_after_posting(company)
+        await reverse_unseen(company, sequence)
+    await company.state(changed(INVOICE, subtotal=100, total=290))
+    await company.look()
+    assert (await company.nets())["1100"] == 290
+    assert await told(company) == []
+
+
+async def test_a_first_entry_that_a_dead_worker_left_and_somebody_reversed_is_told_of(
+    database_url: str, owner_url: str
+) -> None:
+    async with opened(database_url, owner_url) as company:
+        await company.state(INVOICE)
+        await reverse_unseen(company, await dies_after_posting(company))
+        await company.look()
+        assert await told(company) == [REVERSED]
+        await company.state(CHANGED)
+        await reverse_unseen(company, await dies_after_posting(company))
+        await company.look()
+        assert await told(company) == ["REVERSED_BY_HAND: Somebody reversed entries of it: 3 (by 4)."]
+        assert await company.findings() == []
+
+
+async def dies_after_posting(company: Company) -> int:
+    """In the first step in which an entry is in the books that nothing is recorded of; answers with it."""
+    before = len(await company.entries())
+    for steps in range(100):
+        with contextlib.suppress(Crash):
+            await fragile(company.database, company.poster, Fuse(steps)).run_ledger(company.ledger.ledger_id)
+        if (after := len(await company.entries())) > before:
+            return after
+    raise AssertionError
 
 
 async def test_entries_of_nobodys_documents_are_passed_over(company: Company) -> None:

@@ -13,6 +13,7 @@ from sources.mapping.rates import Quote
 from sources.mapping.rules import load
 from sources.pipeline.preview import preview
 from sources.pipeline.rates import set_rates
+from sources.pipeline.reconciliation import open_report, reading, tie_documents
 from sources.pipeline.reposting import repost
 from sources.pipeline.resolving import look_again
 from tests.sources.mirror.kit import Kit
@@ -133,7 +134,33 @@ async def test_what_lacks_a_rate_waits_for_it(company: Company) -> None:
 async def test_who_recorded_a_rate_and_when_is_kept(company: Company) -> None:
     await rate(company, date(2026, 3, 1), "1.10")
     row = await company.owner.fetchrow("SELECT source, recorded_by, recorded_at <= now() FROM ledger.rate")
+    assert row is not None
     assert tuple(row) == ("test", "ann", True)
+
+
+async def test_a_tie_out_finds_the_rates_of_days_that_rules_compute(company: Company) -> None:
+    """Without them every one of these would seem to lack its rate."""
+    text = rules().replace('date = "issue_date"', 'date = "month_end(issue_date)"') + PAYMENTS
+    await company.use_rules(text)
+    await rate(company, date(2026, 3, 30), "1.10")
+    other = changed(INVOICE, external_id="in_2", issue_date=date(2026, 4, 2))
+    assert await posted(company, INVOICE, other) == 1
+    assert await tied(company) == {"in_1": ("MATCHED", None), "in_2": ("PENDING", "MISSING_RATE")}
+    await company.owner.execute("DELETE FROM pipeline.todo")
+    await company.owner.execute("UPDATE mirror.issue SET closed_at = now()")
+    await company.owner.execute("UPDATE pipeline.document SET content_hash = ''")
+    assert await tied(company) == {"in_1": ("MATCHED", None), "in_2": ("MISSING", "MISSING_RATE")}
+    await rate(company, date(2026, 3, 30), "1.30")
+    await company.owner.execute("UPDATE pipeline.document SET content_hash = ''")
+    assert (await tied(company))["in_1"] == ("MATCHED", None)
+
+
+async def tied(company: Company) -> dict[str, tuple[str | None, str | None]]:
+    """State and code of each document."""
+    async with reading(company.database, company.ledger.ledger_id) as connection:
+        report = await open_report(connection, company.ledger.ledger_id, "billing")
+        await tie_documents(connection, report, "billing", date(2026, 1, 1), date(2026, 12, 31))
+    return {each.key.external_id: (each.state, each.code) for each in report.tied if each.key is not None}
 
 
 # ---------------------------------------------------------------- texts
