@@ -251,7 +251,9 @@ class IssueMutation:
     def sync_source(self, name: Annotated[str, argument("The source's name.")]) -> SyncSourceResult | None: ...
 
     @linked(
-        "Closes an issue; its document is looked at again. A POSSIBLE_DUPLICATE that is resolved posts.",
+        "Closes an issue; its document is looked at again. A POSSIBLE_DUPLICATE or a THREE_WAY_MISMATCH that is resolved posts; a "
+        "SOURCE_RENAMED source posts from its next pull on; REVERSED_BY_HAND and REINSTATED_BY_HAND stay closed until something "
+        "else is reversed. Every other issue opens again if its document still cannot be dealt with.",
         resolve_issue,
         scope=ADMIN,
         writes=True,
