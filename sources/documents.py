@@ -98,7 +98,8 @@ class InvoiceLine:
 class Invoice:
     """Amounts as the document prints them, possibly negative; `kind` tells which way they count.
     total = subtotal + tax + rounding; amount_due = total - prepaid - what was paid since. `paid_elsewhere`: how much of that was paid
-    past a source that states payments, and is none of them."""
+    past a source that states payments, and is none of them. `accounting_date`: by which a source that keeps books booked it, where
+    that is not the issue date."""
 
     external_id: str
     direction: InvoiceDirection
@@ -118,6 +119,7 @@ class Invoice:
     prepaid: int = 0
     paid_elsewhere: int = 0
     paid_elsewhere_on: date | None = None
+    accounting_date: date | None = None
     taxes: tuple[TaxAmount, ...] | None = None
     lines: tuple[InvoiceLine, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)

@@ -86,6 +86,7 @@ def parse_invoice(record: Record, purchase: list[dict[str, Any]]) -> Invoice:
         # A supplier's own number tells its bill, in whichever system.
         number=(reference or number) if direction is InvoiceDirection.PAYABLE else number,
         issue_date=day(record, "invoice_date"),
+        accounting_date=day(record, "accounting_date"),
         due_date=max(
             (due for each in listed(record, "lines_to_pay") if (due := day(each, "maturity_date"))), default=None
         ),
@@ -98,12 +99,9 @@ def parse_invoice(record: Record, purchase: list[dict[str, Any]]) -> Invoice:
 
 
 def _days(record: Record) -> dict[str, str]:
-    """`accounting_date`: the day of its move, where that is not the invoice's; `voided_on`: of the move that cancels it."""
-    found = {
-        "accounting_date": day(record, "accounting_date"),
-        "voided_on": day(related(record, "cancel_move"), "date"),
-    }
-    return {name: each.isoformat() for name, each in found.items() if each is not None}
+    """`voided_on`: of the move that cancels it."""
+    voided = day(related(record, "cancel_move"), "date")
+    return {} if voided is None else {"voided_on": voided.isoformat()}
 
 
 def _party(record: Record) -> Party:

@@ -127,9 +127,9 @@ class _Mapper:
             tuple([(name, text) for name, each in line.dimensions if (text := _shortened(_text(each, scope, where)))]),
         )
         if not line.shares:
-            carried = (
-                () if line.carried is None and line.before is None else self._carried(line, scope, amount, rate_on, day)
-            )
+            in_parts = line.carried is not None or line.before is not None
+            is_foreign = currency != self._functional
+            carried = self._carried(line, scope, amount, rate_on, day) if in_parts and is_foreign else ()
             lines.append(Line(_account(line.account, scope, where), amount, currency, rate_on, *texts, carried))
             return
         for account, part in zip(line.shares, split(amount, line.weights), strict=True):

@@ -59,6 +59,7 @@ invoice = Table(
     Column("deleted_at", MOMENT),
     required("paid_elsewhere", BigInteger, server_default=text("0")),
     Column("paid_elsewhere_on", Date),
+    Column("accounting_date", Date),
     PrimaryKeyConstraint("ledger_id", "source", "external_id", name="invoice_pkey"),
     references("ledger_id", "ledger.ledger", "ledger_id", "invoice_ledger_fkey"),
     Index(

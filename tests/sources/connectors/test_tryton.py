@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -319,8 +320,8 @@ def test_the_days_of_its_moves_are_told_as_dates() -> None:
         "accounting_date": {"__class__": "date", "year": 2026, "month": 4, "day": 1},
         "cancel_move.": {"date": {"__class__": "date", "year": 2026, "month": 5, "day": 2}},
     }
-    raw = parse_invoice({**decoded(invoice(1)), **days}, []).raw
-    assert (raw["accounting_date"], raw["voided_on"]) == ("2026-04-01", "2026-05-02")
+    found = parse_invoice({**decoded(invoice(1)), **days}, [])
+    assert (found.accounting_date, found.raw["voided_on"]) == (date(2026, 4, 1), "2026-05-02")
     assert "voided_on" not in parse_invoice(decoded(invoice(1)), []).raw
 
 
