@@ -222,9 +222,9 @@ def _month_end(value: Any) -> date:
 def _lookup(table: Any, key: Any) -> Any:
     if not isinstance(table, dict):
         raise Unfit("what is looked up in is no table of the settings")
-    if key is not None and type(key) is not int:
-        key = _text(key)
-    return table.get(str(key), table.get("default"))
+    if key is None:
+        return table.get("default")
+    return table.get(str(key) if type(key) is int else _text(key), table.get("default"))
 
 
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(

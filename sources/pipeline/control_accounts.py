@@ -149,7 +149,8 @@ def _unmatched(rows: Sequence[Any]) -> Unmatched:
 # The day of a payment is hidden from the planner: it would read all payments since for every invoice.
 _OPEN = """
 SELECT i.party_external_id, i.currency, max(i.party_name) AS name,
-    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * (i.amount_due + coalesce(later.amount, 0))) AS amount
+    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * (i.amount_due + coalesce(later.amount, 0)
+        + CASE WHEN i.paid_elsewhere_on > $3 THEN i.paid_elsewhere ELSE 0 END)) AS amount
 FROM mirror.invoice i
 JOIN mirror.source_state state ON state.source = i.source AND state.post_from IS NOT NULL
 LEFT JOIN LATERAL (

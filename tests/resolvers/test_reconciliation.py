@@ -255,6 +255,17 @@ async def test_a_payment_after_the_day_leaves_the_invoice_open_on_it(office: Off
         assert (total["open"], total["balance"]) == (balance, balance)
 
 
+async def test_what_was_paid_elsewhere_after_the_day_leaves_the_invoice_open_on_it(office: Office) -> None:
+    company = office.company
+    await company.use_rules(STARTER)
+    paid = {"paid_elsewhere": 1190, "paid_elsewhere_on": date(2026, 3, 20)}
+    await company.state(invoice("a", status=InvoiceStatus.PAID, amount_due=0, **paid))
+    await company.look()
+    for day, balance in (("2026-03-19", "11.90"), ("2026-03-20", "0.00")):
+        total = (await office.report(to=day))["subledgers"][0]["totals"][0]
+        assert (total["open"], total["balance"]) == (balance, balance)
+
+
 # ---------------------------------------------------------------- banks
 
 
