@@ -157,8 +157,7 @@ async def _decide(context: Context, want: Want, given: Mapping[str, Any], decisi
         return refused(reasons, want)
     ledger_id = refs[0].ledger_id
     database, by = context.services.database, context.caller.subject
-    async with context.services.deciding:
-        decided = await approving.decide(database, ledger_id, wanted, decision, by=by) if wanted else []
+    decided = await approving.decide(database, ledger_id, wanted, decision, by=by) if wanted else []
     context.services.wake_pipeline()
     numbers = tuple(each.proposal_id for each in decided)
     left = [number for number in wanted if number not in numbers]
@@ -201,12 +200,11 @@ async def repost_documents(context: Context, _keys: Sequence[Key], want: Want, a
     for place in found.values():
         if place is not None:
             by_ledger[place[0]].append(place[1])
-    async with context.services.deciding:
-        done = {
-            (code, each)
-            for code, keys in by_ledger.items()
-            for each in await reposting.repost(context.services.database, known[code].ledger_id, keys)
-        }
+    done = {
+        (code, each)
+        for code, keys in by_ledger.items()
+        for each in await reposting.repost(context.services.database, known[code].ledger_id, keys)
+    }
     context.services.wake_pipeline()
     values = {
         "documents": [text for text in ids if found[text] in done],
