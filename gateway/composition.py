@@ -10,7 +10,9 @@ from gateway.app import App, Readiness, create_app
 from gateway.authentication import Authenticator, SecretAuthenticator
 from gateway.config import Settings
 from gateway.engine import Engine
+from gateway.gauges import SourceGauges
 from gateway.jwks import JwksAuthenticator
+from gateway.metrics import Metrics
 from gateway.openbooks import Books, books
 from gateway.rulefiles import read_rules
 from gateway.scheduling import Scheduler
@@ -48,6 +50,8 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
     refresher = Refresher(opened.database, connectors, deadline=settings.limits.source_deadline_seconds)
     pipeline = Pipeline(opened.database, opened.poster)
     scheduler = Scheduler(opened.database, opened.directory, refresher, pipeline, rules)
+    metrics, gauges = Metrics(), SourceGauges(opened.database, [each.name for each in settings.sources])
+    metrics.register(gauges, gauges.refresh)
     try:
         await refresher.start()
         scheduler.start()
@@ -68,10 +72,12 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             readiness=_readiness(opened.database),
             cors_origins=settings.server.cors_origins,
             compressing=settings.server.compression,
+            metrics=metrics,
             webhooks=Webhooks(opened.database, settings.sources, scheduler.wake),
         )
         yield Gateway(app, opened, settings)
     finally:
+        await gauges.close()
         await scheduler.close()
         await refresher.close()
 

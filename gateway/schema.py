@@ -10,6 +10,7 @@ from resolvers.accounts import AccountMutation, AccountQuery
 from resolvers.cash import BankAccount, BankTransaction, CashQuery
 from resolvers.entries import EntryQuery, JournalLine
 from resolvers.invoices import Invoice, InvoiceQuery
+from resolvers.issue_events import IssueSubscription
 from resolvers.issues import IssueMutation, IssueQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
 from resolvers.mappings import MappingMutation, MappingQuery
@@ -18,7 +19,9 @@ from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
+from resolvers.previews import PreviewQuery
 from resolvers.proposals import ProposalMutation, ProposalQuery
+from resolvers.rates import RateMutation
 from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
@@ -40,6 +43,7 @@ class Query(
     SourceQuery,
     IssueQuery,
     MappingQuery,
+    PreviewQuery,
     ProposalQuery,
     ReconciliationQuery,
 ):
@@ -53,6 +57,7 @@ class Mutation(
     PostingMutation,
     IssueMutation,
     MappingMutation,
+    RateMutation,
     ProposalMutation,
     SubmissionMutation,
 ):
@@ -60,7 +65,7 @@ class Mutation(
 
 
 @strawberry.type(description="What can be watched.")
-class Subscription(PostingSubscription):
+class Subscription(PostingSubscription, IssueSubscription):
     pass
 
 

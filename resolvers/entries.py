@@ -27,7 +27,7 @@ from resolvers.fields import (
 )
 from resolvers.ledgers import READ, Ledger
 from resolvers.nodes import KINDS, Node, NodeKind, natural
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import BigInt, Date, DateTime, Decimal
 from sources.ledger import queries
 from sources.ledger.model import AccountType
@@ -187,19 +187,15 @@ class EntryQuery:
         self, ledger: LedgerCode, sequence: Annotated[BigInt, argument("Its sequence.")]
     ) -> JournalEntry | None: ...
 
-    @linked("A ledger's entries.", queries.entries, scope=READ, stability=Stability.POSTED, ledger="ledger")
+    @paged("A ledger's entries.", queries.entries, scope=READ, stability=Stability.POSTED, ledger="ledger")
     def entries(
         self,
         ledger: LedgerCode,
         filter: Annotated[EntryFilter | None, argument("Which entries.")] = strawberry.UNSET,
         order_by: Annotated[EntryOrder, argument("In which order.")] = EntryOrder.SEQUENCE_ASC,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> JournalEntryConnection | None: ...
 
-    @linked(
+    @paged(
         "An account's ledger, flat: lines with their entries, in order of effective date, sequence and line number.",
         queries.journal_lines,
         scope=READ,
@@ -210,8 +206,4 @@ class EntryQuery:
         self,
         ledger: LedgerCode,
         filter: Annotated[LineFilter | None, argument("Which lines.")] = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> JournalLineConnection | None: ...

@@ -11,10 +11,10 @@ import strawberry
 from resolvers.context import Context
 from resolvers.documents import Document
 from resolvers.entries import JournalEntry
-from resolvers.fields import argument, graph_type, input_field, link, linked, money, nested, text, word, written
+from resolvers.fields import argument, graph_type, input_field, link, money, nested, text, word, written
 from resolvers.invoices import Party, parse_key
 from resolvers.nodes import KINDS, Node, NodeId, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import Date, Decimal
 from resolvers.sources import Freshness, MaxAge, freshness_rows, reach, refresh, refresh_source, sound
 from sources.mirror import payments
@@ -129,7 +129,7 @@ KINDS["payment"] = NodeKind("Payment", READ, load_payment, parse_key, prepare_pa
 
 @strawberry.type
 class PaymentQuery:
-    @linked(
+    @paged(
         "Movements of accounts at payment processors, newest first.",
         load_payments,
         scope=READ,
@@ -139,8 +139,4 @@ class PaymentQuery:
         self,
         filter: Annotated[PaymentFilter | None, argument("Which payments.")] = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> PaymentConnection | None: ...

@@ -57,6 +57,7 @@ class InvoiceLineInput:
     service_from: Date | None = input_field("First day of what it pays for.")
     service_to: Date | None = input_field("Last day of what it pays for.")
     account: str | None = input_field("Code of the account that you book it to.")
+    product: str | None = input_field("Your id or code of what is sold or bought.")
 
 
 @strawberry.input(description="One tax of an invoice.")
@@ -125,6 +126,11 @@ class PayslipInput:
     net: Decimal = strawberry.field(description="What is paid.")
     gross: Decimal | None = input_field("Before taxes and deductions.")
     department: str | None = input_field("Where the person works.")
+    employee_taxes: Decimal | None = input_field("Withheld.")
+    deductions: Decimal | None = input_field("Withheld beside taxes.")
+    reimbursements: Decimal | None = input_field("Paid beside wages.")
+    employer_taxes: Decimal | None = input_field("On top of gross.")
+    employer_contributions: Decimal | None = input_field("On top of gross.")
 
 
 @strawberry.input(description="A payroll run: net = gross - employeeTaxes - deductions + reimbursements.")

@@ -80,7 +80,8 @@ class TaxAmount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
-    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount."""
+    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount; `product`: id or code of
+    what is sold or bought, at the source."""
 
     amount: int
     description: str | None = None
@@ -90,12 +91,15 @@ class InvoiceLine:
     service_from: date | None = None
     service_to: date | None = None
     account: str | None = None
+    product: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
     """Amounts as the document prints them, possibly negative; `kind` tells which way they count.
-    total = subtotal + tax + rounding; amount_due = total - prepaid - what was paid since."""
+    total = subtotal + tax + rounding; amount_due = total - prepaid - what was paid since. `paid_elsewhere`: how much of that was paid
+    past a source that states payments, and is none of them. `accounting_date`: by which a source that keeps books booked it, where
+    that is not the issue date."""
 
     external_id: str
     direction: InvoiceDirection
@@ -113,6 +117,9 @@ class Invoice:
     due_date: date | None = None
     rounding: int = 0
     prepaid: int = 0
+    paid_elsewhere: int = 0
+    paid_elsewhere_on: date | None = None
+    accounting_date: date | None = None
     taxes: tuple[TaxAmount, ...] | None = None
     lines: tuple[InvoiceLine, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -120,20 +127,29 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payslip:
+    """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it. `deductions`: all others than
+    taxes, court orders too."""
+
     external_id: str
     employee_id: str
     employee_name: str
     net: int
     gross: int | None = None
     department: str | None = None
+    employee_taxes: int | None = None
+    deductions: int | None = None
+    reimbursements: int | None = None
+    employer_taxes: int | None = None
+    employer_contributions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayrollRun:
     """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it.
     total_cost = gross + employer_taxes + employer_contributions, set where the source states it (a listing may state it
-    without its parts).
-    `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`)."""
+    without its parts, and some count reimbursements in).
+    `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`). `payslips_follow`: the run is final, and
+    the rest of its figures is in its payslips alone: it posts once they were read."""
 
     external_id: str
     period_start: date
@@ -149,6 +165,7 @@ class PayrollRun:
     employer_taxes: int | None = None
     employer_contributions: int | None = None
     total_cost: int | None = None
+    payslips_follow: bool = False
     payslips: tuple[Payslip, ...] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 

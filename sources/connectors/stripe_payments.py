@@ -258,7 +258,7 @@ def _raw(record: Record) -> Record:
     try:
         kept = {key: _kept(value) for key, value in record.items() if key not in _UNKEPT}
         for key in ("customer", "charge"):
-            if isinstance(kept.get(key), Mapping):
+            if isinstance(kept.get(key), dict):
                 kept[key] = reference(kept[key])
         raw: Record = plain(kept)
     except RecursionError:
@@ -267,6 +267,6 @@ def _raw(record: Record) -> Record:
 
 
 def _kept(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _kept(each) for key, each in value.items() if key not in _UNKEPT}
     return [_kept(each) for each in value] if isinstance(value, list) else value

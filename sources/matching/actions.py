@@ -7,8 +7,7 @@ about. See `sources.matching.candidates.read_rules` for how they are used.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,23 +16,16 @@ from sources.errors import NotFound
 from sources.matching import allocating, candidates, clues, items, keeping, teaching, todo
 from sources.matching.allocating import Unfit
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Line, Match, Reason, Status
-from sources.pipeline.taking import wait_turn
+from sources.pipeline.taking import turn
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
 
-@asynccontextmanager
-async def _turn(database: Database, ledger_id: int) -> AsyncIterator[Connection]:
-    async with database.writer() as connection, connection.transaction():
-        await wait_turn(connection, ledger_id)
-        yield connection
-
-
 async def confirm(database: Database, ledger_id: int, match_id: int, *, by: str) -> None:
     """A proposal is what the transaction is about. Raises NotFound where it waits no more, Unfit where its documents are not open any
     more as they were, DatabaseUnavailable."""
-    async with _turn(database, ledger_id) as connection:
+    async with turn(database, ledger_id) as connection:
         line_key = await _line_of(connection, ledger_id, match_id, (Status.PROPOSED,))
         parts = (await keeping.allocations_of(connection, ledger_id, [match_id]))[match_id]
         line, held = await _state(connection, ledger_id, line_key, parts)
@@ -60,7 +52,7 @@ async def unmatch(database: Database, ledger_id: int, match_id: int, *, by: str)
 
 
 async def _refuse(database: Database, ledger_id: int, match_id: int, statuses: Sequence[Status], by: str) -> None:
-    async with _turn(database, ledger_id) as connection:
+    async with turn(database, ledger_id) as connection:
         line = await _line_of(connection, ledger_id, match_id, statuses)
         await keeping.decide(connection, ledger_id, [match_id], Status.REJECTED, by=by)
         await teaching.never(connection, ledger_id, line, match_id, by)
@@ -80,7 +72,7 @@ async def match(
     amounts count, and what stays on account is on the side and with the party of the first one of a document, where it states none.
     `remember`: words of the transaction's text that mean the one ledger account of the allocations from now on. Raises NotFound,
     Unfit, DatabaseUnavailable."""
-    async with _turn(database, ledger_id) as connection:
+    async with turn(database, ledger_id) as connection:
         line, held = await _state(connection, ledger_id, line_key, parts)
         whole = [_completed(line, held, each) for each in parts]
         first = next((each for each in whole if each.party_id or each.is_of_document), None)
@@ -103,7 +95,7 @@ async def match(
 
 async def remove_rule(database: Database, ledger_id: int, rule_id: int, *, by: str) -> None:
     """What it decided stands; open transactions are looked at again. Raises NotFound, DatabaseUnavailable."""
-    async with _turn(database, ledger_id) as connection:
+    async with turn(database, ledger_id) as connection:
         if not await teaching.remove(connection, ledger_id, rule_id, by):
             raise NotFound(f"there is no rule {rule_id} in force")
 

@@ -64,11 +64,16 @@ async def _pull(
     ledgers: Mapping[str, int],
     found: state.Standing,
 ) -> Pulled:
+    everything = getattr(connector, "lists_everything", False)
     run = await store.begin(connection, settings, ledgers, found)
+    run.remembers = everything
     complete, error = False, None
     try:
-        async with aclosing(_pages(connector, run.cursor, settings.name)) as pages:
-            async for page in pages:
+        async with (
+            aclosing(_pages(connector, run.cursor, settings.name)) as pages,
+            aclosing(_ahead(pages)) as ahead,
+        ):
+            async for page in ahead:
                 await store.store_page(connection, run, page)
                 complete = page.complete
         if not complete:
@@ -80,7 +85,6 @@ async def _pull(
             raise
         logger.exception("a page could not be stored", source=settings.name)
         error = "what it stated could not be stored; the log says more."
-    everything = getattr(connector, "lists_everything", False)
     restated = getattr(connector, "restated_problems", ())
     as_of = await store.end(connection, run, error, everything=everything, restated=restated)
     logger.info(
@@ -94,6 +98,22 @@ async def _pull(
         error=error,
     )
     return Pulled(as_of, error)
+
+
+async def _ahead(pages: AsyncIterator[Page]) -> AsyncGenerator[Page, None]:
+    """The same pages, each of them asked for while the one before it is stored."""
+
+    async def following() -> Page | None:
+        return await anext(pages, None)
+
+    task = asyncio.create_task(following())
+    try:
+        while (page := await task) is not None:
+            task = asyncio.create_task(following())
+            yield page
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _pages(connector: Connector, cursor: str | None, source: str) -> AsyncGenerator[Page, None]:

@@ -48,9 +48,27 @@ def state_of(alias: str) -> dict[str, str]:
 
 
 def _parts(want: Want, stored: str) -> list[Row]:
-    """Rows of a document's array, which stands beside the document's currency."""
+    """Rows of a document's array, which stands beside the document's currency; what a document that was stored by an earlier
+    release does not have is null."""
     currency, parts = orjson.loads(stored)
-    return [want.row({**part, "currency": currency}) for part in parts]
+    absent: dict[str, Any] = dict.fromkeys(want.columns)
+    return [want.row({**absent, **part, "currency": currency}) for part in parts]
+
+
+PARTS_OF_PAY = ("gross", "employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
+
+
+_COST = ("gross", "employer_taxes", "employer_contributions")
+
+
+def _of_payslips(name: str) -> str:
+    """A figure of a payroll run: as the run states it, else the sum of its payslips, where they are held, all state it, and are
+    those of the run's net."""
+    return f"""coalesce(p.{name}, (
+    SELECT CASE WHEN count(*) = count(slip.{name}) AND sum(slip.net) = p.net THEN sum(slip.{name})::bigint END
+    FROM mirror.payslip slip
+    WHERE slip.ledger_id = p.ledger_id AND slip.source = p.source AND slip.run_external_id = p.external_id
+        AND p.payslips_at IS NOT NULL))"""
 
 
 INVOICE = View(
@@ -73,11 +91,11 @@ PAYROLL_RUN = View(
     "mirror.payroll_run p",
     columns(
         "p",
-        "ledger_id source external_id period_start period_end pay_date source_status currency gross employee_taxes deductions "
-        "reimbursements net employer_taxes employer_contributions",
+        "ledger_id source external_id period_start period_end pay_date source_status currency net",
     )
+    | {name: _of_payslips(name) for name in PARTS_OF_PAY}
     | {
-        "total_cost": "coalesce(p.total_cost, p.gross + p.employer_taxes + p.employer_contributions)",
+        "total_cost": f"coalesce(p.total_cost, {' + '.join(map(_of_payslips, _COST))})",
         "fetched_at": "greatest(p.changed_at, state.as_of)",
     },
     joins=state_of("p"),

@@ -23,6 +23,7 @@ from sources.documents import Connector, Payslip
 from sources.errors import SourceUnavailable
 from sources.mirror import freshness, state
 from sources.mirror.freshness import Asking, Freshness, Held, Pulled
+from sources.mirror.payslip_rounds import PayslipRounds
 from sources.mirror.payslips import PayslipDesk
 from sources.mirror.pulling import SourceLock, pull
 from sources.mirror.settings import SourceSettings
@@ -60,9 +61,12 @@ class _Flight:
 class _SourcePulls:
     """One source in this process: the flight under way, the one that follows it, and the last one that ended."""
 
-    def __init__(self, database: Database, settings: SourceSettings, connector: Connector) -> None:
+    def __init__(
+        self, database: Database, settings: SourceSettings, connector: Connector, rounds: PayslipRounds
+    ) -> None:
         self.settings = settings
         self.connector = connector
+        self._rounds = rounds
         self._lock = SourceLock(database, settings.name)
         self._submitting = asyncio.Lock()
         self._submitting_lock = SourceLock(database, settings.name)
@@ -117,6 +121,8 @@ class _SourcePulls:
                 flight.pulled = await pull(self._lock, self.settings, self.connector, ledgers, flight.begin)
                 flight.done.set()
                 self._landed, self._current, self._queued = flight, self._queued, None
+                if flight.pulled.error is None:
+                    self._rounds.begin(self.settings, self.connector, ledgers[self.settings.home])
         finally:
             for left in (self._current, self._queued):
                 if left is not None:
@@ -131,10 +137,13 @@ class Refresher:
         self, database: Database, sources: Iterable[tuple[SourceSettings, Connector]], *, deadline: float = DEADLINE
     ) -> None:
         self._database = database
-        self._sources = {settings.name: _SourcePulls(database, settings, connector) for settings, connector in sources}
+        self._slips = PayslipDesk(database, deadline)
+        self._rounds = PayslipRounds(self._slips)
+        self._sources = {
+            settings.name: _SourcePulls(database, settings, connector, self._rounds) for settings, connector in sources
+        }
         self._deadline = deadline
         self._ledgers: dict[str, int] = {}
-        self._slips = PayslipDesk(database, deadline)
 
     @property
     def configured(self) -> tuple[SourceSettings, ...]:
@@ -152,6 +161,7 @@ class Refresher:
 
     async def close(self) -> None:
         """Cancels pulls that go on (the next start resumes them) and closes the connectors."""
+        await self._rounds.close()
         await self._slips.close()
         for pulls in self._sources.values():
             await pulls.close()
@@ -199,6 +209,10 @@ class Refresher:
         if missing is not None:
             raise SourceUnavailable(missing)
         return await pulls.submit(submissions, submitted_by, self._ledgers)
+
+    async def payslips_read(self, name: str) -> None:
+        """Waits until the payslips that entries of the source need were read behind its last pull, as far as they can be now."""
+        await self._rounds.ended(name)
 
     async def _ensure(
         self, pulls: _SourcePulls, asking: Asking, age: float, wait: float, now: datetime | None, held: Held | None

@@ -16,6 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from sources.mapping.standing import Standing
+from sources.pipeline.reconciliation_sql import stands
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -148,7 +149,8 @@ def _unmatched(rows: Sequence[Any]) -> Unmatched:
 # The day of a payment is hidden from the planner: it would read all payments since for every invoice.
 _OPEN = """
 SELECT i.party_external_id, i.currency, max(i.party_name) AS name,
-    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * (i.amount_due + coalesce(later.amount, 0))) AS amount
+    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * (i.amount_due + coalesce(later.amount, 0)
+        + CASE WHEN i.paid_elsewhere_on > $3 THEN i.paid_elsewhere ELSE 0 END)) AS amount
 FROM mirror.invoice i
 JOIN mirror.source_state state ON state.source = i.source AND state.post_from IS NOT NULL
 LEFT JOIN LATERAL (
@@ -187,8 +189,12 @@ FROM ledger.line l
 WHERE l.ledger_id = $1 AND l.account_id = $2 AND l.currency = $3 AND l.effective_date BETWEEN $4 AND $5 AND l.amount <> 0
     AND NOT EXISTS (
         SELECT FROM mirror.document_entry link
-        WHERE link.ledger_id = $1 AND link.kind = 'bank_transaction' AND link.sequence IN (l.sequence, (
-            SELECT e.reverses FROM ledger.entry e WHERE e.ledger_id = $1 AND e.sequence = l.sequence)))
+        WHERE link.ledger_id = $1 AND link.kind = 'bank_transaction' AND link.sequence = ANY (ARRAY(
+            WITH RECURSIVE chain (sequence) AS (
+                SELECT l.sequence UNION ALL
+                SELECT e.reverses FROM chain JOIN ledger.entry e
+                    ON e.ledger_id = $1 AND e.sequence = chain.sequence AND e.reverses IS NOT NULL
+            ) SELECT sequence FROM chain)))
 ORDER BY l.effective_date, l.sequence, l.line_number LIMIT {MOST_SHOWN}"""
 _TRANSACTIONS = f"""
 SELECT t.external_id, t.dated_on AS dated, t.amount, count(*) OVER () AS count, sum(t.amount) OVER () AS sum
@@ -197,7 +203,6 @@ WHERE t.ledger_id = $1 AND t.source = $2 AND t.account = $3 AND t.currency = $4 
     AND t.visible AND t.status = 'BOOKED' AND (
         SELECT 1 FROM pipeline.posting p
         WHERE p.ledger_id = $1 AND p.source = $2 AND p.kind = 'bank_transaction' AND p.account = $3
-            AND p.external_id = t.external_id AND p.status = 'POSTED' AND (
-                SELECT 1 FROM ledger.entry undone WHERE undone.ledger_id = $1 AND undone.reverses = p.sequence LIMIT 1) IS NULL
+            AND p.external_id = t.external_id AND p.status = 'POSTED' AND {stands("p.sequence")}
         LIMIT 1) IS NULL
 ORDER BY t.dated_on, t.external_id LIMIT {MOST_SHOWN}"""

@@ -23,6 +23,7 @@ import orjson
 from sources.database.pool import Database
 from sources.errors import InvalidArgument, NotFound
 from sources.pipeline import documents, taking
+from sources.pipeline.by_hand import REINSTATED_CODE
 from sources.pipeline.documents import DATED_BY
 from sources.pipeline.doubts import load, map_anew
 from sources.pipeline.drafting import REVERSED, document_prefix
@@ -46,7 +47,7 @@ _QUIET: Final = (DocumentStatus.NOTHING, DocumentStatus.BEFORE_CUTOVER)
 @asynccontextmanager
 async def reading(database: Database, ledger_id: int) -> AsyncIterator[Connection]:
     """One snapshot that sees the ledger alone, with dates as dates. Raises DatabaseUnavailable."""
-    async with database.writer() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with database.apart() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         await taking.see(connection, ledger_id)
         yield connection
 
@@ -136,7 +137,7 @@ def _slim(row: Any) -> dict[str, Any]:
     if settles:
         settles = {**settles, "issue_date": settles["issue_date"] and date.fromisoformat(settles["issue_date"])}
     stated = {"content_hash": row["content_hash"], "payout_external_id": row["payout_external_id"]}
-    return {**stated, "settles": settles}
+    return {**stated, "settles": settles, "exchange": orjson.loads(row["exchange"]) if row["exchange"] else None}
 
 
 # ---------------------------------------------------------------- states
@@ -147,6 +148,9 @@ def _decide(report: Report, tied: Tied, row: Any, digest: bytes, waits: bool, is
     stands, status = bool(tied.sequences), row["status"]
     if waits or row["proposed"] or (status in ("ISSUE", "DUPLICATE") and issue):
         tied.say(TieState.PENDING, issue or ("WAITING" if waits else "PROPOSED"))
+        return True
+    if row["reinstated"]:
+        tied.say(TieState.EXTRA, REINSTATED_CODE)
         return True
     if row["gone"] or report.post_from is None:
         if stands:

@@ -21,7 +21,7 @@ from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
 from sources.matching import worker as matching
-from sources.pipeline import taking, todo
+from sources.pipeline import by_hand, related, rulesets, taking, todo
 from sources.pipeline.model import DocumentStatus, Undoing
 from sources.pipeline.recording import Done, counted, record
 from sources.pipeline.rulebook import RuleBook
@@ -78,6 +78,7 @@ class Pipeline:
         self._woken = asyncio.Event()
         self._rules_seen: dict[int, int | None] = {}
         self._limits: dict[int, int] = {}
+        self._reached: dict[int, set[str]] = {}
 
     def wake(self) -> None:
         """There may be something to do: `run_forever` looks at once."""
@@ -102,7 +103,7 @@ class Pipeline:
         and holds up no other. Raises DatabaseUnavailable."""
         total = Counts()
         async with self._database.lookup() as connection:
-            waiting = [row["ledger_id"] for row in await connection.fetch(_DUE_LEDGERS)]
+            waiting = await todo.due_ledgers(connection)
         while waiting:
             waiting = [ledger_id for ledger_id in waiting if await self._goes_on(ledger_id, total)]
         return total
@@ -158,6 +159,7 @@ class Pipeline:
     async def _run(self, ledger_id: int, limit: int) -> Counts:
         async with self._database.writer() as connection:
             counts, new_rules, done = Counts(), None, list[Done]()
+            await by_hand.watch(connection, ledger_id)
             async with connection.transaction():
                 if not await todo.claim(connection, ledger_id):
                     return Counts(busy=True)
@@ -171,10 +173,11 @@ class Pipeline:
                     if not done:
                         counts.matched = await self._match(connection, books)
             if new_rules is not None:
-                await _hasten(connection, ledger_id, DocumentStatus.ISSUE)
+                await _hasten(connection, ledger_id, DocumentStatus.ISSUE, new_rules)
                 self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
+            await related.look_again(connection, ledger_id, books.ledger.functional_currency, done)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.
         if new_rules is not None:
             return await self._run(ledger_id, limit)
@@ -189,7 +192,8 @@ class Pipeline:
         return await matching.step(connection, books.ledger.ledger_id, rules[books.rules])
 
     async def _work(self, connection: Connection, books: Books, version: int, limit: int) -> list[Done]:
-        batch = await taking.take(connection, books, limit)
+        reached = self._reached.setdefault(books.ledger.ledger_id, set())
+        batch = await taking.take(connection, books, limit, reached)
         if not batch.work:
             return []
         done = await Run(self._book, self._poster, connection, books, version, batch).go()
@@ -198,11 +202,13 @@ class Pipeline:
         return done
 
 
-async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus) -> None:
-    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows."""
+async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus, rules: int | None = None) -> None:
+    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows. `rules`:
+    because of these, unless another process has done so already."""
     async with connection.transaction():
         await taking.see(connection, ledger_id)
-        await connection.execute(_HASTEN, ledger_id, status.value)
+        if rules is None or await rulesets.tell(connection, ledger_id, rules):
+            await todo.hasten(connection, ledger_id, [status])
 
 
 def _counts(done: Sequence[Done]) -> Counts:
@@ -212,22 +218,3 @@ def _counts(done: Sequence[Done]) -> Counts:
 
 
 _PUT_OFF = timedelta(minutes=15)
-_DUE_LEDGERS = """
-SELECT ledger_id FROM ledger.ledger
-WHERE EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.not_before <= statement_timestamp())
-    OR EXISTS (SELECT FROM matching.todo due WHERE due.ledger_id = ledger.ledger_id)
-ORDER BY code"""
-_HASTEN = """
-WITH locked AS MATERIALIZED (
-    SELECT held.source, held.kind, held.account, held.external_id
-    FROM pipeline.todo held
-    JOIN pipeline.document met ON met.ledger_id = $1 AND met.source = held.source AND met.kind = held.kind
-        AND met.account = held.account AND met.external_id = held.external_id AND met.status = $2
-    WHERE held.ledger_id = $1 AND held.not_before > statement_timestamp()
-    ORDER BY held.source, held.kind, held.account, held.external_id
-    FOR UPDATE OF held
-)
-UPDATE pipeline.todo held SET not_before = statement_timestamp()
-FROM locked
-WHERE held.ledger_id = $1 AND held.source = locked.source AND held.kind = locked.kind AND held.account = locked.account
-    AND held.external_id = locked.external_id"""

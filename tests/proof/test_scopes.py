@@ -37,8 +37,8 @@ from resolvers.context import Services
 from resolvers.nodes import KINDS
 from sources.caller import Caller
 from sources.database.pool import Database
+from sources.feed import Feed
 from sources.ledger.directory import Directory
-from sources.ledger.feed import Feed
 from sources.ledger.posting import Poster
 from sources.mirror.refresh import Refresher
 from tests.documents import literal
@@ -65,7 +65,7 @@ TYPES: dict[str, set[str]] = {
     "JournalLineConnection": INHERITED, "JournalLineEdge": INHERITED,
     "InvoiceConnection": INHERITED, "InvoiceEdge": INHERITED, "PaymentConnection": INHERITED, "PaymentEdge": INHERITED,
     "PayrollRunConnection": INHERITED, "PayrollRunEdge": INHERITED,
-    "IntegrationIssue": INHERITED, "IntegrationIssueConnection": INHERITED, "IntegrationIssueEdge": INHERITED,
+    "IssueEvent": SOURCES, "IntegrationIssue": INHERITED, "IntegrationIssueConnection": INHERITED, "IntegrationIssueEdge": INHERITED,
     "SyncRun": INHERITED, "SyncRunConnection": INHERITED, "SyncRunEdge": INHERITED,
     "MappingVersion": INHERITED, "MappingVersionConnection": INHERITED, "MappingVersionEdge": INHERITED,
     "MappingFault": INHERITED, "MappingInvalid": INHERITED, "MappingSaved": INHERITED, "MappingPreview": INHERITED,
@@ -99,7 +99,7 @@ FIELDS: dict[str, set[str]] = {
     "Query.reconciliation": SOURCES | LEDGER, "Reconciliation.subledgers": INVOICES, "Reconciliation.banks": CASH,
     "ReconciledDocument.currency": INVOICES | PAYROLL | CASH, "ReconciledDocument.stated": INVOICES | PAYROLL | CASH,
     "ReconciliationTotal.stated": INVOICES | PAYROLL | CASH, "ReconciliationStateTotal.stated": INVOICES | PAYROLL | CASH,
-    "Subscription.postings": LEDGER,
+    "Subscription.postings": LEDGER, "Subscription.integrationIssues": SOURCES,
     "Ledger.id": INHERITED, "Ledger.code": INHERITED, "Ledger.name": INHERITED, "Ledger.functionalCurrency": INHERITED,
     "JournalEntry.documents": INVOICES | PAYROLL | CASH, "IntegrationIssue.excerpt": INVOICES | PAYROLL | CASH,
     "PayrollRun.payslips": PERSONAL,

@@ -22,7 +22,7 @@ SAVE = """mutation ($text: String, $version: Int, $activate: Boolean = true, $le
 PREVIEW = """query ($text: String, $changesOnly: Boolean, $first: Int, $after: String) {
   previewMapping(ledger: "us", text: $text, changesOnly: $changesOnly, first: $first, after: $after) { __typename
     ... on MappingPreview { lookedAt pageInfo { hasNextPage endCursor } documents { documentId documentKind status code
-        changes { posting change rule posted { sequence } draft { effectiveDate description lines {
+        message hint changes { posting change rule movedFrom reversalDate posted { sequence } draft { effectiveDate description lines {
           account debit credit currency } } } } }
     ... on MappingInvalid { faults { line message } } } }"""
 ISSUES = """query ($states: [IssueState!]) { integrationIssues(filter: {states: $states}) { totalCount nodes {

@@ -227,7 +227,7 @@ async def test_a_rate_of_a_day_that_a_rule_computes_is_found(company: Company) -
     assert await company.issues() == {("MISSING_RATE", "in_2"): True}
     assert (await company.nets())["1100"] == 1547
     shown = await preview(company.database, company.ledger.ledger_id, load(text), [key("in_1"), key("in_2")])
-    assert [(each.status, each.is_unchanged) for each in shown] == [("POSTED", True), ("ISSUE", True)]
+    assert [each.verdict for each in shown] == ["UNCHANGED", "ISSUE"]
 
 
 async def test_a_payment_a_payroll_run_and_a_bank_line_become_entries(company: Company) -> None:

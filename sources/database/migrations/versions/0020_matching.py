@@ -5,7 +5,7 @@ from __future__ import annotations
 from sources.database.migrations.scripts import run_script
 
 revision = "0020_matching"
-down_revision = "0009_webhooks"
+down_revision = "0017_accounting_date"
 branch_labels = None
 depends_on = None
 
