@@ -11,7 +11,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -151,7 +151,7 @@ class TableFormat:
 def _checked(place: str, form: Any) -> dict[str, Any]:
     if not isinstance(form, Mapping):
         raise ConfigurationError(f"{place} must be a table with some of {', '.join(_FORMAT)}")
-    rules = {
+    rules: Mapping[str, Callable[[Any], bool]] = {
         "delimiter": lambda value: isinstance(value, str) and len(value) == 1 and value not in '"\r\n',
         "encoding": _is_encoding,
         "skip": lambda value: type(value) is int and 0 <= value <= 1_000,
