@@ -15,7 +15,21 @@ _DOCTYPE_REFUSED = (
 
 
 def read_xml(data: bytes) -> etree._Element:
-    """The root of a document, every element named by its local name. Raises UnreadableFile.
+    """The root of a document, every element named by its local name. Raises UnreadableFile."""
+    root = parse_xml(data)
+    drop_namespaces(root)
+    return root
+
+
+def drop_namespaces(root: etree._Element) -> None:
+    """Names every element by its local name."""
+    for element in root.iter(etree.Element):
+        element.tag = str(element.tag).rpartition("}")[2]
+    etree.cleanup_namespaces(root)
+
+
+def parse_xml(data: bytes) -> etree._Element:
+    """The root of a document, its names with their namespaces. Raises UnreadableFile.
 
     libxml2's own bounds hold (`huge_tree` is off): 256 levels, 10 MB for one text."""
     if any(mark in data for mark in _DOCTYPE_MARKS):
@@ -36,9 +50,6 @@ def read_xml(data: bytes) -> etree._Element:
         raise UnreadableFile(f"it is not well-formed XML: {clean(str(error), 200)}") from error
     if root is None or root.getroottree().docinfo.internalDTD is not None:
         raise UnreadableFile(_DOCTYPE_REFUSED)
-    for element in root.iter(etree.Element):
-        element.tag = str(element.tag).rpartition("}")[2]
-    etree.cleanup_namespaces(root)
     return root
 
 

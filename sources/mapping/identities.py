@@ -33,6 +33,13 @@ def _invoice(facts: Facts) -> Iterable[str]:
         yield _off(facts, "subtotal = sum of the lines' amounts", subtotal, stated)
     if (taxes := names["taxes"]) and (stated := sum([each["amount"] for each in taxes])) != tax:
         yield _off(facts, "tax = sum of the taxes' amounts", tax, stated)
+    yield from _told(names.get("raw"))
+
+
+def _told(raw: object) -> Iterable[str]:
+    """Disagreements among figures that only the source's own payload holds; its connector puts them there as sentences."""
+    told = raw.get("disagreements") if isinstance(raw, dict) else None
+    return [f"the figures disagree: {each}" for each in told if isinstance(each, str)] if isinstance(told, list) else []
 
 
 def _payroll_run(facts: Facts) -> Iterable[str]:
