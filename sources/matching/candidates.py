@@ -163,12 +163,14 @@ SELECT held.source, held.account, held.external_id, held.currency, held.amount, 
     ) AS keys, held.party <> '' AND EXISTS (
         SELECT FROM matching.item i WHERE i.ledger_id = $1 AND i.kind = 'invoice' AND i.party = held.party
     ) AS name_is_known
-FROM {ASKED} JOIN matching.item held ON {IS_ASKED} AND held.ready AND held.used <> held.amount
+FROM {ASKED} CROSS JOIN LATERAL (SELECT * FROM matching.item held WHERE {IS_ASKED} LIMIT 1) AS held
 CROSS JOIN LATERAL (
     SELECT description, reference, counterparty, raw FROM mirror.bank_transaction t
-    WHERE t.ledger_id = $1 AND t.source = asked.source AND t.account = asked.account AND t.external_id = asked.external_id AND t.visible
-    LIMIT 1
+    WHERE t.ledger_id = $1 AND t.source = asked.source AND t.account = asked.account AND t.external_id = asked.external_id
+        AND NOT t.provisional
+    ORDER BY t.visible DESC, t.deleted_at IS NULL DESC, t.changed_at DESC LIMIT 1
 ) AS t
+WHERE held.ready AND held.used <> held.amount
 ORDER BY held.dated, held.source, held.account, held.external_id"""
 _FOUND = "SELECT asked.n::integer AS n, found.kind, found.source, found.account, found.external_id"
 _NAMED = f"""
@@ -177,7 +179,7 @@ FROM {ASKED} CROSS JOIN LATERAL (
     SELECT DISTINCT other.kind, other.source, other.account, other.external_id
     FROM matching.item_key mine CROSS JOIN LATERAL (
         SELECT k.kind, k.source, k.account, k.external_id FROM matching.item_key k
-        WHERE k.ledger_id = $1 AND k.key = mine.key AND k.kind IN ('invoice', 'payment') LIMIT 20
+        WHERE k.ledger_id = $1 AND k.key = mine.key AND (k.key, k.kind) > (mine.key, 'bank_transaction') LIMIT 20
     ) AS other
     WHERE mine.ledger_id = $1 AND mine.kind = asked.kind AND mine.source = asked.source AND mine.account = asked.account
         AND mine.external_id = asked.external_id
@@ -238,7 +240,8 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     (SELECT other.kind, other.source, other.account, other.external_id
     FROM matching.item_key mine CROSS JOIN LATERAL (
-        SELECT k.* FROM matching.item_key k WHERE k.ledger_id = $1 AND k.key = mine.key AND k.kind = 'bank_transaction' LIMIT 20
+        SELECT k.* FROM matching.item_key k
+        WHERE k.ledger_id = $1 AND k.key = mine.key AND (k.key, k.kind) < (mine.key, 'bank_transaction ') LIMIT 20
     ) AS other
     JOIN matching.item i ON i.ledger_id = $1 AND i.kind = other.kind AND i.source = other.source AND i.account = other.account
         AND i.external_id = other.external_id AND i.ready AND i.used <> i.amount

@@ -198,7 +198,7 @@ def _columns(changed: Sequence[Item]) -> list[list[Any]]:
 
 
 _OF = "held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id"
-_BECAME = f"LEFT JOIN pipeline.document d ON {IS_ASKED.replace('held.', 'd.')}"
+_BECAME = f"LEFT JOIN LATERAL (SELECT * FROM pipeline.document d WHERE {IS_ASKED.replace('held.', 'd.')} LIMIT 1) AS d ON true"
 _INVOICES = f"""
 SELECT asked.kind, asked.account, held.source, held.external_id, held.direction, held.kind AS invoice_kind, held.status, held.number,
     held.party_name, held.party_external_id, held.currency, held.issue_date, held.due_date, held.total, held.prepaid,
@@ -236,7 +236,7 @@ SELECT held.*, ARRAY(
     SELECT k.key FROM matching.item_key k WHERE k.ledger_id = $1 AND k.kind = held.kind AND k.source = held.source
         AND k.account = held.account AND k.external_id = held.external_id
 ) AS keys
-FROM {ASKED} JOIN matching.item held ON {IS_ASKED}"""
+FROM {ASKED} CROSS JOIN LATERAL (SELECT * FROM matching.item held WHERE {IS_ASKED} LIMIT 1) AS held"""
 _KEEP = f"""
 INSERT INTO matching.item AS held (ledger_id, kind, source, account, external_id, side, currency, amount, due, ready, dated, due_on,
     number, party, party_id, payer)

@@ -181,6 +181,7 @@ async def touching(
     return [(row["match_id"], _line(row)) for row in rows]
 
 
+# Each transaction's by itself: on tables that were never analysed, joins would read partial indexes whole.
 _LAST = "SELECT coalesce(max(match_id), 0) FROM matching.match WHERE ledger_id = $1"
 _MATCHES = """
 INSERT INTO matching.match (ledger_id, source, account, external_id, match_id, status, score, reasons, rule_id, returns, created_at,
@@ -212,22 +213,24 @@ FROM (SELECT asked.*, met.used FROM {ASKED} JOIN unnest($6::bigint[]) WITH ORDIN
 WHERE held.ledger_id = $1 AND held.kind = asked.kind AND held.source = asked.source AND held.account = asked.account
     AND held.external_id = asked.external_id"""
 _OF_LINES = f"""
-SELECT held.match_id, held.source, held.account, held.external_id FROM {ASKED}
-JOIN matching.match held ON held.ledger_id = $1 AND held.source = asked.source AND held.account = asked.account
-    AND held.external_id = asked.external_id AND held.status = ANY($6::text[])
-WHERE held.status = 'PROPOSED' OR NOT EXISTS (
-    SELECT FROM matching.match back WHERE back.ledger_id = $1 AND back.returns = held.match_id AND back.status IN ('CERTAIN', 'CONFIRMED'))
+SELECT held.match_id, held.source, held.account, held.external_id FROM {ASKED} CROSS JOIN LATERAL (
+    SELECT * FROM matching.match m
+    WHERE m.ledger_id = $1 AND m.source = asked.source AND m.account = asked.account AND m.external_id = asked.external_id OFFSET 0
+) AS held
+WHERE held.status = ANY($6::text[]) AND (held.status = 'PROPOSED' OR NOT EXISTS (
+    SELECT FROM matching.match back WHERE back.ledger_id = $1 AND back.returns = held.match_id AND back.status IN ('CERTAIN', 'CONFIRMED')))
 ORDER BY held.match_id"""
 _TOUCHING = f"""
 SELECT DISTINCT held.match_id, held.source, held.account, held.external_id
 FROM {ASKED} CROSS JOIN LATERAL (
-    SELECT m.match_id FROM matching.match m
+    (SELECT m.match_id FROM matching.match m
     WHERE asked.kind = 'bank_transaction' AND m.ledger_id = $1 AND m.source = asked.source AND m.account = asked.account
-        AND m.external_id = asked.external_id
+        AND m.external_id = asked.external_id OFFSET 0)
     UNION ALL
     SELECT a.match_id FROM matching.allocation a
     WHERE a.ledger_id = $1 AND a.kind = asked.kind AND a.source = asked.source AND a.account = asked.account
         AND a.external_id = asked.external_id
 ) AS touched
-JOIN matching.match held ON held.ledger_id = $1 AND held.match_id = touched.match_id AND held.status = ANY($6::text[])
+CROSS JOIN LATERAL (SELECT * FROM matching.match m WHERE m.ledger_id = $1 AND m.match_id = touched.match_id LIMIT 1) AS held
+WHERE held.status = ANY($6::text[])
 ORDER BY held.match_id"""

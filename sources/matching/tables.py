@@ -124,7 +124,15 @@ item = Table(
         "dated",
         postgresql_where=text("kind = 'bank_transaction'"),
     ),
-    Index("item_open", "ledger_id", "kind", "dated", postgresql_where=_OPEN),
+    Index(
+        "item_unmatched",
+        "ledger_id",
+        "dated",
+        "source",
+        "account",
+        "external_id",
+        postgresql_where=text("kind = 'bank_transaction' AND ready AND used <> amount"),
+    ),
     schema=_SCHEMA,
 )
 
@@ -135,7 +143,7 @@ item_key = Table(
     _required("key", _KEY_TEXT),
     *_key()[1:],
     PrimaryKeyConstraint("ledger_id", "key", "kind", "source", "account", "external_id", name="item_key_pkey"),
-    Index("item_key_by_item", *_DOCUMENT.split()),
+    Index("item_key_by_item", "ledger_id", "external_id", "source", "account", "kind"),
     schema=_SCHEMA,
 )
 

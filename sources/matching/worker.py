@@ -36,6 +36,7 @@ async def step(connection: Connection, ledger_id: int, rules: RuleSet, limit: in
     due = await todo.take(connection, ledger_id, limit)
     if not due:
         return 0
+    await connection.execute(_BY_INDEX)
     keys = [each.key for each in due]
     changed = await refresh(connection, ledger_id, keys, applying(rules))
     lines = [key for key in keys if key.kind == "bank_transaction"]
@@ -143,6 +144,10 @@ def _targets(allocations: Sequence[Allocation]) -> tuple[tuple[ItemKey, int, int
     return tuple(sorted((each.key, each.amount, each.bank_amount) for each in allocations))
 
 
+# Every statement looks up a bounded number of rows for each document. On tables that grew since they were analysed, or that hold
+# another ledger's rows besides, the planner would read them whole.
+_BY_INDEX = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_material', 'off', true)"""
 _SETTLED = f"""
 SELECT DISTINCT held.source, held.invoice_external_id FROM {todo.ASKED}
 JOIN mirror.payment held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id

@@ -252,9 +252,12 @@ SELECT held.*, (
     SELECT jsonb_agg(jsonb_build_object('kind', part.kind, 'side', part.side, 'currency', part.currency, 'amount', part.amount,
             'bank_amount', part.bank_amount, 'booked_on', part.booked_on, 'number', part.number, 'party', part.party_id,
             'account', part.external_id) ORDER BY part.position)
-    FROM matching.match m JOIN matching.allocation part USING (ledger_id, match_id)
-    WHERE m.ledger_id = $1 AND m.source = held.source AND m.account = held.account AND m.external_id = held.external_id
-        AND m.status IN ('CERTAIN', 'CONFIRMED') AND NOT (part.side = 'clearing' AND part.currency = held.currency
+    FROM (
+        SELECT match_id FROM matching.match m WHERE m.ledger_id = $1 AND m.source = held.source AND m.account = held.account
+            AND m.external_id = held.external_id AND m.status IN ('CERTAIN', 'CONFIRMED') LIMIT 1
+    ) AS live
+    CROSS JOIN LATERAL (SELECT * FROM matching.allocation p WHERE p.ledger_id = $1 AND p.match_id = live.match_id OFFSET 0) AS part
+    WHERE NOT (part.side = 'clearing' AND part.currency = held.currency
             AND part.currency = (SELECT functional_currency FROM ledger.ledger l WHERE l.ledger_id = $1))
 ) AS allocations {_ASKED}
 CROSS JOIN LATERAL (

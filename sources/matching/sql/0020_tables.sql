@@ -60,7 +60,8 @@ CREATE INDEX item_by_amount ON matching.item (ledger_id, kind, currency, expecte
 CREATE INDEX item_by_party ON matching.item (ledger_id, kind, party, dated) WHERE ready AND used <> amount AND party <> '';
 CREATE INDEX item_of_name ON matching.item (ledger_id, party) WHERE kind = 'invoice' AND party <> '';
 CREATE INDEX item_of_account ON matching.item (ledger_id, source, account, amount, dated) WHERE kind = 'bank_transaction';
-CREATE INDEX item_open ON matching.item (ledger_id, kind, dated) WHERE ready AND used <> amount;
+CREATE INDEX item_unmatched ON matching.item (ledger_id, dated, source, account, external_id)
+    WHERE kind = 'bank_transaction' AND ready AND used <> amount;
 
 -- What numbers and texts have in common: of a document the forms in which its number is written, of a bank transaction what of
 -- its text may be such a number. Rows come by the dozen for each item, so they have no foreign key to it.
@@ -73,7 +74,8 @@ CREATE TABLE matching.item_key (
     external_id text COLLATE "C" NOT NULL,
     CONSTRAINT item_key_pkey PRIMARY KEY (ledger_id, key, kind, source, account, external_id)
 );
-CREATE INDEX item_key_by_item ON matching.item_key (ledger_id, kind, source, account, external_id);
+-- The id first: on a table that was never analysed the planner takes this index for lookups by key, were the kind first.
+CREATE INDEX item_key_by_item ON matching.item_key (ledger_id, external_id, source, account, kind);
 
 -- What people taught, each in words that can be read, and removed. PAYER: who pays from payer_account, or by the name payer_name,
 -- is the party. ACCOUNT: what holds the words of `pattern`, in this direction, goes to the ledger account. NEVER: this bank
