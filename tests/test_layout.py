@@ -107,7 +107,7 @@ def test_connectors_import_neither_ledger_nor_mirror() -> None:
 def test_connectors_of_different_systems_do_not_import_each_other() -> None:
     """Files of one system share its first word; the shared parts know no system, but for the list of them all."""
     shared = {"answers", "breaker", "client", "files", "http", "kinds", "registry", "webhooks"}
-    banking = {"bank", "camt", "mt940", "statement"}
+    banking = {"bai2", "bank", "camt", "mt940", "ofx", "statement"}
 
     def system(name: str) -> str | None:
         word = name.removeprefix("sources.connectors.").split("_")[0].split(".")[0]
