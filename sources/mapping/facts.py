@@ -51,7 +51,18 @@ ITEMS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
         "payroll_run": {"departments": frozenset({"department", "gross"})},
         "bank_transaction": {
             "allocations": frozenset(
-                ["kind", "side", "currency", "amount", "bank_amount", "booked_on", "number", "party", "account"]
+                [
+                    "kind",
+                    "side",
+                    "currency",
+                    "amount",
+                    "bank_amount",
+                    "booked_on",
+                    "number",
+                    "party",
+                    "account",
+                    "before",
+                ]
             )
         },
         "payment": {},
@@ -120,7 +131,7 @@ def facts_of(kind: str, row: Mapping[str, Any]) -> Facts:
     have the invoice that it settles under "settles" ({"issue_date": …, "currency": …}), which gives the rate that the receivable
     was booked at; invoices and payments in another currency may have under "exchange" what else rates need.
     A bank transaction's may have what it was matched with under "allocations": of each the kind of document, the side of the books that
-    it settles, the amount in its currency and in the bank's, and the day whose rate it is booked by."""
+    it settles, the amount in its currency and in the bank's, the day whose rate it is booked by, and what of it was settled before."""
     names = dict.fromkeys(NAMES[kind])
     for name in names:
         names[name] = row.get(name)

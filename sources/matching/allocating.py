@@ -21,7 +21,7 @@ def of_item(item: Item, amount: int, bank_amount: int | None = None) -> Allocati
     """`amount` in the document's currency; `bank_amount` where the bank's is another."""
     return Allocation(
         item.key,
-        item.side,
+        side_of(item),
         item.currency,
         amount,
         amount if bank_amount is None else bank_amount,
@@ -29,6 +29,11 @@ def of_item(item: Item, amount: int, bank_amount: int | None = None) -> Allocati
         item.number,
         item.party_id,
     )
+
+
+def side_of(item: Item) -> Side:
+    """The side of its party's account."""
+    return Side.RECEIVABLE if item.side is Side.PAID_ELSEWHERE else item.side
 
 
 def fee(line: Line, amount: int) -> Allocation:

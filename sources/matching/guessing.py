@@ -116,7 +116,7 @@ def _of_processor(line: Line, item: Item, naming: Naming) -> Reason | None:
         return naming.reason(item)
     words = set(clues.runs(line.text)) | set(line.party.split())
     if item.party and set(item.party.split()) & words:
-        return Reason("PROCESSOR", 30, "The text names the payment processor.")
+        return Reason("PROCESSOR", 30, "The text names the payment processor, or who paid or was paid.")
     return None
 
 

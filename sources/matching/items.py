@@ -61,7 +61,7 @@ def _invoice(row: Any, _applying: Collection[str]) -> Item:
     due = sign * row["amount_due"] if row["status"] == "OPEN" else 0
     return Item(
         _key(row),
-        Side.RECEIVABLE if is_receivable else Side.PAYABLE,
+        _side(row),
         row["currency"],
         amount,
         amount,
@@ -76,11 +76,18 @@ def _invoice(row: Any, _applying: Collection[str]) -> Item:
     )
 
 
+def _side(row: Any) -> Side:
+    if row["direction"] != "RECEIVABLE":
+        return Side.PAYABLE
+    return Side.PAID_ELSEWHERE if row["paid_elsewhere"] and not row["amount_due"] else Side.RECEIVABLE
+
+
 def _payment(row: Any, _applying: Collection[str]) -> Item:
-    """A payout, by the processor's name as its party."""
-    stands = row["deleted_at"] is None and row["status"] == "SUCCEEDED" and row["type"] == "PAYOUT"
-    amount = -row["amount"] if stands else 0
-    keys = clues.keys_of_number(row["external_id"]) | clues.keys_of_number(row["reference"])
+    """A payout, by the processor's name as its party, or a payment straight to or from a bank account, by who paid or was paid."""
+    is_direct = row["bank_account"] is not None and row["type"] in ("PAYMENT", "REFUND")
+    stands = row["deleted_at"] is None and row["status"] == "SUCCEEDED" and (is_direct or row["type"] == "PAYOUT")
+    amount = (row["amount"] if is_direct else -row["amount"]) if stands else 0
+    told = [row["external_id"], row["reference"], *([row["description"]] if is_direct else [])]
     return Item(
         _key(row),
         Side.CLEARING,
@@ -90,10 +97,10 @@ def _payment(row: Any, _applying: Collection[str]) -> Item:
         0,
         row["occurred_on"],
         row["available_on"],
-        row["external_id"],
-        clues.party_name(row["source_kind"].partition("_")[0]),
+        (row["description"] or row["external_id"]) if is_direct else row["external_id"],
+        clues.party_name(row["party_name"] if is_direct else row["source_kind"].partition("_")[0]),
         ready=_is_ready(row, amount),
-        keys=frozenset(keys),
+        keys=frozenset(key for number in told for key in clues.keys_of_number(number)),
     )
 
 
@@ -202,15 +209,17 @@ _BECAME = f"LEFT JOIN LATERAL (SELECT * FROM pipeline.document d WHERE {IS_ASKED
 _INVOICES = f"""
 SELECT asked.kind, asked.account, held.source, held.external_id, held.direction, held.kind AS invoice_kind, held.status, held.number,
     held.party_name, held.party_external_id, held.currency, held.issue_date, held.due_date, held.total, held.prepaid,
-    held.amount_due, held.first_seen, held.deleted_at, d.status AS became, (
+    held.amount_due, held.paid_elsewhere, held.first_seen, held.deleted_at, d.status AS became, (
         SELECT coalesce(sum(abs(coalesce(p.presented_amount, p.amount))), 0) FROM mirror.payment p
-        WHERE p.ledger_id = $1 AND p.source = held.source AND p.invoice_external_id = held.external_id AND p.type = 'PAYMENT'
+        WHERE p.ledger_id = $1 AND p.source = held.source AND p.invoice_external_id = held.external_id
+            AND p.type = CASE held.kind WHEN 'CREDIT_NOTE' THEN 'REFUND' ELSE 'PAYMENT' END
             AND p.status = 'SUCCEEDED' AND p.deleted_at IS NULL AND coalesce(p.presented_currency, p.currency) = held.currency
     ) AS paid
 FROM {ASKED} JOIN mirror.invoice held ON {_OF} {_BECAME}"""
 _PAYMENTS = f"""
 SELECT asked.kind, asked.account, held.source, held.external_id, held.type, held.status, held.currency, held.amount,
-    held.occurred_on, held.available_on, held.reference, held.deleted_at, state.kind AS source_kind, d.status AS became
+    held.occurred_on, held.available_on, held.reference, held.description, held.bank_account, held.party_name, held.deleted_at,
+    state.kind AS source_kind, d.status AS became
 FROM {ASKED} JOIN mirror.payment held ON {_OF} JOIN mirror.source_state state ON state.source = held.source {_BECAME}"""
 _PAYROLL_RUNS = f"""
 SELECT asked.kind, asked.account, held.source, held.external_id, held.currency, held.net, held.pay_date, held.deleted_at,

@@ -118,6 +118,11 @@ async def _use(
         await connection.execute(_USE, ledger_id, *columns_of(keys), [used[key] for key in keys])
 
 
+async def post_again(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]) -> None:
+    """Transactions whose live matches allocate to these documents are to be posted by what the documents say now."""
+    await _post(connection, ledger_id, [line for _, line in await touching(connection, ledger_id, keys, LIVE)])
+
+
 async def _post(connection: Connection, ledger_id: int, lines: Sequence[ItemKey]) -> None:
     keys = [Key(line.source, line.kind, line.account, line.external_id) for line in lines]
     await pipeline_todo.add(connection, ledger_id, keys)

@@ -19,9 +19,11 @@ class ItemKey(NamedTuple):
 
 
 class Side(StrEnum):
-    """What of the books an allocation settles."""
+    """What of the books an allocation settles. PAID_ELSEWHERE: of a receivable that its source took out already, as it was told that it
+    is paid past it; what is allocated to it says RECEIVABLE, and is posted as the invoice then stands."""
 
     RECEIVABLE = "receivable"
+    PAID_ELSEWHERE = "paid_elsewhere"
     PAYABLE = "payable"
     CLEARING = "clearing"
     FEES = "fees"

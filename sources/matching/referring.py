@@ -110,7 +110,7 @@ class Referring:
         if abs(line.open) > abs(expected):
             rest = line.open - expected
             text = f"{evidence.money(rest, line.currency)} more was paid than is open of {evidence.name_of(item)}."
-            more = allocating.on_account(line, rest, item.side, item.party_id)
+            more = allocating.on_account(line, rest, allocating.side_of(item), item.party_id)
             reasons = self._reasons([item], Reason("OVERPAID", 5, text))
             yield Match(line.key, (allocating.of_item(item, expected), more), reasons)
             return
@@ -172,7 +172,7 @@ def settled_already(line: Line, items: Sequence[Item], naming: Naming, rules: Ru
     told = Reason("SETTLED_ALREADY", -5, f"{evidence.name_of(item)} is paid already; it may have been paid twice.")
     party = evidence.party(line, item, rules)
     reasons = evidence.present(naming.reason(item), party, told)
-    return Match(line.key, (allocating.on_account(line, line.open, item.side, item.party_id),), reasons)
+    return Match(line.key, (allocating.on_account(line, line.open, allocating.side_of(item), item.party_id),), reasons)
 
 
 def _names(items: Sequence[Item]) -> str:

@@ -60,6 +60,8 @@ async def refresh(
         await keeping.decide(connection, ledger_id, numbers, Status.WITHDRAWN, by=keeping.BY_PROGRAM)
         before = await items.held(connection, ledger_id, wanted)
     await items.keep(connection, ledger_id, found, before)
+    moved = [key for key, item in found.items() if key in before and item.side is not before[key].side]
+    await keeping.post_again(connection, ledger_id, moved)
     now = await items.held(connection, ledger_id, wanted)
     return [item for key, item in now.items() if key not in before or _differs(item, before[key])]
 

@@ -249,14 +249,26 @@ SELECT held.*, CASE WHEN held.payslips_given THEN (
 # What clears another amount of the same currency on the clearing account moves nothing where that currency is the ledger's.
 _BANK_TRANSACTIONS = f"""
 SELECT held.*, (
-    SELECT jsonb_agg(jsonb_build_object('kind', part.kind, 'side', part.side, 'currency', part.currency, 'amount', part.amount,
-            'bank_amount', part.bank_amount, 'booked_on', part.booked_on, 'number', part.number, 'party', part.party_id,
-            'account', part.external_id) ORDER BY part.position)
+    SELECT jsonb_agg(jsonb_build_object('kind', part.kind, 'currency', part.currency, 'amount', part.amount,
+            'bank_amount', part.bank_amount, 'number', part.number, 'party', part.party_id, 'account', part.external_id, 'before', before.amount,
+            'side', CASE WHEN elsewhere.on IS NULL THEN part.side ELSE 'paid_elsewhere' END,
+            'booked_on', coalesce(elsewhere.on, part.booked_on)) ORDER BY part.position)
     FROM (
         SELECT match_id FROM matching.match m WHERE m.ledger_id = $1 AND m.source = held.source AND m.account = held.account
             AND m.external_id = held.external_id AND m.status IN ('CERTAIN', 'CONFIRMED') LIMIT 1
     ) AS live
     CROSS JOIN LATERAL (SELECT * FROM matching.allocation p WHERE p.ledger_id = $1 AND p.match_id = live.match_id OFFSET 0) AS part
+    LEFT JOIN LATERAL (
+        SELECT coalesce(i.paid_elsewhere_on, i.due_date, i.issue_date) AS on FROM mirror.invoice i
+        WHERE part.side = 'receivable' AND i.ledger_id = $1 AND i.source = part.source AND i.external_id = part.external_id
+            AND i.paid_elsewhere <> 0 AND i.amount_due = 0 LIMIT 1
+    ) AS elsewhere ON true
+    CROSS JOIN LATERAL (
+        SELECT sum(p.amount) AS amount FROM matching.allocation p
+        JOIN matching.match m ON m.ledger_id = $1 AND m.match_id = p.match_id AND m.status IN ('CERTAIN', 'CONFIRMED')
+        WHERE part.source <> '' AND p.ledger_id = $1 AND p.kind = part.kind AND p.source = part.source AND p.account = part.account
+            AND p.external_id = part.external_id AND p.match_id < live.match_id
+    ) AS before
     WHERE NOT (part.side = 'clearing' AND part.currency = held.currency
             AND part.currency = (SELECT functional_currency FROM ledger.ledger l WHERE l.ledger_id = $1))
 ) AS allocations {_ASKED}

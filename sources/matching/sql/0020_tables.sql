@@ -52,7 +52,7 @@ CREATE TABLE matching.item (
     CONSTRAINT item_pkey PRIMARY KEY (ledger_id, kind, source, account, external_id),
     CONSTRAINT item_ledger_fkey FOREIGN KEY (ledger_id) REFERENCES ledger.ledger (ledger_id),
     CONSTRAINT item_kind_known CHECK (kind IN ('invoice', 'payment', 'payroll_run', 'bank_transaction')),
-    CONSTRAINT item_side_known CHECK (side IN ('receivable', 'payable', 'clearing')),
+    CONSTRAINT item_side_known CHECK (side IN ('receivable', 'paid_elsewhere', 'payable', 'clearing')),
     CONSTRAINT item_used_fits CHECK (used = 0 OR (sign(used) = sign(amount) AND abs(used) <= abs(amount))),
     CONSTRAINT item_due_fits CHECK (due = 0 OR sign(due) = sign(amount))
 );

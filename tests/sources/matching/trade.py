@@ -30,6 +30,7 @@ BANK = "DE02120300000000202051"
 OTHER_BANK = "DE89370400440532013000"
 ACCOUNTS = {
     "receivable": ("1100", AccountType.ASSET),
+    "paid_elsewhere": ("1220", AccountType.ASSET),
     "payable": ("2000", AccountType.LIABILITY),
     "processor_clearing": ("1200", AccountType.ASSET),
     "bank_clearing": ("1210", AccountType.ASSET),
