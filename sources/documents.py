@@ -217,10 +217,11 @@ class BankStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A movement of our account at a payment processor. Amounts are signed, in the currency of that account, and money in is
-    positive: a payment's `amount` is positive, those of a refund, a fee, a lost dispute and a payout are negative. `fee` is what
-    the processor keeps of it (positive; negative: it gives a fee back), net = amount - fee: what the account's balance changes
-    by; None: the source does not state them (yet).
+    """A movement of our account at a payment processor, or, with `bank_account`, a PAYMENT or REFUND that a source which keeps books
+    says was paid to or from that account itself. Amounts are signed, in the currency of the account, and money in is positive: a
+    payment's `amount` is positive (of a bill: negative), those of a refund (by a vendor: positive), a fee, a lost dispute and a
+    payout are negative. `bank_account` of a payout is where it goes. `fee` is what the processor keeps of it (positive; negative:
+    it gives a fee back), net = amount - fee: what the account's balance changes by; None: the source does not state them (yet).
     `presented_amount`, `presented_currency`: what the payer paid or got, signed alike, where that is another currency.
     `occurred_on`: when it changed the balance; `available_on`: from when on it can be paid out, of a payout: when it arrives.
     `parent_external_id`: the payment that a refund or dispute is about, the dispute that a later movement is about.

@@ -5,10 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sources.connectors import bank_statements, einvoice, payroll_csv, plaid, rest, stripe, submitted, tryton, xero_payroll
+from sources.connectors import (
+    bank_statements,
+    einvoice,
+    payroll_csv,
+    plaid,
+    rest,
+    stripe,
+    submitted,
+    tryton,
+    xero_accounting,
+    xero_payroll,
+)
 from sources.connectors.kinds import ConnectorKind
 
-_MODULES = (stripe, xero_payroll, bank_statements, tryton, einvoice, payroll_csv, plaid, rest, submitted)
+_MODULES = (
+    stripe,
+    xero_accounting,
+    xero_payroll,
+    bank_statements,
+    tryton,
+    einvoice,
+    payroll_csv,
+    plaid,
+    rest,
+    submitted,
+)
 
 KINDS: Mapping[str, ConnectorKind] = MappingProxyType({module.KIND.name: module.KIND for module in _MODULES})
 """By the name that `kind` takes."""

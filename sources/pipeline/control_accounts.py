@@ -154,8 +154,9 @@ SELECT i.party_external_id, i.currency, max(i.party_name) AS name,
 FROM mirror.invoice i
 JOIN mirror.source_state state ON state.source = i.source AND state.post_from IS NOT NULL
 LEFT JOIN LATERAL (
-    SELECT sum(coalesce(p.presented_amount, p.amount)) AS amount FROM mirror.payment p
-    WHERE p.ledger_id = $1 AND p.source = i.source AND p.invoice_external_id = i.external_id AND p.type = 'PAYMENT'
+    SELECT sum(abs(coalesce(p.presented_amount, p.amount))) AS amount FROM mirror.payment p
+    WHERE p.ledger_id = $1 AND p.source = i.source AND p.invoice_external_id = i.external_id
+        AND p.type = CASE i.kind WHEN 'CREDIT_NOTE' THEN 'REFUND' ELSE 'PAYMENT' END
         AND p.status = 'SUCCEEDED' AND p.deleted_at IS NULL AND p.occurred_on + 0 > $3
         AND coalesce(p.presented_currency, p.currency) = i.currency
 ) AS later ON true
