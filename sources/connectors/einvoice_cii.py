@@ -25,7 +25,7 @@ from sources.connectors.einvoice_terms import (
     stated,
     text_at,
 )
-from sources.connectors.files_values import MAX_TEXT, UnreadableFile
+from sources.connectors.files_values import MAX_TEXT, UnreadableFile, clean
 from sources.connectors.files_xml import find_text
 
 INVOICE = "{urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100}CrossIndustryInvoice"
@@ -197,7 +197,7 @@ def _side(root: etree._Element, name: str) -> Side:
     if party is None:
         return Side(name=None)
     registered = {
-        (each.get("schemeID") or "").upper(): (each.text or "").strip()
+        (each.get("schemeID") or "").upper(): clean(each.text)
         for each in reversed(stated(party, "SpecifiedTaxRegistration/ID"))
     }
     return Side(

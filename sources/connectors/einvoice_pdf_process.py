@@ -126,8 +126,8 @@ def _name(specification: Any, key: Any) -> str:
 
 def _content(specification: Any) -> bytes:
     files = _get(specification, "/EF")
-    stream = _get(files, "/UF") or _get(files, "/F")
-    if stream is None or not hasattr(stream, "get_data"):
+    stream = next((each for key in ("/UF", "/F") if hasattr(each := _get(files, key), "get_data")), None)
+    if stream is None:
         raise _Refused("its attachment is named, and is not in it")
     content: bytes = stream.get_data()
     if len(content) > _MOST_CONTENT:
