@@ -38,6 +38,7 @@ SCOPES = frozenset(
         "sources:admin",
         "documents:submit",
         "mappings:approve",
+        "matches:approve",
     }
 )
 """Every scope there is. Others in a token are ignored: an issuer may serve other products with the same token."""

@@ -14,6 +14,7 @@ from resolvers.issue_events import IssueSubscription
 from resolvers.issues import IssueMutation, IssueQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
 from resolvers.mappings import MappingMutation, MappingQuery
+from resolvers.matching import MatchingMutation, MatchingQuery
 from resolvers.nodes import NodeQuery
 from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
@@ -46,6 +47,7 @@ class Query(
     PreviewQuery,
     ProposalQuery,
     ReconciliationQuery,
+    MatchingQuery,
 ):
     pass
 
@@ -60,6 +62,7 @@ class Mutation(
     RateMutation,
     ProposalMutation,
     SubmissionMutation,
+    MatchingMutation,
 ):
     pass
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from sources.database.pool import Database
 from sources.errors import NotFound
-from sources.matching import allocating, candidates, clues, items, keeping, teaching, todo
+from sources.matching import allocating, candidates, clues, items, keeping, stating, teaching, todo
 from sources.matching.allocating import Unfit
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Line, Match, Reason, Status
+from sources.matching.stating import Stated
 from sources.pipeline.taking import turn
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ async def confirm(database: Database, ledger_id: int, match_id: int, *, by: str)
     async with turn(database, ledger_id) as connection:
         line_key = await _line_of(connection, ledger_id, match_id, (Status.PROPOSED,))
         parts = (await keeping.allocations_of(connection, ledger_id, [match_id]))[match_id]
-        line, held = await _state(connection, ledger_id, line_key, parts)
+        line, held = await _state(connection, ledger_id, line_key, [each.key for each in parts])
         allocating.check(line, held, parts)
         others = await keeping.matches_of(connection, ledger_id, [line_key], [Status.PROPOSED])
         rest = [number for number in others[line_key] if number != match_id]
@@ -63,7 +64,7 @@ async def match(
     database: Database,
     ledger_id: int,
     line_key: ItemKey,
-    parts: Sequence[Allocation],
+    stated: Sequence[Stated],
     *,
     by: str,
     remember: str | None = None,
@@ -73,7 +74,8 @@ async def match(
     `remember`: words of the transaction's text that mean the one ledger account of the allocations from now on. Raises NotFound,
     Unfit, DatabaseUnavailable."""
     async with turn(database, ledger_id) as connection:
-        line, held = await _state(connection, ledger_id, line_key, parts)
+        line, held = await _state(connection, ledger_id, line_key, [each.key for each in stated])
+        parts = stating.allocations(line.currency, held, stated)
         whole = [_completed(line, held, each) for each in parts]
         first = next((each for each in whole if each.party_id or each.is_of_document), None)
         whole = [_placed(each, first) for each in whole]
@@ -111,10 +113,9 @@ async def _line_of(connection: Connection, ledger_id: int, match_id: int, status
 
 
 async def _state(
-    connection: Connection, ledger_id: int, line_key: ItemKey, parts: Sequence[Allocation]
+    connection: Connection, ledger_id: int, line_key: ItemKey, keys: Sequence[ItemKey]
 ) -> tuple[Line, dict[ItemKey, Item]]:
-    wanted = {line_key, *(each.key for each in parts if each.is_of_document)}
-    held = await items.held(connection, ledger_id, wanted)
+    held = await items.held(connection, ledger_id, {line_key, *keys})
     found = held.get(line_key)
     if found is None or not found.ready:
         raise NotFound(f"there is no booked transaction {line_key.external_id[:80]} that can be matched")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from sources.errors import InvalidArgument
 from sources.matching.model import Allocation, Item, ItemKey, Line, Side
 
 MAX_ITEMS: Final = 24
@@ -13,7 +14,7 @@ MAX_ITEMS: Final = 24
 _STEPS: Final = 20_000
 
 
-class Unfit(ValueError):
+class Unfit(InvalidArgument):
     """Allocations that do not fit the transaction, or what is open; the text says why, for a person."""
 
 

@@ -170,7 +170,9 @@ CROSS JOIN LATERAL (
         AND NOT t.provisional
     ORDER BY t.visible DESC, t.deleted_at IS NULL DESC, t.changed_at DESC LIMIT 1
 ) AS t
-WHERE held.ready AND held.used <> held.amount
+WHERE held.ready AND held.used <> held.amount AND NOT EXISTS (
+    SELECT FROM matching.match m WHERE m.ledger_id = $1 AND m.source = asked.source AND m.account = asked.account
+        AND m.external_id = asked.external_id AND m.status IN ('CERTAIN', 'CONFIRMED'))
 ORDER BY held.dated, held.source, held.account, held.external_id"""
 _FOUND = "SELECT asked.n::integer AS n, found.kind, found.source, found.account, found.external_id"
 _NAMED = f"""

@@ -1,7 +1,7 @@
 """Control accounts beside their subledgers, and bank accounts beside their statements, as of a day.
 
 - A subledger is what the mirrored invoices of every source that posts into the ledger leave open on the day, by party: what is due
-  now, and besides what payments after the day have settled since. Drafts, void invoices, invoices that were given up and duplicates of bills
+  now, and besides what payments after the day have settled since; no more than what matched bank transactions leave of it. Drafts, void invoices, invoices that were given up and duplicates of bills
   leave nothing open. Its control accounts are the codes that the active rules call `receivable` or `payable`.
 - A bank account's ledger account is the one that the rules' table `bank_accounts` gives.
 
@@ -16,6 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from sources.mapping.standing import Standing
+from sources.matching import open_sql
 from sources.pipeline.reconciliation_sql import stands
 
 if TYPE_CHECKING:
@@ -146,20 +147,12 @@ def _unmatched(rows: Sequence[Any]) -> Unmatched:
     return Unmatched(rows[0]["count"], int(rows[0]["sum"]), tuple(rows)) if rows else Unmatched(0, 0, ())
 
 
-# The day of a payment is hidden from the planner: it would read all payments since for every invoice.
-_OPEN = """
+_OPEN = f"""
 SELECT i.party_external_id, i.currency, max(i.party_name) AS name,
-    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * (i.amount_due + coalesce(later.amount, 0)
-        + CASE WHEN i.paid_elsewhere_on > $3 THEN i.paid_elsewhere ELSE 0 END)) AS amount
+    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * {open_sql.amount("$3")}) AS amount
 FROM mirror.invoice i
 JOIN mirror.source_state state ON state.source = i.source AND state.post_from IS NOT NULL
-LEFT JOIN LATERAL (
-    SELECT sum(abs(coalesce(p.presented_amount, p.amount))) AS amount FROM mirror.payment p
-    WHERE p.ledger_id = $1 AND p.source = i.source AND p.invoice_external_id = i.external_id
-        AND p.type = CASE i.kind WHEN 'CREDIT_NOTE' THEN 'REFUND' ELSE 'PAYMENT' END
-        AND p.status = 'SUCCEEDED' AND p.deleted_at IS NULL AND p.occurred_on + 0 > $3
-        AND coalesce(p.presented_currency, p.currency) = i.currency
-) AS later ON true
+{open_sql.joins("$3")}
 WHERE i.ledger_id = $1 AND i.direction = $2 AND i.status IN ('OPEN', 'PAID') AND i.deleted_at IS NULL AND i.listed_on <= $3
     AND (i.source, i.external_id) NOT IN (
         SELECT source, external_id FROM pipeline.document WHERE ledger_id = $1 AND kind = 'invoice' AND status = 'DUPLICATE')

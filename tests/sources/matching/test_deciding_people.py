@@ -11,6 +11,8 @@ from sources.errors import NotFound
 from sources.matching import actions, allocating
 from sources.matching.allocating import Unfit
 from sources.matching.model import Allocation, ItemKey, Side
+from sources.matching.stating import Stated
+from sources.money import format_minor
 from tests.sources.matching.trade import BANK, Trade, bill, invoice, money, void
 from tests.sources.pipeline.company import changed
 
@@ -55,9 +57,16 @@ async def unmatch(trade: Trade, number: int) -> None:
 
 async def match(trade: Trade, external_id: str, *parts: Allocation, remember: str | None = None) -> int:
     database, ledger_id = trade.company.database, trade.company.ledger.ledger_id
-    number = await actions.match(database, ledger_id, transaction(external_id), parts, by="ann", remember=remember)
+    stated = [_stated(part) for part in parts]
+    number = await actions.match(database, ledger_id, transaction(external_id), stated, by="ann", remember=remember)
     await trade.company.look()
     return number
+
+
+def _stated(part: Allocation) -> Stated:
+    other = None if part.amount == part.bank_amount else format_minor(part.amount, 2)
+    amount = format_minor(part.bank_amount, 2)
+    return Stated(key=part.key, amount=amount, document_amount=other, side=part.side, party_id=part.party_id)
 
 
 async def test_a_confirmed_proposal_posts_and_teaches_who_pays(trade: Trade) -> None:
@@ -157,6 +166,17 @@ async def test_what_does_not_fit_is_refused_and_changes_nothing(trade: Trade, pa
     assert await trade.matches() == before
     with pytest.raises(NotFound):
         await match(trade, "t9", of_invoice("inv-10001", 10_00))
+
+
+async def test_what_a_person_leaves_of_a_transaction_is_not_matched_by_itself(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 100_00), invoice("INV-10002", 20_00))
+    await trade.moved(money("t1", 120_00, name=None))
+    await match(trade, "t1", of_invoice("inv-10001", 100_00))
+    await trade.invoiced(invoice("INV-10002", 20_00, due_date=date(2026, 4, 1)), invoice("INV-10003", 20_00))
+    assert await trade.live() == {"t1": (("invoice", "inv-10001", 100_00),)}
+    assert await trade.net("bank_clearing") == -20_00
+    assert (await trade.open())["t1"] == 20_00
+    await trade.is_sound()
 
 
 async def test_a_void_invoice_gives_its_money_back_to_be_matched(trade: Trade) -> None:
