@@ -2,37 +2,45 @@
 
 Settings, the options that are TOML tables of a source: `columns` (field -> the column's heading, or its number from 1 on) and `format`:
 delimiter (absent: found out), encoding (utf-8), skip (lines before the headings), headings (true), dates ("%Y-%m-%d", strptime's
-directives), decimal ("."). Blanks around values do not matter, empty lines are no rows.
+directives), decimal ("."). Blanks around values do not matter, empty lines are no rows. A row that lacks
+a column that is read, or has more columns than the first row, refuses the table: it was cut off, or has a delimiter within a text,
+and a value would come into another column.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import io
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sources.connectors.files_values import UnreadableFile, quote
 from sources.errors import ConfigurationError
 
-MAX_ROWS = 1_000_000
 MAX_COLUMNS = 500
 _DELIMITERS = (";", ",", "\t", "|")
 _FORMAT = ("delimiter", "encoding", "skip", "headings", "dates", "decimal")
 _PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _BRACKETED = re.compile(r"\((.*)\)")
+_ADORNMENT = re.compile(r"[\s'\u2019$€£¥]")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_DELIMITER_LINE = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
+_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `line`: its last line's number in the file; `values`: by field, those that are not empty."""
+    """One row. `line`: its last line's number in the file; `values`: by field, those that are not empty; `cells`: all of it."""
 
     line: int
     values: Mapping[str, str]
+    cells: Sequence[str]
 
     @property
     def where(self) -> str:
@@ -76,45 +84,54 @@ class TableFormat:
     def rows(self, data: bytes) -> Iterator[Row]:
         """Every row of a file. Raises UnreadableFile, naming the line."""
         text = self._decoded(data)
-        lines = text.splitlines(keepends=True)
-        if self.skip:
-            lines = lines[self.skip :]
-        delimiter = self.delimiter or _sniffed(lines)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        skip, delimiter = self.skip, self.delimiter
+        if stated := _DELIMITER_LINE.fullmatch(next(_lines(text, skip), "")):
+            skip, delimiter = skip + 1, delimiter or stated[1]
+        delimiter = delimiter or _sniffed(islice(_lines(text, skip), _LOOKED_AT))
+        reader = csv.reader(_lines(text, skip), delimiter=delimiter, strict=True)
         places: Mapping[str, int] | None = None if self.headings else {f: int(c) - 1 for f, c in self.columns.items()}
+        width = 0
         try:
-            for count, cells in enumerate(reader):
+            for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
-                if count > MAX_ROWS or len(cells) > MAX_COLUMNS:
-                    raise UnreadableFile(f"it has more than {MAX_ROWS} rows or {MAX_COLUMNS} columns")
+                where = f"line {skip + reader.line_num}"
+                width = width or len(cells)
+                if width > MAX_COLUMNS:
+                    raise UnreadableFile(f"{where}: it has more than {MAX_COLUMNS} columns")
                 if places is None:
                     places = self._places(cells)
                     continue
-                values = {field: cells[at].strip() for field, at in places.items() if at < len(cells)}
-                yield Row(self.skip + reader.line_num, {field: value for field, value in values.items() if value})
+                _check_width(cells, width, max(places.values()), where)
+                values = {field: cells[at].strip() for field, at in places.items()}
+                yield Row(skip + reader.line_num, {field: value for field, value in values.items() if value}, cells)
         except csv.Error as error:
-            raise UnreadableFile(f"line {self.skip + reader.line_num}: {error}") from error
+            raise UnreadableFile(f"line {skip + reader.line_num}: {error}") from error
         if places is None:
             raise UnreadableFile("it has no line of headings")
 
+    def version(self, reader: int) -> int:
+        """Of a parser (`reader`) with these settings: files that it could not read are tried again when either changes."""
+        return reader << 32 | zlib.crc32(repr(self).encode())
+
     def to_date(self, text: str, where: str) -> date:
         """Raises UnreadableFile."""
-        try:
-            return datetime.strptime(text, self.dates).date()
-        except ValueError as error:
-            raise UnreadableFile(f"{where}: {quote(text)} is not a date of the form {self.dates}") from error
+        found = _date(text, self.dates)
+        if found is None:
+            raise UnreadableFile(f"{where}: {quote(text)} is not a date of the form {self.dates}")
+        return found
 
     def to_decimal(self, text: str, where: str) -> str:
         """A number as it is written, "1.234,50-" or "(1,234.50)", in our form: "-1234.50". Raises UnreadableFile."""
         other = "," if self.decimal == "." else "."
-        digits = re.sub(r"[\s'\u00a0\u202f]", "", text)
+        digits = _ADORNMENT.sub("", text).replace("\u2212", "-")
         negative = False
         if (bracketed := _BRACKETED.fullmatch(digits)) is not None:
             digits, negative = bracketed[1], True
         if digits.endswith("-"):
             digits, negative = digits[:-1], True
-        digits = digits.replace("\u2212", "-")
+        if digits.removeprefix("-").startswith(self.decimal) and digits[-1:].isdigit():
+            digits = digits.replace(self.decimal, f"0{self.decimal}", 1)
         whole, point, fraction = digits.partition(self.decimal)
         groups = whole.split(other)
         if len(groups) > 1 and not (all(len(g) == 3 for g in groups[1:]) and 1 <= len(groups[0].lstrip("+-")) <= 3):
@@ -126,12 +143,15 @@ class TableFormat:
         return f"-{plain}" if negative else plain
 
     def _decoded(self, data: bytes) -> str:
+        marked = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+        encoding = next((marked[mark] for mark in marked if data.startswith(mark)), self.encoding)
         try:
-            if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                return data.decode("utf-16")
-            return data.decode("utf-8-sig" if self.encoding.lower() in ("utf-8", "utf8") else self.encoding)
+            text = data.decode(encoding)
         except UnicodeError as error:
-            raise UnreadableFile(f"it is not text in {self.encoding}: set format.encoding") from error
+            raise UnreadableFile(f"it is not text in {encoding}: set format.encoding") from error
+        if "\0" in text:
+            raise UnreadableFile(f"it is not text in {encoding} (it has null characters): set format.encoding")
+        return text
 
     def _places(self, cells: Sequence[str]) -> Mapping[str, int]:
         headings = [" ".join(cell.split()).casefold() for cell in cells]
@@ -183,10 +203,32 @@ def _is_date_form(value: str) -> bool:
         return False
 
 
-def _sniffed(lines: Sequence[str]) -> str:
+@lru_cache(maxsize=1024)
+def _date(text: str, form: str) -> date | None:
+    try:
+        return datetime.strptime(text, form).date()
+    except ValueError:
+        return None
+
+
+def _lines(text: str, skip: int) -> Iterator[str]:
+    """The lines from `skip` on, one at a time: a list of them would be larger than the file."""
+    return (match[0] for match in islice(_LINE.finditer(text), skip, None))
+
+
+def _check_width(cells: Sequence[str], width: int, last: int, where: str) -> None:
+    if len(cells) <= last:
+        raise UnreadableFile(
+            f"{where}: it has {len(cells)} columns, and the {last + 1}th is read: was the row cut off?"
+        )
+    if any(cell.strip() for cell in cells[max(width, last + 1) :]):
+        raise UnreadableFile(f"{where}: it has more columns than the first row: is there a delimiter within a text?")
+
+
+def _sniffed(lines: Iterator[str]) -> str:
     """The delimiter that divides the first line with any of them into most columns."""
-    for line in lines[:50]:
-        counts = {each: len(next(csv.reader(io.StringIO(line), delimiter=each), [])) for each in _DELIMITERS}
+    for line in lines:
+        counts = {each: len(next(csv.reader([line], delimiter=each), [])) for each in _DELIMITERS}
         best = max(_DELIMITERS, key=lambda each: counts[each])
         if counts[best] > 1:
             return best

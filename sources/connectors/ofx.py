@@ -22,9 +22,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote
-from sources.connectors.ofx_entry import Entry, id_of, read_entry, to_amount, to_day
+from sources.connectors.ofx_entry import Entry, read_entry, to_amount, to_day
 from sources.connectors.ofx_text import Begin, Decoder, End, Leaf, plain_bytes, read_elements
-from sources.connectors.statement import EntryIds, bank_account, digest, foreign_warnings, is_iban
+from sources.connectors.statement import EntryIds, bank_account, digest, foreign_warnings, is_iban, named_id
 from sources.documents import BankAccount, BankStatement, BankTransaction
 
 _STATEMENTS = ("STMTRS", "CCSTMTRS")
@@ -254,7 +254,7 @@ def _transactions(entries: list[Entry], repeated: set[str], ids: EntryIds) -> It
             if entry.fitid in stated:
                 continue
             stated.add(entry.fitid)
-            yield entry.transaction(id_of(entry.fitid))
+            yield entry.transaction(named_id("fitid", entry.fitid))
         else:
             mark = "pending" if entry.pending else "ofx"
             yield entry.transaction(ids.next((mark, *entry.content), bank_reference=mark, dated=True))

@@ -9,7 +9,6 @@ from datetime import date
 from functools import lru_cache
 
 from sources.connectors.files_values import (
-    MAX_NAME,
     MAX_TEXT,
     UnreadableFile,
     clean,
@@ -17,7 +16,7 @@ from sources.connectors.files_values import (
     quote,
     to_signed_minor,
 )
-from sources.connectors.statement import RawText, digest, reference_of
+from sources.connectors.statement import RawText, reference_of
 from sources.documents import BankTransaction, BankTransactionStatus
 
 _DAY = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})", re.ASCII)
@@ -87,12 +86,6 @@ def read_entry(fields: Mapping[str, str], currency: str, *, pending: bool, raw: 
         reference=reference_of(fields.get("REFNUM"), fields.get("CHECKNUM")),
         raw=RawText("ofx", raw if len(raw) <= _MAX_RAW else f"{raw[:_MAX_RAW]}…"),
     )
-
-
-def id_of(fitid: str) -> str:
-    """The id of a transaction by the bank's."""
-    tidy = clean(fitid) or ""
-    return f"fitid:{fitid}" if tidy == fitid and len(fitid) < MAX_NAME else f"fitid:{digest(fitid)}"
 
 
 def to_amount(text: str, currency: str, where: str) -> int:

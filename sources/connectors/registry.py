@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sources.connectors import (
+    bank_csv,
     bank_statements,
     einvoice,
     payroll_csv,
@@ -24,6 +25,7 @@ _MODULES = (
     xero_accounting,
     xero_payroll,
     bank_statements,
+    bank_csv,
     tryton,
     einvoice,
     payroll_csv,

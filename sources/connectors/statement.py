@@ -86,6 +86,11 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:24]
 
 
+def named_id(kind: str, text: str) -> str:
+    """The id of a transaction by one that its bank gives it: readable where it is short and plain."""
+    return f"{kind}:{text}" if len(text) < MAX_NAME and clean(text) == text else f"{kind}:{digest(text)}"
+
+
 class EntryIds:
     """Gives the entries of one statement their ids, in their order (see the module's first lines)."""
 
