@@ -5,7 +5,8 @@ What a pull does: each of the five listings is asked for what changed since the 
 because a change may show later than the time it bears. Pages are in order of ids, which never change, and a record that changed
 never leaves a listing: what moves while pages are read moves backwards, so it may come twice, but none slips through. What is new
 or changes on a page that was read already is of the next pull, which asks from the moment, by Xero's clock, at which this listing
-began. A listing that counts more records than came is read again. A pull that breaks off goes on behind its last page.
+began. A listing that counts more records than came is read again. A pull that broke off goes on behind its last page, and then
+asks for what changed meanwhile.
 
 What maxAge 0 guarantees: every change that Xero's listings showed when they were asked, also one up to five minutes late.
 
@@ -83,7 +84,7 @@ class XeroAccountingConnector:
         in the midst of a first pull. Raises SourceUnavailable."""
         state = XeroCursor.decode(cursor)
         lookups = XeroLookups(self._api)
-        for listing in LISTINGS:
+        for listing in self._due(state):
             async for progress, answer in self._answers(listing, state.of(listing.name)):
                 state = state.with_(listing.name, progress)
                 if answer.records:
@@ -97,6 +98,12 @@ class XeroAccountingConnector:
     async def close(self) -> None:
         """Closes the connections."""
         await self._api.close()
+
+    @staticmethod
+    def _due(state: XeroCursor) -> list[Listing]:
+        """Listings in their order. One that broke off is ended first, and then asked for what changed since it began."""
+        begun = [listing for listing in LISTINGS if state.of(listing.name).page > 1]
+        return [*begun, *LISTINGS]
 
     async def _answers(self, listing: Listing, progress: Progress) -> AsyncIterator[tuple[Progress, Answer]]:
         """Page after page, each with the progress behind it; read again while records are missing."""
@@ -136,8 +143,8 @@ def _names(listing: Listing, records: Sequence[Any], before: int) -> list[str | 
 
 
 def _is_last(answer: Answer, number: int, news: int) -> bool:
-    """A listing that does not count its pages goes on until a page brings nothing new."""
-    return news == 0 if answer.pages is None else number >= answer.pages
+    """A listing that does not count its pages goes on until a page brings nothing new; behind an empty one is nothing."""
+    return not answer.records or (news == 0 if answer.pages is None else number >= answer.pages)
 
 
 async def _page(listing: Listing, records: Sequence[Any], lookups: XeroLookups, state: XeroCursor) -> Page:

@@ -161,11 +161,14 @@ def _amounts(
     owed = Money(text(settled, "CurrencyCode") or home)
     amount = owed.need(record, "Amount")
     account = accounts.get(text(part(record, "Account"), "AccountID") or "")
-    if record.get("BankAmount") is None or record["BankAmount"] == record.get("Amount"):
-        # Equal in both, or in one: a rate of just 1 between two currencies is told by the account alone.
-        held = Money((account.currency if account else None) or owed.currency)
+    if account is not None and account.currency is not None:
+        held = Money(account.currency)
+    elif record.get("BankAmount") in (None, record.get("Amount")):
+        held = owed
+    elif account is not None:
+        held = Money(home)
     else:
-        held = Money((account.currency if account else None) or home)
+        raise UnreadableRecord("its Account is not known, and so is the currency of its BankAmount")
     moved = held.get(record, "BankAmount")
     if held.currency == owed.currency:
         if moved not in (None, amount):

@@ -57,6 +57,7 @@ _DIRECTION: Final = {
     "ACCRECCREDIT": InvoiceDirection.RECEIVABLE,
     "ACCPAYCREDIT": InvoiceDirection.PAYABLE,
 }
+_AMOUNTS: Final = ("Exclusive", "Inclusive", "NoTax")
 _CREDITS: Final = ("ACCRECCREDIT", "ACCPAYCREDIT")
 
 
@@ -68,9 +69,8 @@ def parse_invoice(record: Record, rates: Mapping[str, str], tax_ids: Mapping[str
     is_credit = kind in _CREDITS
     status = text(record, "Status") or ""
     money = Money(text(record, "CurrencyCode"))
-    total = money.need(record, "Total")
-    due = money.get(record, "RemainingCredit" if is_credit else "AmountDue")
-    lines = [_line(each, money, text(record, "LineAmountTypes")) for each in listed(record, "LineItems")]
+    amounts = text(record, "LineAmountTypes") or ""
+    lines = [_line(each, money, amounts) for each in listed(record, "LineItems")]
     return Invoice(
         external_id=identity(record, "CreditNoteID" if is_credit else "InvoiceID"),
         direction=_DIRECTION[kind],
@@ -81,12 +81,12 @@ def parse_invoice(record: Record, rates: Mapping[str, str], tax_ids: Mapping[str
         currency=money.currency,
         subtotal=money.need(record, "SubTotal"),
         tax=money.need(record, "TotalTax"),
-        total=total,
-        amount_due=total if due is None else due,
+        total=money.need(record, "Total"),
+        amount_due=money.need(record, "RemainingCredit" if is_credit else "AmountDue"),
         number=text(record, "CreditNoteNumber" if is_credit else "InvoiceNumber"),
         issue_date=day(record, "Date"),
         due_date=day(record, "DueDate"),
-        prepaid=_allocated(record, money) if is_credit else money.get(record, "AmountCredited") or 0,
+        prepaid=_allocated(record, money) if is_credit else money.need(record, "AmountCredited"),
         taxes=_taxes(lines, rates),
         lines=tuple(lines),
         raw=kept(record),
@@ -125,8 +125,10 @@ def _allocated(record: Record, money: Money) -> int:
     )
 
 
-def _line(record: Record, money: Money, amounts: str | None) -> InvoiceLine:
-    """A line without an amount is a remark."""
+def _line(record: Record, money: Money, amounts: str) -> InvoiceLine:
+    """A line without an amount is a remark. Raises UnreadableRecord."""
+    if amounts not in _AMOUNTS:
+        raise UnreadableRecord(f"its LineAmountTypes {amounts[:30]!r} is not known")
     amount, tax = money.get(record, "LineAmount") or 0, money.get(record, "TaxAmount")
     quantity = decimal(record, "Quantity")
     return InvoiceLine(
