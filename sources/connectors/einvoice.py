@@ -40,7 +40,7 @@ _DIRECTIONS = {each.value.lower(): each for each in InvoiceDirection}
 
 def read_einvoice(data: bytes) -> EInvoice:
     """The terms of an invoice in XML. Raises UnreadableFile."""
-    root = parse_xml(data.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANKS))
+    root = parse_xml(data.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANKS), long_texts=True)
     if root.tag == _ENVELOPE:  # as Peppol sends it
         root = next((each for each in root if each.tag in _READERS), root)
     read = _READERS.get(str(root.tag))
@@ -109,6 +109,11 @@ class EInvoicesConnector(files.FilesConnector):
                     yield page
         finally:
             self._pdfs.stop()
+
+    async def close(self) -> None:
+        """Releases what the folder holds, and ends a process that a pull which was given up left."""
+        await super().close()
+        self._pdfs.stop()
 
 
 KIND = ConnectorKind(

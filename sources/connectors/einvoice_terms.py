@@ -150,6 +150,8 @@ class Figures:
     def of(self, element: etree._Element, term: str) -> int:
         """Of an element that is an amount."""
         where = f"{term}, line {element.sourceline}"
+        if len(element):
+            raise UnreadableFile(f"{where}: there are elements within the amount")
         currency = (element.get("currencyID") or "").strip()
         if currency and currency != self.currency:
             raise UnreadableFile(f"{where}: the amount is in {quote(currency)}, the invoice in {self.currency}")

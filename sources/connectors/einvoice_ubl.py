@@ -116,7 +116,9 @@ def _taxes(root: etree._Element, figures: Figures) -> tuple[Tax, ...] | None:
             category=text_at(each, "TaxCategory/ID"),
             rate=decimal_at(each, "TaxCategory/Percent", "BT-119"),
         )
-        for each in root.findall("TaxTotal/TaxSubtotal")
+        for total in root.iterchildren("TaxTotal")
+        if not any(each.get("currencyID", figures.currency) != figures.currency for each in total.findall("TaxAmount"))
+        for each in total.iterchildren("TaxSubtotal")
     )
     return found or None
 

@@ -9,6 +9,8 @@ from lxml import etree
 from sources.connectors.files_values import UnreadableFile, clean
 
 _DOCTYPE_MARKS = (b"<!DOCTYPE", "<!DOCTYPE".encode("utf-16-le")[:-1])
+_ANY_MARKS = 1_000_000
+_BYTES_BY_MARK = 12
 _DOCTYPE_REFUSED = (
     "it has a document type declaration (<!DOCTYPE>), which no business document has and which can do harm"
 )
@@ -28,18 +30,22 @@ def drop_namespaces(root: etree._Element) -> None:
     etree.cleanup_namespaces(root)
 
 
-def parse_xml(data: bytes) -> etree._Element:
+def parse_xml(data: bytes, *, long_texts: bool = False) -> etree._Element:
     """The root of a document, its names with their namespaces. Raises UnreadableFile.
 
-    libxml2's own bounds hold (`huge_tree` is off): 256 levels, 10 MB for one text."""
+    libxml2's own bounds hold: 256 levels, 10 MB for one text; with `long_texts`, of documents that have files within them, 2,048
+    levels and 1 GB. An element takes some 120 bytes however short it is written: a document that is mostly markup is refused."""
     if any(mark in data for mark in _DOCTYPE_MARKS):
         raise UnreadableFile(_DOCTYPE_REFUSED)
+    marks = data.count(b"<") + data.count(b"=")
+    if marks > _ANY_MARKS and marks * _BYTES_BY_MARK > len(data):
+        raise UnreadableFile("it has far more elements and attributes than a business document of its size")
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
         dtd_validation=False,
-        huge_tree=False,
+        huge_tree=long_texts,
         remove_blank_text=True,
         remove_comments=True,
         remove_pis=True,

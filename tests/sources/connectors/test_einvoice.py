@@ -351,7 +351,7 @@ def test_a_self_billed_invoice_may_be_of_either_side(form: Callable[[Paper], byt
         (b"<CrossIndustryInvoice xmlns='urn:x'/>", "it is 'CrossIndustryInvoice' of the namespace 'urn:x'"),
         (b"<x:SCRDMCCBDACIOMessageStructure xmlns:x='urn:x'/>", "it is an order (Order-X)"),
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "document type declaration"),
-        (b"<a>" * 300 + b"</a>" * 300, "not well-formed XML"),
+        (b"<a>" * 3_000 + b"</a>" * 3_000, "not well-formed XML"),
     ],
 )
 def test_what_is_no_invoice_is_refused(data: bytes, reason: str) -> None:
@@ -407,6 +407,32 @@ def test_what_is_stated_twice_is_refused() -> None:
         b"</ram:GrandTotalAmount>", b"</ram:GrandTotalAmount><ram:GrandTotalAmount>1</ram:GrandTotalAmount>"
     )
     assert "BT-112: it is stated 2 times" in refusal(data)
+
+
+def test_a_breakdown_in_the_accounting_currency_is_not_counted() -> None:
+    data = ubl(Paper(currency="DKK", tax_currency="EUR", tax_in_currency="2.55"))
+    part = b'<cac:TaxSubtotal><cbc:TaxAmount currencyID="EUR">2.55</cbc:TaxAmount></cac:TaxSubtotal></cac:TaxTotal>'
+    assert disagreeing(read(part.join(data.rsplit(b"</cac:TaxTotal>", 1)))) is None
+
+
+def test_an_amount_that_is_interrupted_is_refused() -> None:
+    assert "elements within the amount" in refusal(ubl(Paper(gross="119<a/>00")))
+
+
+def test_large_files_within_an_invoice_are_no_hindrance() -> None:
+    scan = (
+        b"<cac:AdditionalDocumentReference><cbc:ID>"
+        + b"QUFB" * 5_000_000
+        + b"</cbc:ID></cac:AdditionalDocumentReference>"
+    )
+    data = ubl(Paper())
+    assert read(data.replace(b"<cac:AccountingSupplierParty>", scan + b"<cac:AccountingSupplierParty>")) == read(data)
+
+
+@pytest.mark.parametrize("part", [b"<a/>", b"<a b=''/>", b"<a>1</a>"])
+def test_markup_without_end_is_refused_before_it_takes_memory(part: bytes) -> None:
+    data = ubl(Paper()).replace(b"</Invoice>", part * 2_000_000 + b"</Invoice>")
+    assert "far more elements and attributes" in refusal(data)
 
 
 @pytest.mark.parametrize("text", ["+119.00", "0119", "119.", "119.0000000", " 119 "])
