@@ -48,6 +48,8 @@ LEDGER, POST, ADMIN = {"ledger:read"}, {"ledger:post"}, {"ledger:admin"}
 INVOICES, PAYROLL, CASH = {"invoices:read"}, {"payroll:read"}, {"cash:read"}
 PERSONAL, SOURCES = {"payroll:personal"}, {"sources:read"}
 KEEPERS, APPROVERS, SUBMITTERS = {"sources:admin"}, {"mappings:approve"}, {"documents:submit"}
+MATCHES = INVOICES | CASH
+MATCHERS = {"matches:approve"} | MATCHES
 INHERITED: set[str] = set()
 """Readable by whoever was let to the field that led there."""
 
@@ -78,6 +80,13 @@ TYPES: dict[str, set[str]] = {
     "ReconciledDocument": LEDGER, "ReconciledAmount": LEDGER,
     "Subledger": INVOICES, "SubledgerTotal": INVOICES, "SubledgerParty": INVOICES,
     "BankTieOut": CASH, "UnmatchedTransaction": CASH, "UnmatchedLine": CASH,
+    "BankMatch": MATCHES, "MatchReason": MATCHES, "MatchAllocation": MATCHES, "OpenBankTransaction": MATCHES, "OpenItem": MATCHES,
+    "PartyAgeing": MATCHES, "OpenTotal": MATCHES, "OpenPayout": MATCHES, "InvoiceWithoutMoney": MATCHES, "MatchingRule": MATCHES,
+    "OpenPayrollRun": PAYROLL, "BankAndBooks": INHERITED, "MatchSaved": INHERITED, "MatchingRuleRemoved": INHERITED,
+    "BankMatchConnection": INHERITED, "BankMatchEdge": INHERITED, "OpenItemConnection": INHERITED, "OpenItemEdge": INHERITED,
+    "OpenBankTransactionConnection": INHERITED, "OpenBankTransactionEdge": INHERITED,
+    "PartyAgeingConnection": INHERITED, "PartyAgeingEdge": INHERITED,
+    "MatchingRuleConnection": INHERITED, "MatchingRuleEdge": INHERITED,
     "BankAccountConnection": INHERITED, "BankAccountEdge": INHERITED,
     "BankTransactionConnection": INHERITED, "BankTransactionEdge": INHERITED,
 }  # fmt: skip
@@ -96,6 +105,13 @@ FIELDS: dict[str, set[str]] = {
     "Mutation.submitDocuments": SUBMITTERS,
     "Mutation.saveMapping": KEEPERS, "Mutation.setRates": KEEPERS,
     "Mutation.approveProposals": APPROVERS, "Mutation.rejectProposals": APPROVERS, "Mutation.repostDocuments": APPROVERS,
+    "Query.matchProposals": MATCHES, "Query.unmatchedTransactions": MATCHES, "Query.openItems": MATCHES,
+    "Query.openItemsByParty": MATCHES, "Query.bankAndBooks": MATCHES, "Query.matchingRules": MATCHES,
+    "BankAndBooks.bankOnlyTotals": MATCHES, "BankAndBooks.bankOnly": MATCHES, "BankAndBooks.payoutTotals": MATCHES,
+    "BankAndBooks.payouts": MATCHES, "BankAndBooks.paidWithoutMoneyTotals": MATCHES,
+    "BankAndBooks.paidWithoutMoney": MATCHES, "BankAndBooks.payrollRuns": PAYROLL,
+    "Mutation.confirmMatch": MATCHERS, "Mutation.rejectMatch": MATCHERS, "Mutation.unmatch": MATCHERS,
+    "Mutation.matchManually": MATCHERS, "Mutation.removeMatchingRule": MATCHERS,
     "Query.reconciliation": SOURCES | LEDGER, "Reconciliation.subledgers": INVOICES, "Reconciliation.banks": CASH,
     "ReconciledDocument.currency": INVOICES | PAYROLL | CASH, "ReconciledDocument.stated": INVOICES | PAYROLL | CASH,
     "ReconciliationTotal.stated": INVOICES | PAYROLL | CASH, "ReconciliationStateTotal.stated": INVOICES | PAYROLL | CASH,
