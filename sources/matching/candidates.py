@@ -53,6 +53,8 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     earlier = [key for mine in batch.candidates.values() for key in mine.earlier]
     live = await keeping.matches_of(connection, ledger_id, earlier, LIVE)
     batch.matched = {line: next(iter(numbers.values())) for line, numbers in live.items()}
+    taken = {each.key for parts in batch.matched.values() for each in parts if each.is_of_document}
+    batch.items |= await items.held(connection, ledger_id, taken - batch.items.keys())
     return batch
 
 

@@ -34,7 +34,12 @@ def decide(
         if line.open == 0:
             found[line.key] = []
             continue
-        mine = _chosen(_options(line, candidates.get(line.key, Candidates()), items, matched, rules))
+        fitting = [
+            each
+            for each in _options(line, candidates.get(line.key, Candidates()), items, matched, rules)
+            if _fits(line, items, each)
+        ]
+        mine = _chosen(fitting)
         if mine and mine[0].certain:
             allocating.apply(line, items, mine[0].allocations)
             matched[line.key] = mine[0].allocations
@@ -42,6 +47,15 @@ def decide(
                 matched.pop(mine[0].returns, None)
         found[line.key] = mine
     return found
+
+
+def _fits(line: Line, items: dict[ItemKey, Item], match: Match) -> bool:
+    """Whether there is as much as it allocates: what comes back may be of money that came back before."""
+    try:
+        allocating.check(line, items, match.allocations)
+    except allocating.Unfit:
+        return False
+    return True
 
 
 def _options(

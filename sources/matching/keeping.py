@@ -34,6 +34,7 @@ async def add(
     undone = await _live_numbers(
         connection, ledger_id, [match.returns for match, _ in found if match.returns is not None]
     )
+    undone |= {match.line: number for number, (match, status) in zip(numbers, found, strict=True) if status in LIVE}
     await connection.execute(
         _MATCHES,
         ledger_id,
