@@ -86,7 +86,7 @@ def parse_invoice(record: Record, rates: Mapping[str, str], tax_ids: Mapping[str
         number=text(record, "CreditNoteNumber" if is_credit else "InvoiceNumber"),
         issue_date=day(record, "Date"),
         due_date=day(record, "DueDate"),
-        prepaid=_allocated(record, money) if is_credit else money.need(record, "AmountCredited"),
+        prepaid=_allocated(record, money) if is_credit else money.get(record, "AmountCredited") or 0,
         taxes=_taxes(lines, rates),
         lines=tuple(lines),
         raw=kept(record),
@@ -126,10 +126,14 @@ def _allocated(record: Record, money: Money) -> int:
 
 
 def _line(record: Record, money: Money, amounts: str) -> InvoiceLine:
-    """A line without an amount is a remark. Raises UnreadableRecord."""
+    """A line with a description alone is a remark. Raises UnreadableRecord."""
     if amounts not in _AMOUNTS:
         raise UnreadableRecord(f"its LineAmountTypes {amounts[:30]!r} is not known")
-    amount, tax = money.get(record, "LineAmount") or 0, money.get(record, "TaxAmount")
+    amount, tax = money.get(record, "LineAmount"), money.get(record, "TaxAmount")
+    if amount is None:
+        if tax or text(record, "AccountCode") or not text(record, "Description"):
+            raise UnreadableRecord("its LineItems have one without LineAmount")
+        amount = 0
     quantity = decimal(record, "Quantity")
     return InvoiceLine(
         amount=amount - (tax or 0) if amounts == "Inclusive" else amount,

@@ -137,8 +137,7 @@ class Organisation:
         }
         types |= {"RECEIVE-OVERPAYMENT": "AROVERPAYMENTPAYMENT", "SPEND-PREPAYMENT": "APPREPAYMENTPAYMENT"}
         payment = {
-            **dated(on), "Amount": cents / 100, "BankAmount": (cents if bank_cents is None else bank_cents) / 100, "Reference": "",
-            "CurrencyRate": 1.0, "PaymentType": kind or types[record["Type"]], "Status": "AUTHORISED", "IsReconciled": False,
+            **dated(on), "Amount": cents / 100, "BankAmount": (cents if bank_cents is None else bank_cents) / 100, "Reference": "", "PaymentType": kind or types[record["Type"]], "Status": "AUTHORISED",
             "Account": {"AccountID": account, "Code": account[-3:]},
             "Invoice": {name: record[name] for name in ("Type", "Contact", "CurrencyCode", "InvoiceNumber", "CreditNoteNumber", *IDS.values()) if name in record},
         }  # fmt: skip
@@ -203,8 +202,7 @@ class Organisation:
         named = {key: self.contacts[contact][key] for key in ("ContactID", "Name")}
         return {
             **dated(on), "Status": "AUTHORISED", "LineAmountTypes": "Inclusive" if inclusive else "Exclusive", "LineItems": items,
-            "SubTotal": subtotal / 100, "TotalTax": tax / 100, "Total": (subtotal + tax) / 100, "CurrencyCode": "GBP",
-            "CurrencyRate": 1.0, "Contact": {**named, "Addresses": []},
+            "SubTotal": subtotal / 100, "TotalTax": tax / 100, "Total": (subtotal + tax) / 100, "CurrencyCode": "GBP", "Contact": named,
         }  # fmt: skip
 
     # ------------------------------------------------------------ what the API answers
