@@ -45,8 +45,8 @@ class PaymentStatus(Enum):
 
 
 @graph_type(
-    "A movement of an account at a payment processor: a charge, refund, fee, dispute or payout. Amounts are those of the account; "
-    "money in is positive.",
+    "A movement of an account at a payment processor: a charge, refund, fee, dispute or payout; or what a source that keeps books "
+    "says was paid to or from a bank account itself. Amounts are those of the account; money in is positive.",
     scope=READ,
 )
 class Payment(Node, Document):
@@ -74,7 +74,10 @@ class Payment(Node, Document):
     )
     description: str | None = text("What it is for.", "description")
     reference: str | None = text("The processor's or the bank's reference.", "reference")
-    bank_account: str | None = text("The source's id of the bank account that a payout goes to.", "bank_account")
+    bank_account: str | None = text(
+        "The source's id of the bank account that a payout goes to, or that was paid to or from without a processor.",
+        "bank_account",
+    )
     entries: list[JournalEntry] | None = link(
         "Posted entries that came from this payment.", entries_of_payments, KEY, size=1
     )

@@ -105,6 +105,20 @@ def test_a_status_that_is_not_known_waits_for_a_person() -> None:
     assert "direction RECEIVABLE, kind INVOICE, status UNKNOWN, source_status odd" in found.message
 
 
+@pytest.mark.parametrize(
+    ("kind", "amount", "control"),
+    [("PAYMENT", 900, "1210"), ("REFUND", -900, "1210"), ("PAYMENT", -900, "2110"), ("REFUND", 900, "2110")],
+)
+def test_what_a_source_of_books_says_was_paid_from_or_to_the_bank(kind: str, amount: int, control: str) -> None:
+    """Which side it settles is told by its sign; the bank's own line empties bank clearing."""
+    (found,) = postings(STARTER, "payment", payment(kind, amount, bank_account="090"))
+    assert book(found) == [("1199", amount), (control, -amount)]
+    assert found.rule == "bank-payment"
+    elsewhere = starter('[tables.payment_accounts]\n"090" = "1110"\n')
+    (found,) = postings(elsewhere, "payment", payment(kind, amount, bank_account="090"))
+    assert book(found) == [("1110", amount), (control, -amount)]
+
+
 def test_a_processors_payment_fee_refund_dispute_and_payout() -> None:
     """All of them together leave clearing empty; the payout stands in bank clearing, where the bank's line finds it."""
     movements = [
