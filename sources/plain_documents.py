@@ -178,7 +178,7 @@ class _Reader:
     def _amount(self, value: Any, path: tuple[str, ...], currency: str | None) -> int:
         if currency not in EXPONENTS:
             return 0  # told of the currency
-        text = format(value, "f") if isinstance(value, Decimal) and value.is_finite() else _text(value)
+        text = _number(value)
         try:
             if text is None:
                 raise ValueError("must be a decimal, and no float")
@@ -235,6 +235,13 @@ def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40 else None
 
 
+def _number(value: Any) -> str | None:
+    """Digits are counted before they are written out: 1E+999999999 is a short text of a long number."""
+    if isinstance(value, Decimal):
+        return format(value, "f") if value.is_finite() and abs(value.adjusted()) <= 40 else None
+    return _text(value)
+
+
 def _value(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
@@ -287,5 +294,5 @@ _COMPLETE: Final[Mapping[type, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 
 def _decimal(value: Any) -> Decimal | None:
-    text = format(value, "f") if isinstance(value, Decimal) and value.is_finite() else _text(value)
+    text = _number(value)
     return Decimal(text) if text is not None and DECIMAL.fullmatch(text) else None

@@ -53,7 +53,10 @@ class PayrollCsvConnector(files.FilesConnector):
             raise ConfigurationError(f"sources.{name}.currency must be a currency of ISO 4217, not {currency!r}")
         fixed = {"currency": currency or "", "status": status}
         super().__init__(
-            name=name, parse=lambda data, _file: parse_payroll(data, table, fixed), reader=_READER, **options
+            name=name,
+            parse=lambda data, _file: parse_payroll(data, table, fixed),
+            reader=table.version(_READER),
+            **options,
         )
 
 
@@ -64,9 +67,8 @@ def parse_payroll(data: bytes, table: TableFormat, fixed: Mapping[str, str]) -> 
         runs.setdefault(_run_of(row, table, fixed), []).append(row)
     if not runs:
         raise UnreadableFile("it has headings and no rows")
-    ids = [key[0] for key in runs]
-    for external_id in ids:
-        if ids.count(external_id) > 1:
+    for external_id, count in Counter(key[0] for key in runs).items():
+        if count > 1:
             raise UnreadableFile(f"run {external_id!r} has rows with different dates, currencies or states")
     return [_run(dict(zip(_OF_RUN, key, strict=True)), rows, table) for key, rows in runs.items()]
 

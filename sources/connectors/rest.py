@@ -146,7 +146,7 @@ class RestConnector:
             records = self._records(declared, answer)
             yield records
             taken += len(records)
-            following = _next(paging, answer, headers, number, taken, records)
+            following = self._following(declared, answer, headers, number, taken, records)
             if following is None:
                 return
             if following in seen:
@@ -159,6 +159,14 @@ class RestConnector:
             else:
                 params = {**params, paging.param: following}
         raise SourceUnavailable(f"{self._subject} listed more than {MAX_PAGES} pages in {declared.list}.")
+
+    def _following(
+        self, declared: Declared, answer: Any, headers: Headers, number: int, taken: int, records: Sequence[Any]
+    ) -> str | None:
+        try:
+            return _next(declared.paging, answer, headers, number, taken, records)
+        except ValueError as error:
+            raise SourceUnavailable(f"{self._subject}, {declared.list}: {error}: check the setting.") from None
 
     def _records(self, declared: Declared, answer: Any) -> list[Any]:
         records = _search(declared.items, answer)
@@ -258,14 +266,19 @@ def _first_params(declared: Declared, since: float | None) -> dict[str, str]:
 
 
 def _next(paging: Paging, answer: Any, headers: Headers, number: int, taken: int, records: Sequence[Any]) -> str | None:
-    """What leads to the next page; None: this is the last one."""
+    """What leads to the next page; None: this is the last one. Raises ValueError where that cannot be told."""
     if paging.style in ("page", "offset"):
         if not records or (paging.size is not None and len(records) < paging.size):
             return None
         return str(paging.first + number + 1) if paging.style == "page" else str(taken)
     if paging.style in ("cursor", "next_url"):
         value = _search(paging.next, answer)
-        return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None
+        if value is None or value is False or value == "":
+            return None
+        if isinstance(value, (str, int)) and value is not True:
+            return str(value)
+        # What follows would be taken for deleted.
+        raise ValueError("what `paging.next` gives is neither a text nor a number")
     if paging.style == "link":
         return _linked(headers)
     return None

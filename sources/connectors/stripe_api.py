@@ -61,8 +61,9 @@ class StripeApi:
         records = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(records, list):
             raise SourceUnavailable(f"{self._subject} answered with something else than a list: check its base_url.")
-        following = _last_id(records) if answer.get("has_more") else None
-        if answer.get("has_more") and following in (None, after):
+        more = answer.get("has_more")
+        following = _last_id(records) if more is True else None
+        if more not in (None, False) and following in (None, after):
             raise SourceUnavailable(f"{self._subject} gave a list that cannot be paged through; try again later.")
         return ListPage(records, following, _server_time(headers))
 

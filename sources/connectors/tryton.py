@@ -109,10 +109,14 @@ class TrytonConnector:
         in the midst of a first pull. Raises SourceUnavailable."""
         company = await self._company()
         state, afresh = TrytonCursor.decode(cursor).read_for(company)
-        async with aclosing(self._pages(company, state)) as pages:
-            async for page in pages:
-                yield replace(page, afresh=afresh)
-                afresh = False
+        try:
+            async with aclosing(self._pages(company, state)) as pages:
+                async for page in pages:
+                    yield replace(page, afresh=afresh)
+                    afresh = False
+        except UnreadableRecord as error:
+            # Of a record among thousands whose times alone were asked for: what changed cannot be told.
+            raise SourceUnavailable(f"{self._subject} answered with a record that cannot be read: {error}.") from None
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
         """None: no payroll is read of Tryton."""
@@ -131,7 +135,8 @@ class TrytonConnector:
             raise SourceUnavailable(
                 f"{self._subject}: its user has no company: set one for the user at Tryton, or the option company."
             )
-        if company not in (own.get("companies") or [company]):
+        companies = own.get("companies") or [company]
+        if not isinstance(companies, list) or company not in companies:
             raise SourceUnavailable(f"{self._subject}: its user does not belong to the company {company} at Tryton.")
         return company
 

@@ -60,7 +60,7 @@ _DIRECTION: Final = {"out": InvoiceDirection.RECEIVABLE, "in": InvoiceDirection.
 def parse_invoice(record: Record, purchase: list[dict[str, Any]]) -> Invoice:
     """One record of FIELDS. `purchase`: what order and receipt say of its lines, kept in `raw` (see
     `sources.connectors.tryton_purchases`); empty: none of it was ordered. Raises UnreadableRecord."""
-    direction = _DIRECTION.get(record.get("type", ""))
+    direction = _DIRECTION.get(text(record, "type") or "")
     if direction is None:
         raise UnreadableRecord("its type is neither out nor in")
     state = text(record, "state") or ""
