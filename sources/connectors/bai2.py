@@ -26,7 +26,7 @@ from sources.connectors.bai2_records import Fields, Record, read_records
 from sources.connectors.bai2_statements import CORRECTION, Account, File, Group, Statements
 from sources.connectors.bai2_totals import Sums, check
 from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote
-from sources.connectors.statement import digest
+from sources.connectors.statement import Bounds, digest
 from sources.documents import BankStatement
 
 _CURRENCY = "USD"
@@ -52,6 +52,7 @@ class _Reader:
         self._group: Group | None = None
         self._account: Account | None = None
         self._statements: list[BankStatement] = []
+        self._bounds = Bounds()
         self._content: dict[str, str] = {}
         self._tests = 0
         self._files = 0
@@ -115,6 +116,7 @@ class _Reader:
             raise UnreadableFile(
                 f"{record.where}: an account stands outside of a group, or begins before the one before it ended (no 49)"
             )
+        self._bounds.statement()
         fields = Fields(record)
         number, currency = clean(fields.next()), fields.next().upper() or self._group.currency
         if not number:
@@ -133,6 +135,7 @@ class _Reader:
         account.sums.records += record.physical
         entry = read_entry(record, account.currency)
         if entry is not None:
+            self._bounds.entry()
             account.sums.add_entry(entry.stated, entry.amount)
             account.entries.append(entry)
 

@@ -20,7 +20,7 @@ from sources.connectors.bank_csv_lines import Amounts, Line, Lines
 from sources.connectors.files_csv import Row, TableFormat
 from sources.connectors.files_values import MAX_TEXT, UnreadableFile, clean, exponent_of
 from sources.connectors.kinds import ConnectorKind
-from sources.connectors.statement import RawText, bank_account, reference_of
+from sources.connectors.statement import Bounds, RawText, bank_account, reference_of
 from sources.documents import BankStatement
 from sources.errors import ConfigurationError
 from sources.money import EXPONENTS
@@ -81,15 +81,17 @@ def parse_bank_csv(
 ) -> list[BankStatement]:
     """Every statement of one table, in the order of their first rows; none of a table without rows. Raises UnreadableFile, naming the
     line."""
-    amounts = Amounts(table)
+    amounts, bounds = Amounts(table), Bounds()
     keys: dict[tuple[str, str], tuple[str, str]] = {}
     found: dict[tuple[str, str], Lines] = {}
     for row in table.rows(data):
+        bounds.entry()
         stated = row.values.get("account") or account or "", row.values.get("currency") or currency or ""
         if stated not in keys:
             keys[stated] = _key(*stated, row.where)
         key = keys[stated]
         if key not in found:
+            bounds.statement()
             found[key] = Lines(*key)
         found[key].add(_line(row, table, amounts, key[1]))
     return [lines.statement(file_name) for lines in found.values()]

@@ -24,7 +24,7 @@ from datetime import date
 from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote
 from sources.connectors.ofx_entry import Entry, read_entry, to_amount, to_day
 from sources.connectors.ofx_text import Begin, Decoder, End, Leaf, plain_bytes, read_elements
-from sources.connectors.statement import EntryIds, bank_account, digest, foreign_warnings, is_iban, named_id
+from sources.connectors.statement import Bounds, EntryIds, bank_account, digest, foreign_warnings, is_iban, named_id
 from sources.documents import BankAccount, BankStatement, BankTransaction
 
 _STATEMENTS = ("STMTRS", "CCSTMTRS")
@@ -69,6 +69,7 @@ class _Reader:
         self._statement: _Statement | None = None
         self._fields: dict[str, str] | None = None
         self._begun_at = 0
+        self._bounds = Bounds()
         self._status: dict[str, str] = {}
         self._found: list[BankStatement] = []
         self._refusals: list[str] = []
@@ -106,6 +107,7 @@ class _Reader:
     def _begin(self, element: Begin) -> None:
         self._path.append(element.name)
         if element.name in _STATEMENTS:
+            self._bounds.statement()
             self._statement = _Statement()
         elif element.name in _TRANSACTIONS and self._statement is not None:
             self._fields, self._begun_at = {}, element.at
@@ -140,6 +142,7 @@ class _Reader:
             self._statement = None
 
     def _add(self, statement: _Statement, fields: dict[str, str], element: End) -> None:
+        self._bounds.entry()
         statement.read += 1
         where = f"transaction {statement.read} of {statement.label}"
         if fields.get("CORRECTFITID"):

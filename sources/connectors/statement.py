@@ -17,12 +17,37 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sources.connectors.files_values import MAX_NAME, clean
+from sources.connectors.files_values import MAX_NAME, UnreadableFile, clean
 from sources.documents import BankAccount, BankTransaction, BankTransactionStatus
 from sources.money import EXPONENTS, format_minor
 
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 _NO_REFERENCE = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "N/A"})
+
+
+MAX_ENTRIES = 2_000_000
+MAX_STATEMENTS = 100_000
+"""Of one file. Files of the largest size that is read hold fewer, unless they are made to fill the memory."""
+
+
+class Bounds:
+    """Counts what one file states."""
+
+    def __init__(self) -> None:
+        self._entries = 0
+        self._statements = 0
+
+    def entry(self) -> None:
+        """One more. Raises UnreadableFile."""
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise UnreadableFile(f"it has more than {MAX_ENTRIES} transactions: split it")
+
+    def statement(self) -> None:
+        """One more. Raises UnreadableFile."""
+        self._statements += 1
+        if self._statements > MAX_STATEMENTS:
+            raise UnreadableFile(f"it has more than {MAX_STATEMENTS} statements: split it")
 
 
 @dataclass(frozen=True, slots=True)

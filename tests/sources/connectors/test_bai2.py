@@ -332,6 +332,14 @@ def test_a_carrier_s_lines_around_a_file_do_not_matter() -> None:
     assert len(parse_statement_file(("\n" + file(CREDIT) * 2).encode("utf-16"), "x")) == 2
 
 
+def test_what_a_file_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.connectors.statement.MAX_ENTRIES", 2)
+    assert len(one(file(CREDIT, CREDIT)).transactions) == 2
+    assert refusal(file(CREDIT, CREDIT, CREDIT)) == "it has more than 2 transactions: split it"
+    monkeypatch.setattr("sources.connectors.statement.MAX_STATEMENTS", 0)
+    assert refusal(file()) == "it has more than 0 statements: split it"
+
+
 PIECES = [
     "01,",
     "02,",

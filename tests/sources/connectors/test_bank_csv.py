@@ -278,6 +278,11 @@ async def test_files_that_could_not_be_read_are_tried_again_with_other_settings(
     assert (len(second.documents), second.problems) == (1, ())
 
 
+def test_what_a_table_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.connectors.statement.MAX_ENTRIES", 2)
+    assert refusal(TEXT) == "it has more than 2 transactions: split it"
+
+
 @given(
     st.lists(
         st.sampled_from(["2026-03-01", ",", "\n", "5", "-", ".", '"', "x", "D", "\r", "\0", "é", ";"]), max_size=40

@@ -283,6 +283,11 @@ def test_a_refusal_beside_a_statement_is_a_warning() -> None:
     assert "of the rest the bank says: status 2003 Account not found" in warning
 
 
+def test_what_a_file_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.connectors.statement.MAX_ENTRIES", 1)
+    assert refusal(sgml()) == "it has more than 1 transactions: split it"
+
+
 PIECES = ["<STMTTRN>", "</STMTTRN>", "<FITID>", "<TRNAMT>", "<DTPOSTED>", "20260301", "1", "-", "<![CDATA[", "]]>", "<!--", "-->", "</", "<", ">", "&#65;", "&", "<STMTRS>", "</OFX>", "\xff", "\n"]  # fmt: skip
 
 
