@@ -133,7 +133,7 @@ class GustoConnector:
         for number, (first, last) in enumerate(windows, 1):
             records = await self._listing(first, last)
             fresh = [each for each in records if run_id(each) not in mentioned]
-            mentioned.update(str(run_id(each)) for each in fresh)
+            mentioned.update(found for each in fresh if (found := run_id(each)))
             runs, problems = _read(fresh)
             begins.extend(run.period_start for run in runs)
             problems.extend(found for run in runs for found in self._slip_problems.get(run.external_id, ()))
@@ -221,15 +221,16 @@ class GustoConnector:
             async for page, of_all in self._pages(first, last):
                 records.extend(page)
                 counted = max(counted, of_all)
-            ids = [run_id(each) for each in records]
-            if len(set(ids)) == len(ids) and len(ids) >= counted:
+            named = [found for each in records if (found := run_id(each))]
+            if len(set(named)) == len(named) and len(records) >= counted:
                 return records
         raise SourceUnavailable(
             f"{self._subject} kept changing its list of payrolls while it was read; try again later."
         )
 
     async def _pages(self, first: date, last: date) -> AsyncIterator[tuple[list[Any], int]]:
-        """Page after page, each with how many payrolls it counts in all. A server that counts none is asked until a page is not full."""
+        """Page after page, each with how many payrolls Gusto counts in all. An answer that does not count them is none of its own:
+        an empty list from something in between must not delete what is held."""
         wanted = {
             "processing_statuses": "processed",
             "payroll_types": "regular,off_cycle,external",
@@ -240,11 +241,13 @@ class GustoConnector:
         }
         for number in range(1, _MAX_PAGES + 1):
             answer, headers = await self._answer(f"{self._company}/payrolls", {**wanted, "page": str(number)})
-            if not isinstance(answer, list):
-                raise SourceUnavailable(f"{self._subject}: its list of payrolls is not a list; try again later.")
             pages, total = (_count(headers.get(name)) for name in ("X-Total-Pages", "X-Total-Count"))
-            yield answer, total or 0
-            if number >= pages if pages is not None else len(answer) < _PER_PAGE:
+            if not isinstance(answer, list) or pages is None or total is None:
+                raise SourceUnavailable(
+                    f"{self._subject}: its list of payrolls is not a list, or does not say how many there are; try again later."
+                )
+            yield answer, total
+            if number >= pages:
                 return
         raise SourceUnavailable(f"{self._subject} has more than {_MAX_PAGES} pages of payrolls, which are not read.")
 

@@ -52,15 +52,16 @@ def is_identifier(value: Any) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-def run_id(record: Any) -> Any:
-    """Newer versions of the API call it payroll_uuid, some also uuid."""
-    return (record.get("payroll_uuid") or record.get("uuid")) if isinstance(record, dict) else None
+def run_id(record: Any) -> str | None:
+    """A payroll's id, None where it has none. Some versions of the API call it uuid."""
+    value = (record.get("payroll_uuid") or record.get("uuid")) if isinstance(record, dict) else None
+    return value if is_identifier(value) else None
 
 
 def parse_run(record: Any) -> PayrollRun:
     """One payroll of the listing, with its totals. Raises ValueError with the field's name and what is wrong with it."""
     identifier = run_id(record)
-    if not isinstance(record, dict) or not is_identifier(identifier):
+    if identifier is None:
         raise ValueError("payroll_uuid is not an identifier")
     totals, period = record.get("totals"), record.get("pay_period")
     if not isinstance(totals, dict):
@@ -74,7 +75,7 @@ def parse_run(record: Any) -> PayrollRun:
     status = _status(record)
     benefits, others = (amount(totals, name) for name in ("employee_benefits_deductions", "other_deductions"))
     return PayrollRun(
-        external_id=str(identifier),
+        external_id=identifier,
         period_start=_date(period, "start_date"),
         period_end=_date(period, "end_date"),
         pay_date=_date(record, "check_date"),
@@ -100,7 +101,7 @@ def parse_slips(record: Any, departments: Mapping[str, str]) -> Slips:
     ValueError where there are none; one compensation that cannot be read is left out and told of."""
     identifier = run_id(record)
     compensations = record.get("employee_compensations") if isinstance(record, dict) else None
-    if not is_identifier(identifier) or not isinstance(compensations, list):
+    if identifier is None or not isinstance(compensations, list):
         raise ValueError("has no list employee_compensations")
     slips: dict[str, Payslip] = {}
     problems: list[Problem] = []
@@ -108,7 +109,7 @@ def parse_slips(record: Any, departments: Mapping[str, str]) -> Slips:
         if isinstance(each, dict) and each.get("excluded") is True:
             continue
         try:
-            slip, off = _slip(each, str(identifier), departments)
+            slip, off = _slip(each, identifier, departments)
         except ValueError as error:
             problems.append(unreadable("payslip", _field(each, "employee_uuid"), error, of=f"payroll {identifier}"))
             continue

@@ -28,8 +28,8 @@ _KEPT = (
 )  # fmt: skip
 """Fields of a transaction that are kept: not where it was made, nor how Plaid illustrates it."""
 _META = ("reference_number", "payee", "payer", "by_order_of", "reason", "ppd_id")
-_OWED = frozenset({"credit", "loan"})
-"""Types of account whose balance is what the holder owes."""
+_OWED = {"depository": False, "investment": False, "brokerage": False, "other": False, "credit": True, "loan": True}
+"""Whether the balance of an account is what its holder owes, by its type."""
 
 
 class Unreadable(ValueError):
@@ -137,7 +137,7 @@ def parse_transaction(fields: Mapping[str, Any]) -> BankTransaction:
 
 
 def parse_holding(record: Mapping[str, Any]) -> Holding:
-    """One element of `accounts`. Raises Unreadable."""
+    """One element of `accounts`. Raises Unreadable, also for a type that Plaid adds: then the account has no balance here."""
     balances = record.get("balances")
     if not isinstance(balances, dict):
         raise Unreadable("balances is not an object")
@@ -146,7 +146,10 @@ def parse_holding(record: Mapping[str, Any]) -> Holding:
         None if balances.get(name) is None else _minor(balances[name], currency, f"balances.{name}")
         for name in ("current", "available")
     )
-    owed = record.get("type") in _OWED
+    kind = record.get("type")
+    if not isinstance(kind, str) or kind not in _OWED:
+        raise Unreadable("its type is not known, so neither is the sign of its balance")
+    owed = _OWED[kind]
     moment = balances.get("last_updated_datetime")
     title, mask = _text(record, "official_name") or _text(record, "name"), _text(record, "mask", 10)
     return Holding(

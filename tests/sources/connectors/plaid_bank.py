@@ -109,12 +109,16 @@ class Bank:
         return web.json_response({"accounts": self.accounts, "item": {}, "request_id": "r"})
 
 
+def app_of(bank: Bank) -> web.Application:
+    app = web.Application()
+    app.add_routes([web.post("/transactions/sync", bank.sync), web.post("/accounts/get", bank.held)])
+    return app
+
+
 @asynccontextmanager
 async def serving(bank: Bank) -> AsyncIterator[str]:
     """The server's address."""
-    app = web.Application()
-    app.add_routes([web.post("/transactions/sync", bank.sync), web.post("/accounts/get", bank.held)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app_of(bank), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

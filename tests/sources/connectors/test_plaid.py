@@ -328,11 +328,13 @@ async def test_an_account_without_a_balance_or_in_no_currency(bank: Bank, base: 
     bank.accounts = [
         account(CHECKING, None, balances={"available": 12.5}),
         account("coin", 3, balances={"iso_currency_code": None, "unofficial_currency_code": "DOGE"}),
+        account("new", 3, type="of tomorrow"),
     ]
     bank.put("t0", 1)
     copy = await pull(base)
     assert (copy.holding().closing, copy.holding().closing_available) == (None, 1250)
-    assert [(each.subject, each.code) for each in copy.problems] == [("bank account coin", "UNKNOWN_CURRENCY")]
+    told = [(each.subject, each.code) for each in copy.problems]
+    assert told == [("bank account coin", "UNKNOWN_CURRENCY"), ("bank account new", "UNREADABLE_RECORD")]
 
 
 async def test_a_bank_whose_calendar_is_ahead_does_not_count_its_day_twice(bank: Bank, base: str) -> None:
