@@ -75,7 +75,7 @@ A year of one company, made so that it is known what every bank transaction is a
 the matcher): {lines} bank transactions, {documents} invoices, bills, credit notes, payouts and payroll runs, a tenth of them never paid.
 One transaction in five is awkward. Documents come first, then the bank's weekly statements, then invoices that are late; all of it
 through the mirror, the pipeline and into the books. A match is right where it names just the documents, and of each the amount, that the
-transaction is about. What is not certain is proposed, and posts nothing.
+transaction is about; or, of money that came back, the very payment. What is not certain is proposed, and posts nothing.
 
 {shares}
 By what is awkward about them:
@@ -206,6 +206,7 @@ async def judge(owner: asyncpg.Connection[Any], known: Sequence[Known]) -> dict[
         parts = of.setdefault(row["external_id"], {})
         if row["kind"] in ("invoice", "payment", "payroll_run", "bank_transaction"):
             parts[row["kind"], row["document"]] = row["amount"]
+    truths = {each.transaction.external_id: each.truth for each in known}
     verdicts: dict[str, Verdict] = {}
     for each in known:
         verdict = verdicts.setdefault(each.case, Verdict())
@@ -213,8 +214,9 @@ async def judge(owner: asyncpg.Connection[Any], known: Sequence[Known]) -> dict[
         verdict.lines += 1
         if name in certain:
             verdict.certain += 1
-            verdict.right += certain[name] == dict(each.truth)
-            if certain[name] != dict(each.truth):
+            right = certain[name] == dict(each.truth) or _undone(certain[name], each, truths)
+            verdict.right += right
+            if not right:
                 verdict.wrong.append(
                     f"{name} {each.transaction.description!r}: {certain[name]}, not {dict(each.truth)}"
                 )
@@ -222,6 +224,15 @@ async def judge(owner: asyncpg.Connection[Any], known: Sequence[Known]) -> dict[
             verdict.proposed += 1
             verdict.first += proposals[name] == dict(each.truth)
     return verdicts
+
+
+def _undone(
+    found: Mapping[tuple[str, str], int], known: Known, truths: Mapping[str, Mapping[tuple[str, str], int]]
+) -> bool:
+    """Whether money that came back was matched with the very payment that it takes back: the two clear each other."""
+    if len(found) != 1 or next(iter(found))[0] != "bank_transaction" or not known.truth:
+        return False
+    return dict(truths[next(iter(found))[1]]) == {key: -amount for key, amount in known.truth.items()}
 
 
 # ---------------------------------------------------------------- the chapter

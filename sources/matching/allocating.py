@@ -11,7 +11,9 @@ from sources.matching.model import Allocation, Item, ItemKey, Line, Side
 
 MAX_ITEMS: Final = 24
 """Documents among which a sum is looked for."""
-_STEPS: Final = 20_000
+FEW: Final = 10
+"""Of so many every sum is looked at: only then is it known that there is none."""
+_STEPS: Final = 4_000
 
 
 class Unfit(InvalidArgument):
@@ -108,6 +110,19 @@ def apply(line: Line, items: dict[ItemKey, Item], allocations: Iterable[Allocati
         items[line.key].open -= each.bank_amount
         if each.is_of_document:
             items[each.key].open -= uses(each)
+
+
+def is_sum_of_few(amounts: Sequence[int], wanted: int) -> bool:
+    """Whether one, two or three of the amounts come to `wanted`."""
+    for at, first in enumerate(amounts):
+        rest, seen = wanted - first, set[int]()
+        if rest == 0:
+            return True
+        for second in amounts[at + 1 :]:
+            if second == rest or rest - second in seen:
+                return True
+            seen.add(second)
+    return False
 
 
 def sums(amounts: Sequence[int], wanted: int, least: int = 1) -> list[tuple[int, ...]]:

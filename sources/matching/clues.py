@@ -23,7 +23,7 @@ _TOGETHER: Final = 6
 _LEAST_DIGITS: Final = 3
 _MARK: Final = 6
 """Letters that stand together in a number; longer ones are words beside it."""
-_RANGE: Final = re.compile(r"(?<![0-9])([0-9]{3,12})\s?(?:-|–|\.\.|BIS|TO|THRU|THROUGH)\s?([0-9]{1,12})(?![0-9])")
+_RANGE: Final = re.compile(r"(?<![0-9])(?=([0-9]{3,12})\s?(?:-|–|\.\.|BIS|TO|THRU|THROUGH)\s?([0-9]{1,12})(?![0-9]))")
 _CREDITOR: Final = re.compile(r"RF[0-9]{2}[A-Z0-9]{1,21}")
 _IBAN: Final = re.compile(r"\b[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\b")
 _QR: Final = re.compile(r"(?<![0-9])[0-9]{27}(?![0-9])")
@@ -44,6 +44,9 @@ _PAYROLL: Final = re.compile(
 _PARTIAL: Final = re.compile(
     r"\b(?:PART(?:IAL)?|TEILZAHLUNG|TEIL|INSTALL?MENT|RATE|ANZAHLUNG|DEPOSIT|ABSCHLAG|ACOMPTE|ON ACCOUNT)\b"
 )
+
+
+_LESS: Final = re.compile(r"\b(?:LESS|MINUS|CREDIT|DEDUCT\w*|GUTSCHRIFT\w*|ABZUEGL\w*|ABZGL|SKONTO|DISCOUNT|AVOIR)\b")
 
 
 def plain(text: str | None) -> str:
@@ -207,6 +210,11 @@ def is_partial(text: str) -> bool:
     return bool(_PARTIAL.search(text))
 
 
+def is_less(text: str) -> bool:
+    """Whether it says that something was taken off."""
+    return bool(_LESS.search(text))
+
+
 # ---------------------------------------------------------------- how much a key says
 
 
@@ -238,7 +246,9 @@ def _is_day(key: str) -> bool:
 
 def is_near(key: str, other: str) -> bool:
     """Whether one typing mistake makes one of the other: a character more, less or other, or two neighbours swapped."""
-    if key == other or abs(len(key) - len(other)) > 1 or min(len(key), len(other)) < 4:
+    if key == other or abs(len(key) - len(other)) > 1 or min(len(key), len(other)) < 5:
+        return False
+    if key[:2] != other[:2] and key[-2:] != other[-2:]:
         return False
     if len(key) == len(other):
         differs = [at for at, (one, two) in enumerate(zip(key, other, strict=True)) if one != two]

@@ -51,6 +51,10 @@ class Naming:
         """Whether the text has the document's whole number, and it is one that means nothing else."""
         return key in self._whole
 
+    def is_full(self, item: Item) -> bool:
+        """Whether the text has the letters of the number too, or it has none: digits alone may be of something else."""
+        return "".join(clues.runs(clues.plain(item.number))) in self._hits[item.key]
+
     def rivals(self, item: Item) -> set[ItemKey]:
         """Other documents that the same piece of text names."""
         hits = self._hits[item.key]

@@ -42,7 +42,7 @@ def _is_only_one(line: Line, item: Item, items: Sequence[Item]) -> bool:
         for each in items
         if each.party == item.party and each.currency == line.currency and each.key != item.key
     ]
-    return len(rests) < allocating.MAX_ITEMS and not allocating.sums(rests, line.open) and item.dated <= line.dated
+    return len(rests) <= allocating.FEW and not allocating.sums(rests, line.open) and item.dated <= line.dated
 
 
 def by_sum(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:

@@ -13,6 +13,8 @@ from sources.money import EXPONENTS
 _FEE_UNITS: Final = 50
 """A bank keeps at most so many units of money, and a fifth of the payment."""
 _FEE_PART: Final = 5
+_KNOWN: Final = 40
+"""Of a party with so many open documents not all were looked at."""
 
 
 def is_fee(currency: str, expected: int, paid: int) -> bool:
@@ -57,7 +59,7 @@ class Referring:
         if any(self._is_meant(item) for item in self._named if item.key not in chosen):
             return False
         for item in items:
-            if not self._is_meant(item):
+            if not self._is_meant(item) or not (self._naming.is_full(item) or evidence.is_for(self._parties[item.key])):
                 return False
             for rival in self._naming.rivals(item) - chosen:
                 if evidence.is_for(self._parties.get(rival)) or not evidence.is_for(self._parties[item.key]):
@@ -142,11 +144,13 @@ class Referring:
             return False
         if is_fee(line.currency, item.expected, line.open) and not clues.is_partial(line.text):
             return False
+        if clues.is_less(line.text):
+            return False
         others = [
             each for each in (*self._named, *self._others) if each.key != item.key and each.currency == line.currency
         ]
         rests = [item.expected, *(each.expected for each in others if each.party == item.party)]
-        return len(rests) <= allocating.MAX_ITEMS and not allocating.sums(rests, line.open)
+        return len(rests) < _KNOWN and not allocating.is_sum_of_few(rests, line.open)
 
     def _foreign(self, item: Item) -> Match:
         """Paid in another currency than it is in: certain where the bank says what was ordered."""

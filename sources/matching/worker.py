@@ -62,8 +62,10 @@ async def refresh(
     await items.keep(connection, ledger_id, found, before)
     moved = [key for key, item in found.items() if key in before and item.side is not before[key].side]
     await keeping.post_again(connection, ledger_id, moved)
-    now = await items.held(connection, ledger_id, wanted)
-    return [item for key, item in now.items() if key not in before or _differs(item, before[key])]
+    for key, item in found.items():
+        if key in before:
+            item.open = item.amount - (before[key].amount - before[key].open)
+    return [item for key, item in found.items() if (_differs(item, before[key]) if key in before else item.amount)]
 
 
 def fits(item: Item, before: Item) -> bool:

@@ -94,6 +94,7 @@ def test_sums_are_right_and_unique_ones_are_unique(amounts: list[int], wanted: i
     found = allocating.sums(amounts, wanted)
     assert len(found) == min(len(ways), 2)
     assert all(sum(amounts[at] for at in way) == wanted for way in found)
+    assert allocating.is_sum_of_few(amounts, wanted) == any(len(way) <= 3 for way in ways)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
