@@ -1,6 +1,7 @@
 """From documents that changed to entries: takes what is due of one ledger, maps, plans, posts and records it.
 
     claim, take -> map -> plan -> Poster -> settle -> record        (one transaction holds the claim and records)
+                                            -> related              (what hangs on these is due, whoever dies before they are recorded)
 
 The entries are posted on the poster's own connections, each under a key that the document gives. A worker that dies leaves
 nothing but entries of which nothing is recorded; the next one finds them by their keys and goes on from there.
@@ -167,7 +168,6 @@ class Pipeline:
                 self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
-            await related.look_again(connection, ledger_id, books.ledger.functional_currency, done)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.
         return _counts(done) if new_rules is None else await self._run(ledger_id, limit)
 
@@ -178,6 +178,8 @@ class Pipeline:
             return []
         done = await Run(self._book, self._poster, connection, books, version, batch).go()
         if done:
+            async with self._database.writer() as beside:
+                await related.look_again(beside, books.ledger.ledger_id, books.ledger.functional_currency, done)
             await record(connection, books.ledger.ledger_id, done, books.now)
         return done
 

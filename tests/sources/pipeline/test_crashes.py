@@ -7,17 +7,22 @@ import random
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sources.database.pool import Database
 from sources.documents import Invoice, InvoiceStatus
+from sources.errors import Unavailable
 from sources.pipeline.reposting import repost
+from sources.pipeline.worker import Counts
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import CUTOVER, Company, changed, key, opened, rules
-from tests.sources.pipeline.fragile import Crash, Fuse, fragile
+from tests.sources.pipeline.fragile import Fuse, crash, fragile
 
 INVOICE = Kit.invoice("in_1", issue_date=date(2026, 3, 10), subtotal=1000, tax=190, total=1190)
 ROOT = Path(__file__).parents[3]
@@ -93,16 +98,6 @@ class Histories:
         return {account: net for account, net in total.items() if net}
 
 
-async def crash(company: Company, fuse: Fuse, batch: int) -> bool:
-    """Runs a worker until it dies; False: it came to the end of what is due."""
-    worker = fragile(company.database, company.poster, fuse, batch=batch)
-    try:
-        await worker.run_ledger(company.ledger.ledger_id)
-    except Crash:
-        return True
-    return False
-
-
 @pytest.mark.parametrize("seed", range(8))
 async def test_ten_thousand_histories_with_crashes_end_as_the_rules_say(seed: int, company: Company) -> None:
     histories = Histories(seed, 1_250)
@@ -174,6 +169,47 @@ async def test_a_worker_that_lost_its_claim_unawares_posts_nothing_twice(company
     assert first.exception() is not None
     assert await company.nets() == {"1100": 690, "4000": -500, "1700": -190}
     assert len(await company.entries()) == 3
+
+
+async def test_a_worker_that_waits_longer_than_a_transaction_may_posts_everything_once(company: Company) -> None:
+    """The database ends an idle transaction, and its connection, while the entries wait to be posted."""
+    await company.state(INVOICE)
+
+    async def wait() -> None:
+        async with asyncio.timeout(30):
+            while await company.owner.fetchval(_CLAIMS):
+                await asyncio.sleep(0.02)
+
+    hasty: Any = Hasty(company.database)
+    worker = fragile(hasty, company.poster, Fuse(), before=wait)
+    with pytest.raises(Unavailable):
+        await worker.run_once(company.ledger.ledger_id)
+    assert len(await company.entries()) == 1
+    assert await company.to_do() == ["in_1"]
+    assert (await company.look()).taken == 1
+    assert (len(await company.entries()), await company.to_do()) == (1, [])
+    assert await worker.run_once(company.ledger.ledger_id) == Counts()
+
+
+class Hasty:
+    """A database that ends idle transactions after a moment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[Any]:
+        async with self._database.writer() as connection:
+            await connection.execute("SET idle_in_transaction_session_timeout = 100")
+            yield connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+_CLAIMS = """
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 async def test_workers_take_turns_at_a_ledger(company: Company) -> None:
