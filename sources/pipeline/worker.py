@@ -60,13 +60,13 @@ class Counts:
 
 class Pipeline:
     """The worker of one process, used from one event loop. It looks after one ledger at a time; workers of several processes
-    take turns at a ledger."""
+    take turns at a ledger. `book`: the process's rules, None: of its own."""
 
-    def __init__(self, database: Database, poster: Poster, *, batch: int = BATCH) -> None:
+    def __init__(self, database: Database, poster: Poster, *, batch: int = BATCH, book: RuleBook | None = None) -> None:
         self._database = database
         self._poster = poster
         self._batch = batch
-        self._book = RuleBook()
+        self._book = book or RuleBook()
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
         self._rules_seen: dict[int, int | None] = {}

@@ -18,6 +18,7 @@ from sources.ledger.model import AccountDraft, AccountType
 from sources.mirror.refresh import Refresher
 from sources.mirror.settings import SourceSettings
 from sources.pipeline import reconciliation
+from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.tied import TieState
 from tests.sources.connectors.test_xero_payroll import Xero, running, status
 from tests.sources.pipeline.company import EVERYONE, Company, opened
@@ -97,7 +98,7 @@ class Office:
         assert not any((await self.company.issues()).values())
         async with reconciliation.reading(self.company.database, self.company.ledger.ledger_id) as connection:
             report = await reconciliation.open_report(connection, self.company.ledger.ledger_id, "payroll")
-            await reconciliation.tie_documents(connection, report, "payroll", FIRST, LAST)
+            await reconciliation.tie_documents(connection, report, RuleBook(), "payroll", FIRST, LAST)
         states = {each.key.external_id: each.state for each in report.tied if each.state is not None}
         assert states == {run["payRunID"]: TieState.MATCHED for run in self.due()}
 
