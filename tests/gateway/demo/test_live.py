@@ -172,7 +172,11 @@ async def test_a_source_that_is_down_shows_and_what_happened_meanwhile_is_posted
         before = len(demo.said)
         await demo.says("stripe is OK again")
         assert (await demo.status("stripe"))["status"] == "OK"
-        assert any("Invoice ACME-" in line for line in demo.said[before:])
+
+        async def posted() -> bool:
+            return any("Invoice ACME-" in line for line in demo.said[before:])
+
+        await until(posted)
 
 
 # ---------------------------------------------------------------- acts
