@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from sources.database.faults import without_values
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
@@ -146,7 +147,7 @@ class Pipeline:
         async with self._database.writer() as connection, connection.transaction():
             if await todo.claim(connection, ledger_id) and (books := await taking.read_books(connection, ledger_id)):
                 first = await todo.take(connection, ledger_id, list(books.cutovers), 1)
-                _log.error("the %s cannot be recorded: %s", [str(taken.key) for taken in first], fault)
+                _log.error("the %s cannot be recorded: %s", [str(taken.key) for taken in first], without_values(fault))
                 await todo.close(connection, ledger_id, (), dict.fromkeys(first, books.now + _PUT_OFF))
 
     async def _run(self, ledger_id: int, limit: int) -> Counts:
