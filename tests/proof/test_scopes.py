@@ -102,6 +102,7 @@ FIELDS: dict[str, set[str]] = {
     "JournalEntry.documents": INVOICES | PAYROLL | CASH, "IntegrationIssue.excerpt": INVOICES | PAYROLL | CASH,
     "PayrollRun.payslips": PERSONAL,
     "Source.status": SOURCES, "Source.lastSuccessAt": SOURCES, "Source.lastError": SOURCES,
+    "Source.asOf": SOURCES, "Source.documentsRead": SOURCES, "Source.cursor": SOURCES,
 }  # fmt: skip
 NODES = {
     "ledger:us": LEDGER,
