@@ -243,15 +243,28 @@ async def test_processes_that_are_killed_and_come_again_post_everything_once(dat
                 await workers[number % 2].wait()
                 workers[number % 2] = await _start(database_url)
             await company.state(*histories.mend())
-            async with asyncio.timeout(60):
-                while await company.to_do():
-                    await asyncio.sleep(0.05)
+            try:
+                async with asyncio.timeout(60):
+                    while await company.to_do():
+                        await asyncio.sleep(0.05)
+            except TimeoutError:
+                pytest.fail(await _what_waits(company))
         finally:
             for worker in workers:
                 worker.kill()
                 await worker.wait()
         assert await company.nets() == histories.nets()
         assert await company.findings() == []
+
+
+async def _what_waits(company: Company) -> str:
+    """Documents, issues, and what sessions are at: for whoever looks for the cause."""
+    statements = (
+        "SELECT external_id, attempts, not_before - now() FROM pipeline.todo",
+        "SELECT code, subject, message FROM mirror.issue WHERE closed_at IS NULL",
+        "SELECT state, wait_event, now() - xact_start, query FROM pg_stat_activity WHERE datname = current_database()",
+    )
+    return "\n".join([str([*map(tuple, await company.owner.fetch(statement))]) for statement in statements])
 
 
 async def _start(url: str) -> asyncio.subprocess.Process:
