@@ -114,10 +114,9 @@ def encoded(value: Any) -> bytes:
         raise Unstorable("its payload is not JSON, or is nested too deeply") from error
 
 
-def _storable(value: Any) -> orjson.Fragment:
-    """A payload, written once: for the hash and for the table, as it is by far the most of a row. Raises Unstorable."""
+def _storable(value: Any) -> Any:
     try:
-        return orjson.Fragment(encoded(plain(value)))
+        return plain(value)
     except RecursionError:
         raise Unstorable("its payload is nested too deeply") from None
 
