@@ -23,6 +23,7 @@ from gateway.webhooks import Webhooks
 from resolvers.context import Services
 from sources.database.pool import Database
 from sources.mirror.refresh import Refresher
+from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.worker import Pipeline
 
 
@@ -48,7 +49,8 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
     rules = read_rules(settings.mapping)
     connectors = [(source, connector_for(source)) for source in settings.sources]
     refresher = Refresher(opened.database, connectors, deadline=settings.limits.source_deadline_seconds)
-    pipeline = Pipeline(opened.database, opened.poster)
+    book = RuleBook()
+    pipeline = Pipeline(opened.database, opened.poster, book=book)
     scheduler = Scheduler(opened.database, opened.directory, refresher, pipeline, rules)
     metrics, gauges = Metrics(), SourceGauges(opened.database, [each.name for each in settings.sources])
     metrics.register(gauges, gauges.refresh)
@@ -64,6 +66,7 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             reading_group=settings.limits.reading_group,
             wake_pipeline=pipeline.wake,
             ruled_by_files=frozenset(rules),
+            book=book,
         )
         app = create_app(
             Engine(core(build()), services, opened.feed, settings.limits),

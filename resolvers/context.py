@@ -17,14 +17,14 @@ from sources.ledger.versions import Version, Versions
 from sources.mirror.freshness import Freshness
 from sources.mirror.refresh import Asking, Refresher
 from sources.pipeline.finished import FinishedReports
-from sources.pipeline.rulebook import RuleLoader
+from sources.pipeline.rulebook import RuleBook, RuleLoader
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What one process offers to its operations. `reading_group`: how many requests that are alike are read together.
     `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file.
-    `rules`: reads rules that callers give. `reports`: tie-outs for the pages that follow the first."""
+    `rules`: reads rules that callers give; `book`: has those that are stored. `reports`: tie-outs for the pages that follow the first."""
 
     database: Database
     directory: Directory
@@ -36,6 +36,7 @@ class Services:
     wake_pipeline: Callable[[], None] = lambda: None
     ruled_by_files: frozenset[str] = frozenset()
     rules: RuleLoader = field(default_factory=RuleLoader)
+    book: RuleBook = field(default_factory=RuleBook)
     reports: FinishedReports = field(default_factory=FinishedReports)
     versions: Versions = field(init=False)
 

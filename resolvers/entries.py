@@ -31,10 +31,18 @@ from resolvers.paging import Connection, paged
 from resolvers.scalars import BigInt, Date, DateTime, Decimal
 from sources.ledger import queries
 from sources.ledger.model import AccountType
-from sources.mirror.links import documents_of_entries
+from sources.mirror.links import documents_of_entries, rules_of_entries
 
 DOCUMENTS = ("cash:read", "invoices:read", "payroll:read")
+RULES = ("sources:read",)
 KEY = ("ledger_id", "sequence")
+
+
+@graph_type("The posting of a rule that made an entry of a document, or reversed one.")
+class RulePosting:
+    rule: str = text("The rule, as its rule file names it.", "rule")
+    mapping_version: int = integer("The version of the ledger's rules that it is of: see mappings.", "ruleset_version")
+    posting: str = text("Which of the rule's postings it is.", "posting")
 
 
 @graph_type(
@@ -73,6 +81,13 @@ class JournalEntry(Node):
         scope=DOCUMENTS,
         stability=Stability.VOLATILE,
         size=1,
+    )
+    rule_posting: RulePosting | None = link(
+        "By which rule its document became this entry; null: it was posted by a client.",
+        rules_of_entries,
+        KEY,
+        scope=RULES,
+        stability=Stability.VOLATILE,
     )
     total: Decimal = functional_money("Sum of functional debits.", "total")
     hash: str = word("SHA-256 over the entry's canonical form and the previous entry's hash, hex.", "hash")

@@ -230,15 +230,16 @@ async def _finished(
     key = (ledger_id, name, *days, frozenset(states), kinds and frozenset(kinds), asked)
     if follows and (kept := reports.find(key)) is not None:
         return kept
-    subledgers, banks = [], []
+    subledgers, banks, book = [], [], context.services.book
     async with reports.turn, reconciliation.reading(context.services.database, ledger_id) as connection:
         report = await reconciliation.open_report(connection, ledger_id, name)
         if columns & _OF_DOCUMENTS:
-            await reconciliation.tie_documents(connection, report, name, *days)
+            await reconciliation.tie_documents(connection, report, book, name, *days)
+        standing = await book.standing(connection, ledger_id, report.books.rules) if asked else None
         if "subledgers" in asked:
-            subledgers = await control_accounts.tie_subledgers(connection, ledger_id, report.rules, days[1])
+            subledgers = await control_accounts.tie_subledgers(connection, ledger_id, standing, days[1])
         if "banks" in asked:
-            banks = await control_accounts.tie_banks(connection, ledger_id, name, report.rules, days, report.post_from)
+            banks = await control_accounts.tie_banks(connection, ledger_id, name, standing, days, report.post_from)
     chosen = [
         each
         for each in report.tied

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -207,13 +207,25 @@ def split(keys: Iterable[Key]) -> list[list[Any]]:
 # ---------------------------------------------------------------- sources
 
 
-async def source_states(reader: Reader, settings: Sequence[SourceSettings]) -> dict[str, tuple[Held, str | None]]:
-    """What is known of each source, and PostgreSQL's text of its last success."""
+class SourceState(NamedTuple):
+    """What is known of a source. Moments are PostgreSQL's text; `documents`: that it stated so far, also during a pull; `cursor`:
+    where the next pull goes on, its first LONGEST_CURSOR characters."""
+
+    held: Held = Held()
+    as_of: str | None = None
+    last_success_at: str | None = None
+    documents: int = 0
+    cursor: str | None = None
+
+
+async def source_states(reader: Reader, settings: Sequence[SourceSettings]) -> dict[str, SourceState]:
+    """What is known of each source; of one that was read under other settings, not where that went on."""
     routes = {each.name: each.route for each in settings}
-    found: dict[str, tuple[Held, str | None]] = dict.fromkeys(routes, (Held(), None))
-    for name, route, as_of, success, error, problems in await reader.fetch(_STATES, list(routes)):
-        current = route == routes[name]
-        found[name] = (Held(as_of if current else None, last_error=error, problems=problems), success)
+    found = dict.fromkeys(routes, SourceState())
+    for name, route, success, error, problems, *position in await reader.fetch(_STATES, list(routes)):
+        as_of, documents, cursor = position if route == routes[name] else (None, 0, None)
+        held = Held(as_of, last_error=error, problems=problems)
+        found[name] = SourceState(held, as_of, success, documents, cursor)
     return found
 
 
@@ -223,5 +235,7 @@ async def former_sources(reader: Reader, names: Iterable[str]) -> Sequence[Row]:
     return await reader.fetch(sql, list(names))
 
 
-_STATES = """
-SELECT source, route, as_of, last_success_at, last_error, problems FROM mirror.source_state WHERE source = ANY($1)"""
+LONGEST_CURSOR: Final = 1_000
+_STATES = f"""
+SELECT source, route, last_success_at, last_error, problems, as_of, documents, left(cursor, {LONGEST_CURSOR})
+FROM mirror.source_state WHERE source = ANY($1)"""

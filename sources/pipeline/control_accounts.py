@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sources.mapping.standing import Standing
 from sources.matching import open_sql
 from sources.pipeline.reconciliation_sql import stands
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
+    from sources.mapping.standing import Standing
 
 MOST_SHOWN: Final = 1_000
 """Parties of a subledger, and lines of a bank account on each side; counts and sums are of all."""
@@ -78,9 +78,10 @@ class BankTie:
     lines: Unmatched
 
 
-async def tie_subledgers(connection: Connection, ledger_id: int, rules: str | None, day: date) -> list[Subledger]:
-    """Those whose accounts the rules (their text) state."""
-    standing = Standing(rules) if rules is not None else None
+async def tie_subledgers(
+    connection: Connection, ledger_id: int, standing: Standing | None, day: date
+) -> list[Subledger]:
+    """Those whose accounts the rules state. `standing`: of the active ones, None: there are none."""
     found = []
     for direction, name, dimension, sign in _SIDES:
         if standing is not None and (codes := standing.codes(name)):
@@ -121,12 +122,12 @@ async def tie_banks(
     connection: Connection,
     ledger_id: int,
     source: str,
-    rules: str | None,
+    standing: Standing | None,
     days: tuple[date, date],
     post_from: date | None,
 ) -> list[BankTie]:
     """The bank accounts of the source that have a statement with a closing balance up to the last day."""
-    table = Standing(rules).table("bank_accounts") if rules is not None else {}
+    table = standing.table("bank_accounts") if standing is not None else {}
     first = max(days[0], post_from) if post_from else days[0]
     found = []
     for row in await connection.fetch(_STATEMENTS, ledger_id, source, days[1]):

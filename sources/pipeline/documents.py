@@ -46,8 +46,11 @@ _SHOWN: Final = {
     "payroll_run": "source_status period_start period_end pay_date currency gross net",
     "bank_transaction": "status booked_on value_date currency amount",
 }
-_REOPENED: Final[Mapping[str, tuple[str, ...]]] = {"payroll_run": ("draft", "pending")}
-"""States that a document goes back to for a correction, by kind."""
+_REOPENED: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "payroll_run": ("source_status", frozenset({"DRAFT", "PENDING"})),
+    "invoice": ("status", frozenset({"DRAFT", "PENDING_APPROVAL"})),
+}
+"""By kind, the field and those of its states that a document goes back to for a correction."""
 _OF_THE_MIRROR: Final = frozenset(
     {"first_seen", "changed_at", "missing_since", "content_hash", "ledger_id", "position"}
 )
@@ -155,8 +158,10 @@ def _ceased_on(kind: str, row: Row, gone: bool) -> date:
     place never was, and what was reopened is to be stated anew: its reversal is as of the day of the entry."""
     if gone and row["deleted_at"] is None:
         return date.min
-    if not gone and row.get("source_status", "").lower() in _REOPENED.get(kind, ()):
-        return date.min
+    if not gone and kind in _REOPENED:
+        field, states = _REOPENED[kind]
+        if (row[field] or "").upper() in states:
+            return date.min
     if not gone and (voided := _voided_on(row)) is not None:
         return voided
     moment: datetime = row["deleted_at"] if gone else row["changed_at"]

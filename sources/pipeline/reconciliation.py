@@ -58,11 +58,12 @@ async def open_report(connection: Connection, ledger_id: int, source: str) -> Re
     state = await connection.fetchrow("SELECT as_of FROM mirror.source_state WHERE source = $1", source)
     if books is None or state is None:
         raise NotFound(f"nothing was read yet of the source {source[:80]}")
-    rules = await connection.fetchval(_RULES, ledger_id, books.rules)
-    return Report(books, books.cutovers.get(source), state["as_of"], rules)
+    return Report(books, books.cutovers.get(source), state["as_of"])
 
 
-async def tie_documents(connection: Connection, report: Report, source: str, first: date, last: date) -> None:
+async def tie_documents(
+    connection: Connection, report: Report, book: RuleBook, source: str, first: date, last: date
+) -> None:
     """Fills in the documents dated first..last. Raises InvalidArgument for too many."""
     doubtful: list[Tied] = []
     ledger_id = report.books.ledger.ledger_id
@@ -83,7 +84,6 @@ async def tie_documents(connection: Connection, report: Report, source: str, fir
             f"of these days {len(doubtful):,} documents changed without being looked at, or show no amount of theirs in their "
             f"entries; take fewer days, with at most {MOST_MAPPED:,} of them"
         )
-    book = RuleBook()
     for start in range(0, len(doubtful), 500):
         await map_anew(connection, report, book, doubtful[start : start + 500])
     await _add_gone(connection, report, source, (first, last), waiting)
@@ -195,6 +195,3 @@ def _add_strays(report: Report, rows: Sequence[Any], waiting: Collection[Key]) -
             tied = Tied(None, row["dated"], posted=orjson.loads(row["posted"]), sequences=(row["sequence"],))
             tied.say(TieState.EXTRA, "NOT_RECORDED", {})
             report.tied.append(tied)
-
-
-_RULES = "SELECT text FROM mapping.ruleset WHERE ledger_id = $1 AND version = $2"

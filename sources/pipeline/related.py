@@ -18,20 +18,24 @@ if TYPE_CHECKING:
 
 
 async def look_again(connection: Connection, ledger_id: int, functional_currency: str, done: Iterable[Done]) -> None:
-    """What was looked at before and hangs on any of these documents is due now: in a transaction of its own, as a pull may wait for
-    any of these rows."""
+    """What was looked at before and hangs on any of these documents is due now: before it is recorded that these were dealt with, so
+    that who dies in between does both again; and in a transaction of its own, as a pull may wait for any of these rows."""
     changed = [each.work for each in done if each.work.document.version.digest != each.work.past.digest]
-    rows = [work.document.row for work in changed if work.document.row is not None]
-    named = [_named(row) for row in rows if _hangs(row, functional_currency)]
+    named = {
+        work.key: _named(row) for work in changed if (row := work.document.row) and _hangs(row, functional_currency)
+    }
     if not named:
         return
-    columns = [list(column) for column in zip(*named, strict=True)]
+    columns = [list(column) for column in zip(*named.values(), strict=True)]
     async with connection.transaction():
         await taking.see(connection, ledger_id)
         found = await connection.fetch(_RELATED, ledger_id, *columns)
         dealt_with = {work.key for work in changed}
-        keys = [Key(row["source"], row["kind"], "", row["external_id"]) for row in found]
-        await todo.add(connection, ledger_id, [key for key in keys if key not in dealt_with])
+        keys = {Key(row["source"], row["kind"], "", row["external_id"]) for row in found} - dealt_with
+        # Kinds are loaded one after the other: of what changed in between, some of the batch may not know.
+        if await todo.has_moved(connection, ledger_id, [work.taken for work in changed]):
+            keys |= named.keys()
+        await todo.add(connection, ledger_id, keys)
 
 
 def _hangs(row: Row, functional_currency: str) -> bool:

@@ -13,6 +13,7 @@ from sources.errors import Overloaded
 from sources.mapping.compiled import RuleSet
 from sources.mapping.model import InvalidRules
 from sources.mapping.rules import load
+from sources.mapping.standing import Standing
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
@@ -56,11 +57,12 @@ class RuleLoader:
 
 
 class RuleBook:
-    """The versions of all ledgers' rules that were needed so far, ready to be run. One that cannot be read any more (the
-    language has changed since) is passed over, and told of once."""
+    """The versions of all ledgers' rules that were needed so far, ready to be run: of one process, used from one event loop. One
+    that cannot be read any more (the language has changed since) is passed over, and told of once."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[int, int], RuleSet | None] = {}
+        self._standings: dict[tuple[int, int], Standing] = {}
 
     async def versions(self, connection: Connection, ledger_id: int, wanted: Iterable[int]) -> Mapping[int, RuleSet]:
         """The rule sets of these versions, as far as there are such."""
@@ -71,6 +73,14 @@ class RuleBook:
             self._read[ledger_id, row["version"]] = read
         found = {version: self._read.get((ledger_id, version)) for version in numbers}
         return {version: rules for version, rules in found.items() if rules is not None}
+
+    async def standing(self, connection: Connection, ledger_id: int, version: int | None) -> Standing | None:
+        """Which codes the names of a version stand for; None: there is no such version."""
+        key = (ledger_id, version or 0)
+        if key not in self._standings:
+            for row in await connection.fetch(_RULESETS, ledger_id, [key[1]]):
+                self._standings[key] = await asyncio.to_thread(Standing, row["text"], row["starter"])
+        return self._standings.get(key)
 
 
 def _load(ledger_id: int, row: Any) -> RuleSet | None:

@@ -74,6 +74,12 @@ async def close(
     return int(await connection.fetchval(_CLOSE, ledger_id, *columns, changes, moments))
 
 
+async def has_moved(connection: Connection, ledger_id: int, taken: Iterable[Taken]) -> bool:
+    """Whether any of these changed again since it was taken."""
+    columns = [list(column) for column in zip(*((*each.key, each.change) for each in taken), strict=True)]
+    return bool(columns) and bool(await connection.fetchval(_HAS_MOVED, ledger_id, *columns))
+
+
 async def hasten(connection: Connection, ledger_id: int, statuses: Iterable[DocumentStatus]) -> int:
     """What waits to be tried again and was left in one of these states is due now; of duplicates, those whose bill nobody
     has posted any more. Answers with the number of those."""
@@ -163,6 +169,14 @@ WITH locked AS MATERIALIZED (
     RETURNING held.change
 )
 SELECT count(*) FROM removed"""
+# By its key, one by one: with no statistics of a table that was empty a moment ago, a join would read all of it.
+_HAS_MOVED = f"""
+SELECT EXISTS (
+    SELECT FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]) AS taken (source, kind, account, external_id, change)
+    CROSS JOIN LATERAL (
+        SELECT held.change FROM pipeline.todo held WHERE held.ledger_id = $1 AND {_KEYS.format("taken")} LIMIT 1
+    ) AS now
+    WHERE now.change <> taken.change)"""
 # Whether the document is gone, as the mirror has it now.
 _GONE = (
     "CASE wanted.kind WHEN 'bank_transaction' THEN NOT EXISTS (SELECT FROM mirror.bank_transaction d WHERE d.ledger_id = $1 "

@@ -1,6 +1,7 @@
 """From documents that changed to entries: takes what is due of one ledger, maps, plans, posts and records it.
 
     claim, take -> map -> plan -> Poster -> settle -> record        (one transaction holds the claim and records)
+                                            -> related              (what hangs on these is due, whoever dies before they are recorded)
 
 The entries are posted on the poster's own connections, each under a key that the document gives. A worker that dies leaves
 nothing but entries of which nothing is recorded; the next one finds them by their keys and goes on from there.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from sources.database.faults import without_values
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
@@ -67,13 +69,13 @@ class Counts:
 
 class Pipeline:
     """The worker of one process, used from one event loop. It looks after one ledger at a time; workers of several processes
-    take turns at a ledger."""
+    take turns at a ledger. `book`: the process's rules, None: of its own."""
 
-    def __init__(self, database: Database, poster: Poster, *, batch: int = BATCH) -> None:
+    def __init__(self, database: Database, poster: Poster, *, batch: int = BATCH, book: RuleBook | None = None) -> None:
         self._database = database
         self._poster = poster
         self._batch = batch
-        self._book = RuleBook()
+        self._book = book or RuleBook()
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
         self._rules_seen: dict[int, int | None] = {}
@@ -153,7 +155,7 @@ class Pipeline:
         async with self._database.writer() as connection, connection.transaction():
             if await todo.claim(connection, ledger_id) and (books := await taking.read_books(connection, ledger_id)):
                 first = await todo.take(connection, ledger_id, list(books.cutovers), 1)
-                _log.error("the %s cannot be recorded: %s", [str(taken.key) for taken in first], fault)
+                _log.error("the %s cannot be recorded: %s", [str(taken.key) for taken in first], without_values(fault))
                 await todo.close(connection, ledger_id, (), dict.fromkeys(first, books.now + _PUT_OFF))
 
     async def _run(self, ledger_id: int, limit: int) -> Counts:
@@ -177,7 +179,6 @@ class Pipeline:
                 self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
-            await related.look_again(connection, ledger_id, books.ledger.functional_currency, done)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.
         if new_rules is not None:
             return await self._run(ledger_id, limit)
@@ -198,6 +199,8 @@ class Pipeline:
             return []
         done = await Run(self._book, self._poster, connection, books, version, batch).go()
         if done:
+            async with self._database.writer() as beside:
+                await related.look_again(beside, books.ledger.ledger_id, books.ledger.functional_currency, done)
             await record(connection, books.ledger.ledger_id, done, books.now)
         return done
 

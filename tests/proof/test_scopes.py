@@ -64,7 +64,7 @@ TYPES: dict[str, set[str]] = {
     "LedgerSaved": INHERITED, "AccountsSaved": INHERITED, "ChangeRejected": INHERITED, "RejectionReason": INHERITED,
     "AccountConnection": INHERITED, "AccountEdge": INHERITED,
     "JournalEntryConnection": INHERITED, "JournalEntryEdge": INHERITED,
-    "JournalLineConnection": INHERITED, "JournalLineEdge": INHERITED,
+    "JournalLineConnection": INHERITED, "JournalLineEdge": INHERITED, "RulePosting": INHERITED,
     "InvoiceConnection": INHERITED, "InvoiceEdge": INHERITED, "PaymentConnection": INHERITED, "PaymentEdge": INHERITED,
     "PayrollRunConnection": INHERITED, "PayrollRunEdge": INHERITED,
     "IssueEvent": SOURCES, "IntegrationIssue": INHERITED, "IntegrationIssueConnection": INHERITED, "IntegrationIssueEdge": INHERITED,
@@ -118,8 +118,9 @@ FIELDS: dict[str, set[str]] = {
     "Subscription.postings": LEDGER, "Subscription.integrationIssues": SOURCES,
     "Ledger.id": INHERITED, "Ledger.code": INHERITED, "Ledger.name": INHERITED, "Ledger.functionalCurrency": INHERITED,
     "JournalEntry.documents": INVOICES | PAYROLL | CASH, "IntegrationIssue.excerpt": INVOICES | PAYROLL | CASH,
-    "PayrollRun.payslips": PERSONAL,
+    "JournalEntry.rulePosting": SOURCES, "PayrollRun.payslips": PERSONAL,
     "Source.status": SOURCES, "Source.lastSuccessAt": SOURCES, "Source.lastError": SOURCES,
+    "Source.asOf": SOURCES, "Source.documentsRead": SOURCES, "Source.cursor": SOURCES,
 }  # fmt: skip
 NODES = {
     "ledger:us": LEDGER,

@@ -284,6 +284,41 @@ async def test_a_ledger_that_does_not_exist_is_named_to_those_who_claim_it(datab
                 assert "does not exist yet" in sentence
 
 
+async def test_sources_tell_how_far_they_were_read(database_url: str) -> None:
+    """Also while a first reading goes on; where the next pull goes on only to who sees all that the source feeds."""
+    script = Script(*Kit.pages([Kit.invoice("a"), Kit.invoice("b")], [Kit.invoice("c")]))
+    script.hold(at=1)
+    query = '{ sources { asOf documentsRead cursor } syncRuns(source: "stripe") { nodes { state } } }'
+    async with open_graph(database_url, sources=((Kit.stripe(ledger="us", max_age=3600), script),)) as graph:
+        await graph.found("us")
+        untold = {"asOf": None, "documentsRead": 0, "cursor": None}
+        assert await graph.data(query) == {"sources": [untold], "syncRuns": {"nodes": []}}
+        reading = asyncio.create_task(graph.services.refresher.sync("stripe"))
+        while (found := await graph.data(query))["sources"][0] == untold:
+            await asyncio.sleep(0.01)
+        assert found["sources"] == [{"asOf": None, "documentsRead": 2, "cursor": "1"}]
+        assert found["syncRuns"]["nodes"] == [{"state": "RUNNING"}]
+        script.release()
+        await reading
+        (told,) = (await graph.data(query))["sources"]
+        assert told["asOf"].endswith("+00:00")
+        assert (told["documentsRead"], told["cursor"]) == (3, "2")
+
+
+async def test_where_a_source_goes_on_is_for_those_who_see_all_of_it(database_url: str) -> None:
+    """A cursor may name files of other ledgers."""
+    sources = ((Kit.bank(ledger="us", accounts={"DE1": "eu"}), Script(*Kit.pages([]))),)
+    async with open_graph(database_url, sources=sources) as graph:
+        await graph.found("us")
+        await graph.found("eu")
+        await graph.services.refresher.sync("bank")
+        found = [
+            (await graph.run("{ sources { cursor } }", by=caller(ledgers=ledgers)))["data"]["sources"]
+            for ledgers in (["us", "eu"], ["us"])
+        ]
+        assert found == [[{"cursor": "1"}], [{"cursor": None}]]
+
+
 async def test_sources_tell_what_is_wrong(world: World) -> None:
     bad = Problem(subject="junk.xml", code="UNREADABLE_FILE", message="It is a cat.")
     world.bank.pages = Kit.pages([], problems=[bad])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sources.pipeline.worker import Pipeline
-from tests.graph import Graph, caller, open_graph
+from tests.graph import Graph, caller, entry, open_graph
 from tests.sources.mirror.kit import Kit, Script
 from tests.world import RULES
 
@@ -87,6 +87,19 @@ async def test_an_invoice_becomes_an_entry(office: Office) -> None:
         await office.graph.data('{ syncRuns(source: "billing", first: 1) { nodes { state documents changed error } } }')
     )["syncRuns"]
     assert runs["nodes"] == [{"state": "SUCCEEDED", "documents": 1, "changed": 1, "error": None}]
+
+
+async def test_an_entry_says_which_rule_of_which_version_made_it(office: Office) -> None:
+    """A replacement by other rules as the old entry and its reversal do; a client's entry says nothing."""
+    await office.save(RULES)
+    await office.state(Kit.invoice(number="7"))
+    await office.graph.post(entry("by-hand"))
+    await office.save(RULES.replace('"4000"', '"5000"'))
+    await office.state(Kit.invoice(number="7", subtotal=2000, total=2190))
+    query = '{ entries(ledger: "us") { nodes { source reverses { sequence } rulePosting { rule mappingVersion posting } } } }'
+    found = (await office.graph.data(query))["entries"]["nodes"]
+    assert [each["rulePosting"] and each["rulePosting"]["mappingVersion"] for each in found] == [1, None, 1, 2]
+    assert found[0]["rulePosting"] == {"rule": "sale", "mappingVersion": 1, "posting": "invoice"}
 
 
 async def test_proposals_are_approved_and_rejected(office: Office) -> None:

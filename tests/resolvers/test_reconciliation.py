@@ -383,9 +383,9 @@ async def test_pages_are_of_one_moment_and_one_computation(office: Office, monke
     first = await office.report(states=["MATCHED"], first=2)
     tie, computed = reconciliation.tie_documents, list[str]()
 
-    async def counted(connection: Any, report: Any, source: str, *days: Any) -> None:
+    async def counted(connection: Any, report: Any, book: Any, source: str, *days: Any) -> None:
         computed.append(source)
-        await tie(connection, report, source, *days)
+        await tie(connection, report, book, source, *days)
 
     monkeypatch.setattr(reconciliation, "tie_documents", counted)
     await office.run("DELETE FROM mirror.document_entry")

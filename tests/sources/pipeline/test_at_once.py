@@ -49,11 +49,11 @@ async def test_who_waits_for_the_ledger_keeps_no_worker_from_its_end(company: Co
     ledger_id = company.ledger.ledger_id
     running = asyncio.create_task(worker.run_once(ledger_id))
     await sends.wait()
-    waiting = [
+    waiting: list[asyncio.Task[Any]] = [
         asyncio.create_task(decide(company.database, ledger_id, [number], Decision.APPROVED, by="ana"))
         for number in range(8)
     ]
-    waiting += [asyncio.create_task(repost(company.database, ledger_id, [key("in_00")])) for _ in range(8)]  # type: ignore[list-item]
+    waiting += [asyncio.create_task(repost(company.database, ledger_id, [key("in_00")])) for _ in range(8)]
     await _until(lambda: _waiting_for_the_ledger(company))
     decided.set()
     async with asyncio.timeout(8):

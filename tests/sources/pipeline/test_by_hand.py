@@ -14,6 +14,7 @@ from sources.mirror.issues import IssueKey
 from sources.pipeline.reconciliation import open_report, reading, tie_documents
 from sources.pipeline.reposting import repost
 from sources.pipeline.resolving import resolve_issue
+from sources.pipeline.rulebook import RuleBook
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import Company, changed, key, opened
 from tests.sources.pipeline.fragile import Crash, Fuse, fragile
@@ -61,7 +62,7 @@ async def tied(company: Company) -> list[tuple[str | None, str | None, dict[str,
     """State, code and debits that stand of each document."""
     async with reading(company.database, company.ledger.ledger_id) as connection:
         report = await open_report(connection, company.ledger.ledger_id, "billing")
-        await tie_documents(connection, report, "billing", date(2026, 1, 1), date(2199, 12, 31))
+        await tie_documents(connection, report, RuleBook(), "billing", date(2026, 1, 1), date(2199, 12, 31))
     return [(each.state, each.code, each.posted) for each in report.tied]
 
 

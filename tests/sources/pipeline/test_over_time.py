@@ -16,6 +16,7 @@ from sources.pipeline.rates import set_rates
 from sources.pipeline.reconciliation import open_report, reading, tie_documents
 from sources.pipeline.reposting import repost
 from sources.pipeline.resolving import look_again
+from sources.pipeline.rulebook import RuleBook
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import Company, changed, key, opened, rules
 
@@ -159,7 +160,7 @@ async def tied(company: Company) -> dict[str, tuple[str | None, str | None]]:
     """State and code of each document."""
     async with reading(company.database, company.ledger.ledger_id) as connection:
         report = await open_report(connection, company.ledger.ledger_id, "billing")
-        await tie_documents(connection, report, "billing", date(2026, 1, 1), date(2026, 12, 31))
+        await tie_documents(connection, report, RuleBook(), "billing", date(2026, 1, 1), date(2026, 12, 31))
     return {each.key.external_id: (each.state, each.code) for each in report.tied if each.key is not None}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from gateway import logs
 from sources.connectors.xero_payroll import XeroPayrollConnector
 from sources.ledger import administration
 from sources.ledger.model import AccountDraft, AccountType
 from sources.mirror.refresh import Refresher
 from sources.mirror.settings import SourceSettings
 from sources.pipeline import reconciliation
+from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.tied import TieState
 from tests.sources.connectors.test_xero_payroll import Xero, running, status
 from tests.sources.pipeline.company import EVERYONE, Company, opened
@@ -97,7 +100,7 @@ class Office:
         assert not any((await self.company.issues()).values())
         async with reconciliation.reading(self.company.database, self.company.ledger.ledger_id) as connection:
             report = await reconciliation.open_report(connection, self.company.ledger.ledger_id, "payroll")
-            await reconciliation.tie_documents(connection, report, "payroll", FIRST, LAST)
+            await reconciliation.tie_documents(connection, report, RuleBook(), "payroll", FIRST, LAST)
         states = {each.key.external_id: each.state for each in report.tied if each.state is not None}
         assert states == {run["payRunID"]: TieState.MATCHED for run in self.due()}
 
@@ -169,6 +172,25 @@ async def no_names(office: Office) -> None:
     for slip in next(iter(office.slips.values())):
         assert slip["lastName"] not in texts
         assert slip["employeeID"] not in texts
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "ALTER TABLE mirror.payslip ADD CONSTRAINT planted CHECK (length(employee_name) < 0)",
+        "ALTER TABLE mirror.payslip ALTER employee_id DROP NOT NULL, ALTER employee_id TYPE date USING NULL",
+    ],
+)
+async def test_no_name_is_logged_when_payslips_cannot_be_stored(office: Office, fault: str) -> None:
+    """The database and its driver quote the row, or the argument, that they refuse."""
+    stream = io.StringIO()
+    logs.configure("debug", stream)
+    await office.company.owner.execute(fault)
+    await office.catch_up()
+    assert "Traceback" in stream.getvalue()
+    names = {slip[part] for slips in office.slips.values() for slip in slips for part in ("lastName", "employeeID")}
+    assert [name for name in sorted(names) if name in stream.getvalue()] == []
+    await no_names(office)
 
 
 async def test_a_run_whose_figures_disagree_posts_nothing_until_they_agree(office: Office) -> None:
