@@ -256,7 +256,17 @@ def test_figures_that_disagree_name_the_identity(kind: str, row: dict[str, Any],
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_names_of_documents_are_columns_of_the_mirror(kind: str) -> None:
     derived = {"party", "departments", "withheld", "employer_costs"}
-    derived |= {"settles", "settled", "line_tax", "parent", "returned", "carried", "fee_tax", "allocations", "allocated"}
+    derived |= {
+        "settles",
+        "settled",
+        "line_tax",
+        "parent",
+        "returned",
+        "carried",
+        "fee_tax",
+        "allocations",
+        "allocated",
+    }
     columns = {column.name for column in tables.METADATA.tables[f"mirror.{kind}"].columns}
     assert NAMES[kind] - derived <= columns
     assert set(ITEMS[kind]) <= NAMES[kind]
