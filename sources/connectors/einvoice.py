@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from lxml import etree
@@ -46,7 +47,6 @@ def read_einvoice(data: bytes) -> EInvoice:
     read = _READERS.get(str(root.tag))
     if read is None:
         raise UnreadableFile(_refusal(root))
-    root = etree.ElementTree(root).getroot()
     drop_namespaces(root)
     return read(root)
 
@@ -69,10 +69,10 @@ def parse_einvoice(data: bytes, ours: Ours, pdfs: PdfReader) -> Invoice:
             raise UnreadableFile(reason)
     if not is_pdf(data):
         return to_invoice(read_einvoice(data), ours)
-    found = {invoice.external_id: invoice for each in pdfs.invoices(data) if (invoice := _attached(each, ours))}
-    if len(found) > 1:
-        raise UnreadableFile(f"it has {len(found)} different invoices attached")
-    return next(iter(found.values()))
+    first, *others = (_attached(each, ours) for each in pdfs.invoices(data))
+    if any(replace(each, raw=first.raw) != first for each in others):
+        raise UnreadableFile("several invoices are attached to it, and they differ")
+    return first
 
 
 def _attached(data: bytes, ours: Ours) -> Invoice:

@@ -84,8 +84,9 @@ def test_attachments_of_trees_and_of_the_document_are_found(pdfs: PdfReader) -> 
 def test_the_same_invoice_twice_is_one_and_two_are_refused(pdfs: PdfReader) -> None:
     twice = pdf(("factur-x.xml", XML), ("xrechnung.xml", ubl(Paper())), ("zugferd-invoice.xml", XML))
     assert parse_einvoice(twice, Ours(), pdfs).number == "R-1"
-    two = pdf(("factur-x.xml", XML), ("xrechnung.xml", ubl(Paper(number="R-2"))))
-    assert refusal(two, pdfs) == "it has 2 different invoices attached"
+    for other in (Paper(number="R-2"), Paper(payable="100.00", prepaid="19.00")):
+        two = pdf(("factur-x.xml", XML), ("xrechnung.xml", ubl(other)))
+        assert refusal(two, pdfs) == "several invoices are attached to it, and they differ"
 
 
 def test_an_owner_s_password_forbids_no_reading_and_a_user_s_does(pdfs: PdfReader) -> None:
