@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from sources.connectors.plaid import ADVICE, MUTATED
+from sources.connectors.plaid_records import NOT_READY
 from sources.mapping.model import UnmappedCode
 
 ROOT = Path(__file__).parents[1]
 _CODE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
-_NO_CODES = {"MORE_THAN_ORDERED", "MORE_THAN_RECEIVED", "OTHER_PRICE"}
-"""Reasons within a THREE_WAY_MISMATCH, which its message tells."""
+_NO_CODES = {"MORE_THAN_ORDERED", "MORE_THAN_RECEIVED", "OTHER_PRICE", MUTATED, NOT_READY, *ADVICE}
+"""Reasons within a THREE_WAY_MISMATCH, which its message tells, and words of Plaid's."""
 
 
 def words() -> Iterator[str]:

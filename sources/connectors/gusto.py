@@ -119,6 +119,7 @@ class GustoConnector:
         self._left, self._left_at = _KEPT_FREE + 1, -_MINUTE
         self._log = logger.bind(source=name)
 
+    @property
     def is_near_its_limit(self) -> bool:
         """Whether Gusto allows few more requests for now, by its newest answer. On a running loop."""
         return asyncio.get_running_loop().time() - self._left_at < _MINUTE and self._left <= _KEPT_FREE

@@ -61,7 +61,7 @@ _COUNT = 500
 _MAX_PAGES = 4_000
 _ATTEMPTS = 5
 _STORED_AT_ONCE = 1_000
-_ADVICE: Mapping[str, str] = {
+ADVICE: Mapping[str, str] = {
     "ITEM_LOGIN_REQUIRED": "the bank wants its customer to log in again: go through Plaid Link in update mode for this Item.",
     "PENDING_EXPIRATION": "the bank's consent ends: go through Plaid Link in update mode for this Item.",
     "PRODUCT_NOT_READY": "Plaid has not read its transactions yet; try again in some minutes.",
@@ -152,7 +152,7 @@ class PlaidConnector:
                 await self._post("/transactions/sync", question | ({"cursor": at} if at else {})), parse_page
             )
             if not page.ready:
-                raise SourceUnavailable(f"{self._subject}: {_ADVICE['PRODUCT_NOT_READY']}")
+                raise SourceUnavailable(f"{self._subject}: {ADVICE['PRODUCT_NOT_READY']}")
             yield page
             if not page.has_more:
                 return
@@ -178,7 +178,7 @@ class PlaidConnector:
                 path, {**self._keys, **question}, authenticated=False, idempotent=True
             )
         except SourceRefused as refused:
-            advice = _ADVICE.get(refused.code or "")
+            advice = ADVICE.get(refused.code or "")
             if advice is None:
                 raise
             raise SourceRefused(f"{self._subject}: {advice} ({refused.code})", refused.status, refused.code) from None

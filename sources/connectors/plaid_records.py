@@ -18,6 +18,9 @@ from sources.connectors.files_values import MAX_NAME, MAX_TEXT, clean
 from sources.documents import BankAccount, BankStatement, BankTransaction, BankTransactionStatus, Problem
 from sources.money import EXPONENTS, MAX_MINOR, parse_minor
 
+NOT_READY = "NOT_READY"
+"""What Plaid says of transactions that it has not read yet."""
+
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 _CURSOR = re.compile(r"[!-~]{0,1000}", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -80,7 +83,7 @@ def parse_page(answer: Any) -> SyncPage:
         accounts=parse_accounts(answer),
         next_cursor=cursor,
         has_more=more,
-        ready=bool(cursor) and answer.get("transactions_update_status") != "NOT_READY",
+        ready=bool(cursor) and answer.get("transactions_update_status") != NOT_READY,
     )
 
 

@@ -246,10 +246,10 @@ async def test_rate_limits_and_faults_are_tried_again(office: Office, gusto: Gus
     office.say({}, 429, **{"Retry-After": "30"})
     office.say({}, 503)
     assert (await read(gusto)).runs.keys() == {"run-1"}
-    assert not gusto.is_near_its_limit()
+    assert not gusto.is_near_its_limit
     office.left = "12"
     await read(gusto)
-    assert gusto.is_near_its_limit()
+    assert gusto.is_near_its_limit
     office.say({}, 500)
     with pytest.raises(SourceUnavailable, match="failed"):
         await read(gusto)
