@@ -34,7 +34,7 @@ class Shop:
     def __init__(self) -> None:
         today = datetime.now(UTC).date()
         self.app = stripe_app(seed=7, today=today, api_key=KEY)
-        self.company = self.app[STRIPE] = make_company(7, today, count=14)
+        self.company = self.app[STRIPE] = make_company(7, today, count=9)
         self.app.middlewares.append(_small_pages)
 
     def connector(self, url: str, http: HttpOptions) -> Connector:

@@ -307,7 +307,7 @@ def _wrong(
             wrong[f"other amounts ({_differs(held, document)})"].add(key)
         elif not touched and not failed and not ended and (held is None or figures(held) != figures(document)):
             wrong["another one, lost or changed"].add(key)
-        elif touched and key not in outcome.seen and began.cursor is None and not (failed or told or outcome.problems):
+        elif key not in outcome.seen and began.cursor is None and not (failed or told or ended or outcome.problems):
             wrong["lost without a word"].add(key)
     if not told:
         wrong["invented"] |= copy.held.keys() - truth.keys() - began.held.keys()
@@ -315,7 +315,8 @@ def _wrong(
 
 
 def _touches(replacing: Replacing, key: Key) -> bool:
-    return key[1] in replacing.touched
+    """Ids of statements are made of others."""
+    return key[1] in replacing.touched or any(len(each) > 5 and each in key[1] for each in replacing.touched)
 
 
 def _is_one_of(where: str, names: Iterable[str]) -> bool:
