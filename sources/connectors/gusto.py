@@ -22,6 +22,7 @@ is one that lasts, or the service that holds the refresh token gives access toke
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from time import time
@@ -125,11 +126,14 @@ class GustoConnector:
         return asyncio.get_running_loop().time() - self._left_at < _MINUTE and self._left <= _KEPT_FREE
 
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
-        """Every processed payroll. The cursor is the first day from which there are any; None: not known yet. A run comes with the
-        problems that were found in its payslips, when they were read last. Raises SourceUnavailable."""
+        """Every processed payroll. The cursor holds the first day from which there are any, and the problems that were found in
+        payslips when they were read last, by whichever process: a run comes with them. Raises SourceUnavailable."""
         mentioned: set[str] = set()
-        begins = _first_known(cursor)
-        since = max(min(begins) - _OVERLAP, _FIRST_DAY) if begins else _FIRST_DAY
+        begun, known = _decoded(cursor)
+        news = dict(self._slip_problems)
+        known |= news
+        begins = [begun] if begun else []
+        since = max(begun - _OVERLAP, _FIRST_DAY) if begun else _FIRST_DAY
         windows = _windows(since, datetime.fromtimestamp(self._clock(), UTC).date() + _AHEAD)
         for number, (first, last) in enumerate(windows, 1):
             records = await self._listing(first, last)
@@ -137,11 +141,13 @@ class GustoConnector:
             mentioned.update(found for each in fresh if (found := run_id(each)))
             runs, problems = _read(fresh)
             begins.extend(run.period_start for run in runs)
-            problems.extend(found for run in runs for found in self._slip_problems.get(run.external_id, ()))
-            begun = min(begins).isoformat() if begins else None
+            problems.extend(found for run in runs for found in known.get(run.external_id, ()))
             complete = number == len(windows)
-            yield Page(documents=runs, problems=problems, cursor=begun if complete else cursor, complete=complete)
-        self._slip_problems = {run: found for run, found in self._slip_problems.items() if run in mentioned}
+            behind = _encoded(begins, {run: found for run, found in known.items() if found and run in mentioned})
+            yield Page(documents=runs, problems=problems, cursor=behind if complete else cursor, complete=complete)
+        for told, problems_of in news.items():  # they are in the cursor now, unless payslips were read again meanwhile
+            if self._slip_problems.get(told) is problems_of:
+                del self._slip_problems[told]
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...]:
         """The payslips of one run. One that cannot be read is left out; that, one that does not add up, and a disagreement with
@@ -273,11 +279,22 @@ class GustoConnector:
         return answer, headers
 
 
-def _first_known(cursor: str | None) -> list[date]:
+def _encoded(begins: Sequence[date], problems: Mapping[str, Sequence[Problem]]) -> str:
+    told = {run: [[each.subject, each.code, each.message] for each in found] for run, found in sorted(problems.items())}
+    return json.dumps([min(begins).isoformat() if begins else None, told], separators=(",", ":"))
+
+
+def _decoded(cursor: str | None) -> tuple[date | None, dict[str, tuple[Problem, ...]]]:
+    """The first day that has a payroll, and problems by run; None and nothing where the cursor is none of these."""
     try:
-        return [date.fromisoformat(cursor)] if cursor else []
-    except ValueError:
-        return []
+        begun, told = json.loads(cursor or "")
+        problems = {
+            run: tuple(Problem(subject=subject, code=code, message=message) for subject, code, message in found)
+            for run, found in told.items()
+        }
+        return date.fromisoformat(begun) if begun else None, problems
+    except (ValueError, TypeError, AttributeError):
+        return None, {}
 
 
 def _read(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem]]:

@@ -124,7 +124,7 @@ async def test_pages_and_years_are_read_to_the_end(office: Office, base: str) ->
     reader = connector(base)
     pulled = await read(reader)
     assert pulled.runs.keys() == office.payrolls.keys()
-    assert pulled.cursor == "2023-01-01"
+    assert pulled.cursor == '["2023-01-01",{}]'
     office.asked.clear()
     assert (await read(reader, pulled.cursor)).runs.keys() == office.payrolls.keys()
     assert all("start_date=2011" not in path for path in office.asked)
@@ -161,7 +161,7 @@ async def test_a_listing_that_changes_while_it_is_read_is_read_again(office: Off
 
 
 async def test_departments_that_differ_from_the_report_are_named_and_nobody_else(
-    office: Office, gusto: GustoConnector
+    office: Office, gusto: GustoConnector, base: str
 ) -> None:
     office.run("run-1", ADA, BOB, EVE)
 
@@ -171,14 +171,21 @@ async def test_departments_that_differ_from_the_report_are_named_and_nobody_else
 
     office.report = moved
     assert len(await gusto.fetch_payslips("run-1")) == 3
-    (problem,) = (await read(gusto)).problems
+    pulled = await read(gusto)
+    (problem,) = pulled.problems
     assert (problem.subject, problem.code) == ("payroll run-1", "DISAGREEING_FIGURES")
     assert "employer taxes of department Sales: payslips 153.00, report 150.00" in problem.message
     assert "Engineering" not in problem.message
     assert "Ada" not in problem.message
+    again = connector(base)
+    pulled = await read(again, pulled.cursor)
+    assert pulled.problems == [problem], "whichever process pulls next, while it lasts"
     office.report = lambda _report: None
-    await gusto.fetch_payslips("run-1")
-    assert (await read(gusto)).problems == []
+    await again.fetch_payslips("run-1")
+    pulled = await read(again, pulled.cursor)
+    assert pulled.problems == []
+    assert (await read(again, pulled.cursor)).problems == []
+    await again.close()
 
 
 @pytest.mark.parametrize("how", ["refused", "failed", "late", "elsewhere", "shape", "plain"])
