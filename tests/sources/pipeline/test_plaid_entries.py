@@ -19,6 +19,7 @@ from sources.mirror.queries import Within
 from sources.mirror.refresh import Refresher
 from sources.mirror.settings import SourceSettings
 from sources.pipeline import reconciliation
+from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.tied import TieState
 from sources.reading import Want
 from tests.sources.connectors.plaid_bank import CARD, CHECKING, CLIENT, SECRET, TOKEN, Bank, account, serving
@@ -115,7 +116,7 @@ async def test_what_the_bank_booked_is_in_the_books(desk: Desk) -> None:
     assert "Acme" not in str(entries), "no text of the bank's stands in an entry"
     async with reconciliation.reading(company.database, company.ledger.ledger_id) as connection:
         report = await reconciliation.open_report(connection, company.ledger.ledger_id, "bank")
-        await reconciliation.tie_documents(connection, report, "bank", date(2026, 5, 1), date(2026, 5, 31))
+        await reconciliation.tie_documents(connection, report, RuleBook(), "bank", date(2026, 5, 1), date(2026, 5, 31))
     assert {each.key.external_id for each in report.tied if each.key and each.state is TieState.MATCHED} == {
         "rent",
         "lunch",
