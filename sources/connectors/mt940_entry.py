@@ -30,6 +30,7 @@ from sources.documents import BankTransaction, BankTransactionStatus
 _AMOUNT = re.compile(r"[0-9]*(?:,[0-9]*)?")
 _EXPECTED = {"EC": "C", "ED": "D"}
 _MONEY_OUT = ("D", "RC")
+_DATES_AND_AMOUNT = re.compile(r"[0-9]{0,10}[A-Z]{0,3}[0-9]{0,15}(?:,[0-9]{0,15})?")
 _CODEWORD = re.compile(r"/(NAME|REMI|EREF|CNTP)/(?:/|USTD//|STRD/[A-Z]*/)?(.*?)(?=/[A-Z]{3,4}/|$)", re.DOTALL)
 _OPTIONS = mt940.Options.all()
 
@@ -93,7 +94,7 @@ def read_entry(line: Field, details: Sequence[Field], currency: str) -> Entry:
     """`details`: the :86: fields that follow the line. Raises UnreadableFile."""
     if not _STATEMENT_LINE.re.match(line.value):
         raise UnreadableFile(
-            f"{line.where}: {quote(line.value)} is not a statement line "
+            f"{line.where}: what begins with {_beginning(line)} is not a statement line "
             "(value date, entry date, C or D, amount, type, reference)"
         )
     information = "\n".join(detail.value for detail in details)
@@ -110,6 +111,12 @@ def read_entry(line: Field, details: Sequence[Field], currency: str) -> Entry:
         reference=_reference(data, information),
         raw={"61": line.value, "86": information},
     )
+
+
+def _beginning(line: Field) -> str:
+    """As much as dates and amount take: what follows them may be a person's name, which no message holds."""
+    match = _DATES_AND_AMOUNT.match(line.value)
+    return quote(match[0] if match else "")
 
 
 def amount_text(text: str, where: str) -> str:
@@ -135,7 +142,9 @@ def _read(line: Field, information: str) -> dict[str, Any]:
         # One message with one entry: lines of the text must not look like fields of their own to the library.
         reader.parse(f":61:{_inert(line.value)}\n:86:{_inert(information)}")
     except (ValueError, RuntimeError, InvalidOperation) as error:
-        raise UnreadableFile(f"{line.where}: {quote(line.value)} has a date that does not exist") from error
+        raise UnreadableFile(
+            f"{line.where}: what begins with {_beginning(line)} has a date that does not exist"
+        ) from error
     data: dict[str, Any] = reader.transactions[0].data
     return data
 
