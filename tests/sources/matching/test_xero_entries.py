@@ -12,6 +12,7 @@ from sources.connectors.xero_accounting import KIND, XeroAccountingConnector
 from sources.mirror import state, store
 from sources.pipeline import reconciliation
 from sources.pipeline.control_accounts import tie_subledgers
+from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.tied import TieState
 from tests.sources.connectors.xero_accounting_server import BANK, OWNER, TENANT, Organisation, serving
 from tests.sources.matching.trade import RULES, Trade, money, trading
@@ -55,7 +56,7 @@ class Books:
         company = self.trade.company
         async with reconciliation.reading(company.database, company.ledger.ledger_id) as connection:
             report = await reconciliation.open_report(connection, company.ledger.ledger_id, "xero")
-            await reconciliation.tie_documents(connection, report, "xero", *YEAR)
+            await reconciliation.tie_documents(connection, report, RuleBook(), "xero", *YEAR)
             subledgers = await tie_subledgers(connection, company.ledger.ledger_id, RULES, YEAR[1])
         assert {tied.state for tied in report.tied} <= {TieState.MATCHED, None}
         assert [subledger.parties for subledger in subledgers] == [(), ()]
