@@ -64,9 +64,7 @@ async def _pull(
     ledgers: Mapping[str, int],
     found: state.Standing,
 ) -> Pulled:
-    everything = getattr(connector, "lists_everything", False)
     run = await store.begin(connection, settings, ledgers, found)
-    run.remembers = everything
     complete, error = False, None
     try:
         async with (
@@ -74,6 +72,8 @@ async def _pull(
             aclosing(_ahead(pages)) as ahead,
         ):
             async for page in ahead:
+                # Some list everything at times: what they say counts from the first page on, and never what they said before.
+                run.remembers = getattr(connector, "lists_everything", False)
                 await store.store_page(connection, run, page)
                 complete = page.complete
         if not complete:
@@ -86,7 +86,7 @@ async def _pull(
         logger.exception("a page could not be stored", source=settings.name)
         error = "what it stated could not be stored; the log says more."
     restated = getattr(connector, "restated_problems", ())
-    as_of = await store.end(connection, run, error, everything=everything, restated=restated)
+    as_of = await store.end(connection, run, error, everything=run.remembers, restated=restated)
     logger.info(
         "source pulled",
         source=settings.name,

@@ -112,6 +112,29 @@ async def test_a_whole_listing_that_leaves_a_document_out_deletes_it(
     assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
 
 
+async def test_what_a_pull_lists_is_told_by_that_pull_and_not_by_the_one_before(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """An API that is listed whole once a day, and asked for what changed in between."""
+
+    class AtTimes(kit.Script):  # type: ignore[misc]
+        whole = True
+
+        async def pull(self, cursor: str | None) -> Any:
+            self.lists_everything = self.whole
+            async for page in super().pull(None if self.whole else "0"):
+                yield page
+
+    script = AtTimes(*kit.pages([kit.invoice("a")], [kit.invoice("b"), kit.invoice("c")]))
+    await pull(kit.stripe(), script)
+    script.whole, script.pages = False, kit.pages([kit.invoice("c")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b", "c"]
+    script.whole, script.pages = True, kit.pages([kit.invoice("a")], [kit.invoice("c")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "c"]
+
+
 async def test_nothing_is_deleted_by_a_listing_that_broke_off(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
     script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
     await pull(kit.stripe(), script)
