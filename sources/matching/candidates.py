@@ -162,9 +162,9 @@ SELECT held.source, held.account, held.external_id, held.currency, held.amount, 
     held.payer, t.description, t.reference, t.counterparty, t.raw, ARRAY(
         SELECT k.key FROM matching.item_key k WHERE k.ledger_id = $1 AND k.kind = held.kind AND k.source = held.source
             AND k.account = held.account AND k.external_id = held.external_id
-    ) AS keys, held.party <> '' AND EXISTS (
-        SELECT FROM matching.item i WHERE i.ledger_id = $1 AND i.kind = 'invoice' AND i.party = held.party
-    ) AS name_is_known
+    ) AS keys, held.party <> '' AND (
+        SELECT 1 FROM matching.item i WHERE i.ledger_id = $1 AND i.kind = 'invoice' AND i.party = held.party AND i.party <> '' LIMIT 1
+    ) IS NOT NULL AS name_is_known
 FROM {ASKED} CROSS JOIN LATERAL (SELECT * FROM matching.item held WHERE {IS_ASKED} LIMIT 1) AS held
 CROSS JOIN LATERAL (
     SELECT description, reference, counterparty, raw FROM mirror.bank_transaction t
@@ -172,9 +172,9 @@ CROSS JOIN LATERAL (
         AND NOT t.provisional
     ORDER BY t.visible DESC, t.deleted_at IS NULL DESC, t.changed_at DESC LIMIT 1
 ) AS t
-WHERE held.ready AND held.used <> held.amount AND NOT EXISTS (
-    SELECT FROM matching.match m WHERE m.ledger_id = $1 AND m.source = asked.source AND m.account = asked.account
-        AND m.external_id = asked.external_id AND m.status IN ('CERTAIN', 'CONFIRMED'))
+WHERE held.ready AND held.used <> held.amount AND (
+    SELECT 1 FROM matching.match m WHERE m.ledger_id = $1 AND m.source = asked.source AND m.account = asked.account
+        AND m.external_id = asked.external_id AND m.status IN ('CERTAIN', 'CONFIRMED') LIMIT 1) IS NULL
 ORDER BY held.dated, held.source, held.account, held.external_id"""
 _FOUND = "SELECT asked.n::integer AS n, found.kind, found.source, found.account, found.external_id"
 _NAMED = f"""

@@ -127,6 +127,6 @@ bank_transaction = Table(
         postgresql_where=text("visible"),
     ),
     Index("bank_transaction_provisional", "ledger_id", "source", "account", postgresql_where=text("provisional")),
-    Index("bank_transaction_by_statement", "ledger_id", "source", "statement"),
+    Index("bank_transaction_by_statement", "ledger_id", "statement", "source"),
     schema=_SCHEMA,
 )
