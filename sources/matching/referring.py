@@ -89,8 +89,20 @@ class Referring:
                 told = evidence.amount(line, line.open, _names(items))
                 pairs = zip(items, amounts, strict=True)
                 allocations = tuple(allocating.of_item(item, amount) for item, amount in pairs)
-                return Match(line.key, allocations, self._reasons(items, told), certain=self.is_sound(items))
+                sound = self.is_sound(items) and not self._is_mistakable(items)
+                return Match(line.key, allocations, self._reasons(items, told), certain=sound)
         return None
+
+    def _is_mistakable(self, items: Sequence[Item]) -> bool:
+        """Whether the number may be that of another document of the same amount, mistyped, and no name says which is meant."""
+        if len(items) > 1 or evidence.is_for(self._parties[items[0].key]):
+            return False
+        return any(
+            each.expected == self._line.open
+            and not evidence.is_against(self._parties[each.key])
+            and evidence.near_number(self._line, each)
+            for each in self._others
+        )
 
     def _several(self, named: Sequence[Item]) -> Iterator[Match]:
         """Some of what the text names, or that and more of the same party."""
