@@ -5,8 +5,8 @@ What a pull reads: of a listing with `changed` what changed since the newest mom
 24 hours, and where the declarations changed, everything. Of other listings everything, each time.
 
 Deletions: a record for which `deleted` is true, and, after a pull that read every listing whole, whatever no listing mentioned.
-A listing by pages or offsets of more than one page is read twice then, because a record that goes away meanwhile moves others over
-the edge of a page; what either reading mentions counts. A listing that ends early is no listing: the pull fails.
+A listing by pages or offsets of more than one page is always read twice, because a record that goes away, or changes, meanwhile
+moves others over the edge of a page; what either reading mentions counts. A listing that ends early is no listing: the pull fails.
 
 What `maxAge: 0` guarantees: what the API's listings showed when the pull began.
 """
@@ -16,12 +16,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from jmespath.exceptions import JMESPathError
 from yarl import URL
@@ -40,7 +43,7 @@ from sources.connectors.rest_settings import (
 from sources.documents import Deletion, Document, Page, Payslip, Problem
 from sources.errors import ConfigurationError, SourceUnavailable
 from sources.plain_documents import InvalidDocument, read_document
-from sources.texts import plain
+from sources.texts import clean, plain
 
 RELIST_SECONDS = 86_400.0
 """After so long everything is read again, so that deletions show."""
@@ -114,7 +117,8 @@ class RestConnector:
                 yield Page(
                     documents=reading.documents, cursor=cursor, deletions=reading.deletions, problems=reading.problems
                 )
-                marks[str(number)] = max(marks.get(str(number), 0.0), reading.newest)
+                # A record from the future must not keep those of today from being asked for.
+                marks[str(number)] = min(max(marks.get(str(number), 0.0), reading.newest), now)
         listed_at = now if found is None or whole else found.listed_at
         yield Page(documents=(), cursor=_Cursor(self._digest, marks, listed_at).text(), complete=True)
 
@@ -133,7 +137,7 @@ class RestConnector:
         async for records in self._pages(declared, since):
             pages += 1
             yield await self._read(declared, records)
-        if since is None and pages > 1 and declared.paging.style in ("page", "offset"):
+        if pages > 1 and declared.paging.style in ("page", "offset"):
             async for records in self._pages(declared, since):
                 yield await self._read(declared, records)
 
@@ -204,7 +208,9 @@ class RestConnector:
         identifier = _search(declared.item_id, record)
         if not isinstance(identifier, (str, int)) or not str(identifier).strip():
             return record
-        path = (declared.item or "").replace("{id}", str(identifier).replace("/", "%2F"))
+        if str(identifier) in (".", ".."):
+            return record  # a step of a path, which would lead to another address
+        path = (declared.item or "").replace("{id}", quote(clean(str(identifier)), safe=""))
         answer, _ = await self._http.get_json(path)
         return _search(declared.item_at, answer)
 
@@ -284,12 +290,17 @@ def _next(paging: Paging, answer: Any, headers: Headers, number: int, taken: int
     return None
 
 
+_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*!#$&+.^`|~-]+\s*(?:=\s*(?:"[^"]*"|[^",;\s]*))?)*)')
+_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]*))', re.IGNORECASE)
+
+
 def _linked(headers: Headers) -> str | None:
-    """The target of rel="next" (RFC 8288)."""
-    for part in headers.get("Link", "").split(","):
-        target, _, parameters = part.partition(";")
-        if 'rel="next"' in parameters or "rel=next" in parameters.replace(" ", ""):
-            return target.strip().removeprefix("<").removesuffix(">")
+    """The target of rel="next" (RFC 8288), in whichever of the headers it stands."""
+    stated = ", ".join(value for name, value in headers.items() if name.lower() == "link")
+    for target, parameters in _LINK.findall(stated):
+        relation = _REL.search(parameters)
+        if relation is not None and "next" in (relation[1] or relation[2] or "").lower().split():
+            return str(target)
     return None
 
 
@@ -297,7 +308,9 @@ def _moment(value: Any, epoch: bool) -> float | None:
     """Seconds since 1970; a time without an offset is UTC."""
     try:
         if epoch:
-            return float(value) if isinstance(value, (int, str, Decimal)) and not isinstance(value, bool) else None
+            number = isinstance(value, (int, str, Decimal)) and not isinstance(value, bool)
+            seconds = float(value) if number else math.nan
+            return seconds if math.isfinite(seconds) else None
         found = datetime.fromisoformat(str(value))
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, ArithmeticError):

@@ -425,3 +425,68 @@ async def test_the_guide_s_example_reads_an_api_as_it_says(tmp_path: Path) -> No
     assert found[0].lines[0].account == "4711"
     assert [each.external_id for page in pages for each in page.deletions] == ["3"]
     assert not [problem for page in pages for problem in page.problems]
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"])
+async def test_a_record_from_the_future_keeps_no_other_from_being_read(vendor: tuple[Vendor, str], at: str) -> None:
+    made, base = vendor
+    made.bill(1, at=at)
+    changed: dict[str, Any] = {"changed": {"param": "since", "field": "updated_at"}}
+    first = await pull(base, **changed)
+    made.bill(2, at="2026-05-28T20:26:40Z")  # the moment of that pull
+    assert "2" in (await pull(base, first.cursor, NOW + 60, **changed)).ids
+
+
+@pytest.mark.parametrize("value", ["inf", "Infinity", "nan", "1e999"])
+async def test_a_moment_that_is_no_number_is_none(vendor: tuple[Vendor, str], value: str) -> None:
+    made, base = vendor
+    made.bill(1, moment=value)
+    changed: dict[str, Any] = {"changed": {"param": "since", "field": "moment", "epoch": True}}
+    first = await pull(base, **changed)
+    assert (await pull(base, first.cursor, NOW + 60, **changed)).ids == {"1"}
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        ['</v1/bills?at=3&of=a,b>; rel="next"'],
+        ['</v1/bills?at=0>; rel="prev"', '</v1/bills?at=3>; rel="next"'],
+        ['</x>; title="a, b"; rel=last, </v1/bills?at=3>; rel="next archives"'],
+        ["</v1/bills?at=3>;REL=Next"],
+    ],
+)
+async def test_links_in_every_form_that_the_rule_allows(links: list[str]) -> None:
+    made = Vendor(style="link")
+    for number in range(1, 5):
+        made.bill(number)
+
+    async def listed(request: web.Request) -> web.StreamResponse:
+        answer = await made.list(request)
+        if answer.headers.popall("Link", None):
+            for link in links:
+                answer.headers.add("Link", link)
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/v1/bills", listed)
+    async with served(app) as base:
+        assert (await pull(base, paging={"style": "link"})).ids == {"1", "2", "3", "4"}
+
+
+@pytest.mark.parametrize("identifier", ["..", ".", "a/../..", "7?all=1", "7#x", "7%2F8", "\u00fc x"])
+async def test_an_id_never_leads_to_another_address(identifier: str) -> None:
+    asked: list[str] = []
+
+    async def listed(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"data": [{"id": identifier}]})
+
+    async def anything(request: web.Request) -> web.StreamResponse:
+        asked.append(request.match_info["id"])
+        return web.json_response({"bill": None})
+
+    app = web.Application()
+    app.router.add_get("/v1/bills", listed)
+    app.router.add_get("/v1/bills/{id}", anything)
+    async with served(app) as base:
+        assert len((await pull(base, item="/bills/{id}", item_at="bill")).problems) == 1
+    assert asked == ([] if identifier in (".", "..") else [identifier])
