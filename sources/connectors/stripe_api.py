@@ -30,6 +30,9 @@ _EXPANDED: Mapping[str, tuple[str, ...]] = {
 }
 """What is asked for in full within each object. Of invoices it spares questions, and is done without where a server does not know it."""
 
+MISSING = frozenset({"resource_missing", "invalid_request_error"})
+"""What Stripe says of an object that it does not have; any other 404 is somebody else's, and deletes nothing."""
+
 Params = list[tuple[str, str]]
 T = TypeVar("T")
 U = TypeVar("U")
@@ -95,10 +98,10 @@ class StripeApi:
         try:
             answer, _ = await self._get_expanded(path, collection, [])
         except SourceRefused as refused:
-            if refused.status == 404:
+            if refused.status == 404 and refused.code in MISSING:
                 return None
             raise
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or text(answer, "id") is None:
             raise SourceUnavailable(f"{self._subject} answered with something else than an object: check its base_url.")
         return None if answer.get("deleted") is True else answer
 

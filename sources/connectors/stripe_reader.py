@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sources.connectors.http import SourceRefused
-from sources.connectors.stripe_api import PAGE_SIZE, StripeApi, together
+from sources.connectors.stripe_api import MISSING, PAGE_SIZE, StripeApi, together
 from sources.connectors.stripe_objects import parse_credit_note, parse_invoice, problem
 from sources.connectors.stripe_payments import (
     parse_charge,
@@ -121,6 +121,8 @@ class StripeReader:
         try:
             lines = await self._api.list_all(path, [], MAX_LINE_PAGES)
         except SourceRefused as refused:
+            if refused.status == 403 or (refused.status == 404 and refused.code not in MISSING):
+                raise  # not of this one document: it has to be asked for again
             raise UnreadableRecord(f"its lines cannot be read (status {refused.status})") from None
         if lines is None:
             raise UnreadableRecord(f"it has more than {MAX_LINE_PAGES * PAGE_SIZE} lines")
