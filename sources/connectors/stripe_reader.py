@@ -121,7 +121,7 @@ class StripeReader:
         try:
             lines = await self._api.list_all(path, [], MAX_LINE_PAGES)
         except SourceRefused as refused:
-            if refused.status == 403 or (refused.status == 404 and refused.code not in MISSING):
+            if refused.status in (401, 403) or (refused.status == 404 and refused.code not in MISSING):
                 raise  # not of this one document: it has to be asked for again
             raise UnreadableRecord(f"its lines cannot be read (status {refused.status})") from None
         if lines is None:

@@ -20,7 +20,7 @@ LONGEST = 20_000
 
 def fuzz(name: str, *arguments: str) -> None:
     """Never returns: libFuzzer ends the process."""
-    import atheris  # type: ignore[import-not-found]
+    import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     with atheris.instrument_imports(include=["sources", "mt940"]):
         from sources.connectors.files_values import UnreadableFile
