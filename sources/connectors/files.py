@@ -109,6 +109,8 @@ class FilesConnector:
         if when_read not in ("keep", "move"):
             raise ConfigurationError(f'sources.{name}.when_read must be "keep" or "move", not {when_read!r}')
         self._moves = when_read == "move"
+        self.waits_for_storing = self._moves
+        """Whether a page is to be asked for only when the one before it is stored: then files are moved."""
         if (path is None) == (sftp is None):
             raise ConfigurationError(f"sources.{name} must have one of path and sftp")
         if sftp is None and (sftp_host_key or sftp_password or sftp_private_key):
@@ -264,10 +266,11 @@ class _Pull:
                 continue
             into = DONE if state.reason is None else QUARANTINE
             if not found.name.startswith(f"{into}/"):
-                yield found, into
+                # As it was read: what came into its place since then is not moved unread.
+                yield replace(found, size=state.size, modified=state.modified), into
 
     def moved(self, found: FoundFile, name: str | None) -> None:
-        """Where it lies now, None: it went away."""
+        """Where it lies now, None: it went away, or is another one now."""
         state = self._states.pop(found.name)
         if name is not None and state.reason is not None:
             self._states[name] = state

@@ -52,7 +52,7 @@ class LocalFolder:
     async def put_away(self, file: FoundFile, into: str) -> str | None:
         """See `Place.put_away`."""
         try:
-            return await asyncio.to_thread(_move, self._folder.resolve(), file.name, into)
+            return await asyncio.to_thread(_move, self._folder.resolve(), file, into)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -129,8 +129,8 @@ def _load(path: Path) -> Loaded:
     return stat.st_size, stat.st_mtime_ns, data
 
 
-def _move(root: Path, name: str, into: str) -> str:
-    target = moved_name(name, into)
+def _move(root: Path, file: FoundFile, into: str) -> str | None:
+    target = moved_name(file.name, into)
     folder = (root / target).parent
     folder.mkdir(parents=True, exist_ok=True)
     if not folder.resolve().is_relative_to(root):
@@ -138,6 +138,9 @@ def _move(root: Path, name: str, into: str) -> str:
     for number in range(1, _MOST_NAMES):
         free = target if number == 1 else numbered(target, number)
         if not os.path.lexists(root / free):
-            os.rename(root / name, root / free)
+            stat = os.stat(root / file.name)
+            if (stat.st_size, stat.st_mtime_ns) != (file.size, file.modified):
+                return None
+            os.rename(root / file.name, root / free)
             return free
     raise OSError(None, "too many files of one name lie there")

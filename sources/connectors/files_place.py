@@ -79,7 +79,8 @@ class Place(Protocol):
 
     async def put_away(self, file: FoundFile, into: str) -> str | None:
         """Moves a file into the subfolder (DONE or QUARANTINE), under another name where its own is taken; answers with its
-        name there, None: it went away meanwhile. Raises UnreadableFolder when it cannot be moved."""
+        name there, None: it went away meanwhile, or another one, of another size or time than it was read with, took its
+        place. Raises UnreadableFolder when it cannot be moved."""
         ...
 
     async def close(self) -> None: ...

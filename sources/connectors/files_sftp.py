@@ -113,8 +113,12 @@ class SftpFolder:
                 free = target if number == 1 else numbered(target, number)
                 if await sftp.lexists(join(self._address.folder, free)):
                     continue
+                path = join(self._address.folder, file.name)
                 try:
-                    await sftp.rename(join(self._address.folder, file.name), join(self._address.folder, free))
+                    attributes = await sftp.lstat(path)
+                    if (attributes.size or 0, (attributes.mtime or 0) * 10**9) != (file.size, file.modified):
+                        return None
+                    await sftp.rename(path, join(self._address.folder, free))
                 except asyncssh.SFTPNoSuchFile:
                     return None
                 return free

@@ -69,7 +69,7 @@ async def _pull(
     try:
         async with (
             aclosing(_pages(connector, run.cursor, settings.name)) as pages,
-            aclosing(_ahead(pages)) as ahead,
+            aclosing(pages if getattr(connector, "waits_for_storing", False) else _ahead(pages)) as ahead,
         ):
             async for page in ahead:
                 # Some list everything at times: what they say counts from the first page on, and never what they said before.

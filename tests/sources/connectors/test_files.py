@@ -183,6 +183,26 @@ async def test_a_pull_that_dies_before_its_page_is_stored_moves_nothing(drop: Dr
     assert drop.names() == ["done/a.txt"]
 
 
+@pytest.mark.parametrize(("text", "later"), [("run-a 1", "run-a 2"), ("bad", "run-a 2")])
+async def test_a_file_that_takes_the_place_of_one_that_was_read_is_not_moved_unread(
+    drop: Drop, text: str, later: str
+) -> None:
+    """Between the reading and the moving lies the storing, which may take minutes."""
+    drop.write("a.txt", text)
+    if "sftp" in drop.options:
+        await drop.pull()
+    connector = FilesConnector(name="drop", parse=parse, clock=lambda: drop.now, **drop.options)
+    assert connector.waits_for_storing
+    pages = connector.pull(drop.cursor)
+    assert not (page := await anext(pages)).complete
+    drop.write("a.txt", later, at=OLD + 10)
+    async for page in pages:
+        drop.cursor = page.cursor
+    assert (page.complete, page.problems, drop.names()) == (True, (), ["a.txt"])
+    assert (await settled(drop)).nets == {"run-a": 2}
+    assert drop.names() == ["done/a.txt"]
+
+
 async def test_what_cannot_be_moved_is_told_and_what_it_states_counts(drop: Drop) -> None:
     drop.write("a.txt", "run-a 1")
     (drop.path / "done").write_text("a file where the folder should be")

@@ -135,6 +135,23 @@ async def test_what_a_pull_lists_is_told_by_that_pull_and_not_by_the_one_before(
     assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "c"]
 
 
+async def test_who_moves_what_was_read_is_asked_on_when_it_is_stored(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    stored = []
+
+    class Moving(kit.Script):  # type: ignore[misc]
+        waits_for_storing = True
+
+        async def pull(self, cursor: str | None) -> Any:
+            async for page in super().pull(cursor):
+                yield page
+                stored.append([row[0] for row in await owner.fetch(LIVE)])
+
+    await pull(kit.stripe(), Moving(*kit.pages([kit.invoice("a")], [kit.invoice("b")])))
+    assert stored == [["a"], ["a", "b"]]
+
+
 async def test_nothing_is_deleted_by_a_listing_that_broke_off(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
     script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
     await pull(kit.stripe(), script)
