@@ -26,7 +26,7 @@ from sources.connectors.bai2_records import Fields, Record, read_records
 from sources.connectors.bai2_statements import CORRECTION, Account, File, Group, Statements
 from sources.connectors.bai2_totals import Sums, check
 from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote
-from sources.connectors.statement import Bounds, digest
+from sources.connectors.statement import Bounds, digest_of_ids
 from sources.documents import BankStatement
 
 _CURRENCY = "USD"
@@ -136,7 +136,7 @@ class _Reader:
         entry = read_entry(record, account.currency)
         if entry is not None:
             self._bounds.entry()
-            account.sums.add_entry(entry.stated, entry.amount)
+            account.sums.add_entry(entry.amount)
             account.entries.append(entry)
 
     def _end_account(self, record: Record) -> None:
@@ -173,7 +173,7 @@ class _Reader:
 
     def _told_apart(self, statement: BankStatement, *, replaces: bool) -> BankStatement:
         """With an id of its own where another group reports other transactions of the same account, day and opening balance."""
-        content = digest(*(transaction.external_id for transaction in statement.transactions))
+        content = digest_of_ids(transaction.external_id for transaction in statement.transactions)
         if replaces or self._content.setdefault(statement.external_id, content) == content:
             return statement
         return replace(statement, external_id=f"{statement.external_id}-{content[:8]}")

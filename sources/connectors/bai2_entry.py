@@ -11,6 +11,7 @@ Rules (BAI, Cash Management Balance Reporting Specifications, version 2, and its
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -33,10 +34,9 @@ _MAX_RAW = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A 16 before it has an id. `amount`: signed minor units, money in is positive; `stated`: as the file writes it."""
+    """A 16 before it has an id. `amount`: signed minor units, money in is positive."""
 
     amount: int
-    stated: int
     value_date: date | None
     type_code: str
     bank_reference: str | None
@@ -90,9 +90,8 @@ def read_entry(record: Record, currency: str) -> Entry | None:
     raw = record.whole()
     return Entry(
         amount=sign * stated,
-        stated=stated,
         value_date=value_date,
-        type_code=code,
+        type_code=sys.intern(code),
         bank_reference=clean(references[0]),
         customer_reference=clean(references[1]),
         text=clean(text, MAX_TEXT),
@@ -130,16 +129,21 @@ def to_amount(text: str, currency: str, where: str) -> int:
     raise UnreadableFile(f"{where}: {quote(text)} is not an amount")
 
 
-@lru_cache(maxsize=64)
 def to_day(text: str, where: str) -> date:
     """YYMMDD; with the century where a bank writes it. Raises UnreadableFile."""
+    found = _day(text)
+    if found is None:
+        raise UnreadableFile(f"{where}: {quote(text)} is not a date (YYMMDD)")
+    return found
+
+
+@lru_cache(maxsize=64)
+def _day(text: str) -> date | None:
     match = _DAY.fullmatch(text)
     try:
-        if match:
-            return date(full_year(match[1]) if match[1] else int(match[2]), int(match[3]), int(match[4]))
+        return date(full_year(match[1]) if match[1] else int(match[2]), int(match[3]), int(match[4])) if match else None
     except ValueError:
-        pass
-    raise UnreadableFile(f"{where}: {quote(text)} is not a date (YYMMDD)")
+        return None
 
 
 def _sign(code: int) -> int:

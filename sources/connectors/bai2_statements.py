@@ -11,7 +11,7 @@ from sources.connectors.bai2_entry import Entry, Summary
 from sources.connectors.bai2_records import Record
 from sources.connectors.bai2_totals import Sums
 from sources.connectors.files_values import UnreadableFile, quote
-from sources.connectors.statement import Balance, EntryIds, bank_account, digest, sum_warning
+from sources.connectors.statement import Balance, EntryIds, bank_account, digest, digest_of_ids, sum_warning
 from sources.documents import BankStatement, BankTransaction
 from sources.money import EXPONENTS, format_minor
 
@@ -100,7 +100,7 @@ class Statements:
                 f"{account.header.where}: it corrects an earlier report (group status 3), and without a final opening balance "
                 "(010) nobody knows which; resolve that by hand"
             )
-        external_id = self._id(of.external_id, account, opens, [each.external_id for each in transactions])
+        external_id = self._id(of.external_id, account, opens, transactions)
         warnings = [f"{label}: {warning}." for warning in account.warnings]
         if not self._provisional:
             begin, end = (
@@ -139,10 +139,11 @@ class Statements:
             return opens, available, available
         return opening, closing, available
 
-    def _id(self, of: str, account: Account, opens: int | None, transactions: list[str]) -> str:
+    def _id(self, of: str, account: Account, opens: int | None, transactions: tuple[BankTransaction, ...]) -> str:
         group = self._group
         moment = (group.time, *self._file.created) if self._provisional else ()
-        content = digest(*transactions) if opens is None or self._provisional else opens
+        by_transactions = opens is None or self._provisional
+        content = digest_of_ids(each.external_id for each in transactions) if by_transactions else opens
         kind = "bai2-interim" if self._provisional else "bai2"
         found = f"{kind}:{digest(of, account.currency, group.as_of, *moment, content)}"
         self._taken[found] += 1

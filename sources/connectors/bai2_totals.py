@@ -36,10 +36,11 @@ class Sums:
         self.unsigned += abs(amount)
         self.netted += amount
 
-    def add_entry(self, stated: int, amount: int) -> None:
-        """An amount of a 16, as written and signed by its type code."""
+    def add_entry(self, amount: int) -> None:
+        """An amount of a 16, signed by its type code; it is written without a sign."""
+        stated = abs(amount)
         self.as_written += stated
-        self.unsigned += abs(stated)
+        self.unsigned += stated
         self.netted += amount
         self.entries += stated
         self.entries_netted += amount

@@ -111,6 +111,16 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:24]
 
 
+def digest_of_ids(ids: Iterable[str]) -> str:
+    """As `digest` of the ids of a whole statement, which may be a million: without a text of all of them."""
+    found = hashlib.sha256()
+    between = b""
+    for each in ids:
+        found.update(between + each.strip().encode("utf-8", "backslashreplace"))
+        between = b"\x1f"
+    return found.hexdigest()[:24]
+
+
 def named_id(kind: str, text: str) -> str:
     """The id of a transaction by one that its bank gives it: readable where it is short and plain."""
     return f"{kind}:{text}" if len(text) < MAX_NAME and clean(text) == text else f"{kind}:{digest(text)}"
