@@ -8,6 +8,7 @@ reimbursements) is for the pipeline to check.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -70,7 +71,8 @@ def parse_payroll(data: bytes, table: TableFormat, fixed: Mapping[str, str]) -> 
     for external_id, count in Counter(key[0] for key in runs).items():
         if count > 1:
             raise UnreadableFile(f"run {external_id!r} has rows with different dates, currencies or states")
-    return [_run(dict(zip(_OF_RUN, key, strict=True)), rows, table) for key, rows in runs.items()]
+    # Rows are let go of as soon as they are read: there may be a million.
+    return [_run(dict(zip(_OF_RUN, key, strict=True)), runs.pop(key), table) for key in list(runs)]
 
 
 def _run_of(row: Row, table: TableFormat, fixed: Mapping[str, str]) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ def _run_of(row: Row, table: TableFormat, fixed: Mapping[str, str]) -> tuple[str
     for field in ("period_start", "period_end"):
         if field in table.columns:
             days[field] = table.to_date(_needed(row, field), row.where)
-    stated: dict[str, str] = {field: day.isoformat() for field, day in days.items()}
+    stated: dict[str, str] = {field: sys.intern(day.isoformat()) for field, day in days.items()}
     for field in ("currency", "status"):
         stated[field] = row.values.get(field) or fixed[field]
     stated["run"] = row.values.get("run") or "/".join(stated[field] for field in _DATES)
