@@ -299,6 +299,11 @@ def _read(
     values, revision = given[chosen[0]], given.get("revision")
     if chosen[0] == "deletion":
         kind = str(getattr(values["kind"], "value", values["kind"])).lower()
+        # A statement may lie in any ledger of the source, and only its account, which is not stated here, tells in which.
+        codes = sorted(settings.ledgers) if kind == "bank_statement" else [settings.home]
+        if not all(map(context.caller.may_see, codes)):
+            message = "your token does not see every ledger in which this document may lie"
+            return [Reason(RejectionCode.UNKNOWN_LEDGER, message, (*path, "deletion"))]
         return Submission(Deletion(kind=kind, external_id=values["externalId"]), revision)
     try:
         document = read_document(_KINDS[chosen[0]], _snake(values))

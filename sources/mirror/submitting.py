@@ -60,7 +60,6 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class _Held:
     content_hash: str
-    revision: int | None
     gone: bool
 
 
@@ -77,7 +76,8 @@ async def submit(
         found = await state.standing(connection, settings, ledgers[settings.home])
         run = await store.begin(connection, settings, ledgers, found)
         before = await _held(connection, settings.name, submissions)
-        outcomes, counting = _sorted_out(settings, ledgers, submissions, before)
+        newest = await _revisions(connection, settings.name, ledgers, submissions)
+        outcomes, counting = _sorted_out(settings, ledgers, submissions, newest)
         taken = [submissions[number] for number in sorted(counting.values())]
         documents = [each.document for each in taken if not isinstance(each.document, Deletion)]
         deletions = [each.document for each in taken if isinstance(each.document, Deletion)]
@@ -99,11 +99,11 @@ def _sorted_out(
     settings: SourceSettings,
     ledgers: Mapping[str, int],
     submissions: Sequence[Submission],
-    before: Mapping[_Key, _Held],
+    newest: dict[_Key, int | None],
 ) -> tuple[list[Outcome | Refused], dict[_Key, int]]:
-    """The outcomes of those that change nothing, STALE in the others' places; and the positions of the others by their key."""
+    """The outcomes of those that change nothing, STALE in the others' places; and the positions of the others by their key.
+    `newest`: revisions by key, which are brought up to date."""
     outcomes: list[Outcome | Refused] = [Outcome.STALE] * len(submissions)
-    newest = {key: held.revision for key, held in before.items()}
     counting: dict[_Key, int] = {}
     for number, submission in enumerate(submissions):
         key, reason = submission.key, _refusal(settings, ledgers, submission)
@@ -144,8 +144,19 @@ async def _held(connection: Connection, source: str, submissions: Sequence[Submi
     for kind in DOCUMENT_KINDS:
         ids = sorted({each.key[1] for each in submissions if each.key[0] == kind})
         for row in await connection.fetch(_HELD[kind], source, ids) if ids else ():
-            found[kind, row["external_id"]] = _Held(row["content_hash"], row["revision"], row["gone"])
+            found[kind, row["external_id"]] = _Held(row["content_hash"], row["gone"])
     return found
+
+
+async def _revisions(
+    connection: Connection, source: str, ledgers: Mapping[str, int], submissions: Sequence[Submission]
+) -> dict[_Key, int | None]:
+    """The revision submitted last of each, also of a deletion of what was never held, and of a statement whose account moved
+    to another ledger."""
+    keys = {each.key for each in submissions}
+    kinds, ids = [kind for kind, _ in keys], [external_id for _, external_id in keys]
+    told = await connection.fetch(_REVISIONS, list(ledgers.values()), source, kinds, ids)
+    return {(row["kind"], row["external_id"]): row["revision"] for row in told}
 
 
 async def _remember(
@@ -167,12 +178,14 @@ def _ledger(settings: SourceSettings, document: Document | Deletion) -> str:
 
 _HELD = {
     kind: f"""
-SELECT held.external_id, encode(content_hash, 'hex') AS content_hash, told.revision, deleted_at IS NOT NULL AS gone
-FROM mirror.{kind} held LEFT JOIN mirror.submission told ON told.ledger_id = held.ledger_id AND told.source = $1
-    AND told.kind = '{kind}' AND told.external_id = held.external_id
-WHERE held.source = $1 AND held.external_id = ANY($2)"""
+SELECT external_id, encode(content_hash, 'hex') AS content_hash, deleted_at IS NOT NULL AS gone
+FROM mirror.{kind} WHERE source = $1 AND external_id = ANY($2) ORDER BY deleted_at NULLS LAST"""
     for kind in DOCUMENT_KINDS
 }
+_REVISIONS = """
+SELECT DISTINCT ON (kind, external_id) kind, external_id, revision FROM mirror.submission
+WHERE ledger_id = ANY($1) AND source = $2 AND (kind, external_id) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+ORDER BY kind, external_id, submitted_at DESC"""
 _REMEMBER = """
 INSERT INTO mirror.submission (ledger_id, source, kind, external_id, revision, submitted_by, submitted_at)
 SELECT ledger_id, $1, kind, external_id, revision, $2, clock_timestamp()

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from sources.ledger import administration
+from sources.ledger.model import LedgerRef
 from sources.mirror.settings import SourceSettings
 from tests.graph import Graph, caller, open_graph
 from tests.sources.mirror.kit import Kit, Script
-from tests.sources.pipeline.company import Company, opened
+from tests.sources.pipeline.company import EVERYONE, Company, opened
 
 SUBMIT = """mutation ($source: String = "inhouse", $documents: [DocumentInput!]!) {
   submitDocuments(input: {source: $source, documents: $documents}) { results {
@@ -53,9 +55,14 @@ class Office:
 @pytest.fixture
 async def office(database_url: str, owner_url: str) -> AsyncIterator[Office]:
     async with opened(database_url, owner_url) as company:
-        settings = SourceSettings(
-            name="inhouse", kind="submitted", ledger=company.ledger.code, post_from=date(2026, 1, 1)
+        other = await administration.create_ledger(
+            company.database, EVERYONE, code="acme-uk", name="Acme UK", functional_currency="USD"
         )
+        assert isinstance(other, LedgerRef)
+        settings = SourceSettings(
+            name="inhouse", kind="submitted", ledger=company.ledger.code, post_from=date(2026, 1, 1),
+            accounts={"UK1": other.code},
+        )  # fmt: skip
         sources = [(settings, Script()), (Kit.stripe(name="billing", ledger=company.ledger.code), Script())]
         async with open_graph(database_url, sources=sources) as graph:
             yield Office(company, graph)
@@ -160,6 +167,33 @@ async def test_an_older_revision_never_overwrites_a_newer_one(office: Office) ->
     ]
     total = await office.company.owner.fetchval("SELECT total FROM mirror.invoice WHERE source = 'inhouse'")
     assert total == 2_000
+
+
+async def test_a_late_version_does_not_bring_back_what_was_deleted(office: Office) -> None:
+    gone = {"deletion": {"kind": "INVOICE", "externalId": "b-1"}, "revision": 5}
+    assert await office.submit(gone) == ["UNCHANGED"]
+    assert await office.submit({"invoice": BILL, "revision": 4}) == ["STALE"]
+    statement = {"externalId": "s", "account": {"externalId": "UK1", "currency": "USD"}, "transactions": []}
+    assert await office.submit({"bankStatement": statement, "revision": 1}) == ["NEW"]
+    assert await office.submit({"deletion": {"kind": "BANK_STATEMENT", "externalId": "s"}, "revision": 3}) == [
+        "DELETED"
+    ]
+    assert await office.submit({"bankStatement": statement, "revision": 2}) == ["STALE"]
+    assert (await office.held(), await office.held("bank_statement")) == ([], [("s", False)])
+
+
+async def test_nothing_of_another_ledger_is_submitted_or_deleted(office: Office) -> None:
+    statement = {"externalId": "s", "account": {"externalId": "UK1", "currency": "USD"}, "transactions": []}
+    gone = {"deletion": {"kind": "BANK_STATEMENT", "externalId": "s"}}
+    us, uk = (caller("documents:submit", ledgers=[code]) for code in ("acme-us", "acme-uk"))
+    assert await office.submit({"bankStatement": statement}, by=us) == [[("UNKNOWN_LEDGER", "documents.0")]]
+    assert await office.submit({"bankStatement": statement}, by=uk) == ["NEW"]
+    assert await office.submit(gone, by=us) == [[("UNKNOWN_LEDGER", "documents.0.deletion")]]
+    assert await office.submit({"invoice": BILL}, by=us) == ["NEW"]
+    invoice = {"deletion": {"kind": "INVOICE", "externalId": "b-1"}}
+    assert await office.submit(invoice, by=uk) == [[("UNKNOWN_LEDGER", "documents.0.deletion")]]
+    assert (await office.held(), await office.held("bank_statement")) == ([("b-1", True)], [("s", True)])
+    assert await office.submit(gone, invoice) == ["DELETED", "DELETED"]
 
 
 @pytest.mark.parametrize(
