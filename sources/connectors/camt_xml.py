@@ -4,6 +4,7 @@ version is read alike."""
 from __future__ import annotations
 
 import re
+import sys
 
 from lxml import etree
 
@@ -28,7 +29,7 @@ def to_amount(element: etree._Element, where: str) -> tuple[int, str]:
     if indicator not in ("CRDT", "DBIT") and not (indicator is None and minor == 0):
         given = "there is none" if indicator is None else f"it is {quote(indicator)}"
         raise UnreadableFile(f"{where}: CdtDbtInd has to be CRDT or DBIT, but {given}")
-    return (-minor if indicator == "DBIT" else minor), currency
+    return (-minor if indicator == "DBIT" else minor), sys.intern(currency)
 
 
 def _plain_decimal(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 
 from sources.money import EXPONENTS, MAX_MINOR, parse_minor
 
@@ -53,11 +54,16 @@ def exponent_of(currency: str, where: str) -> int:
 
 def to_date(text: str, where: str) -> date:
     """The calendar date that an ISO 8601 date or timestamp states, in its own time zone. Raises UnreadableFile."""
-    match = _ISO_DATE.match(text)
     try:
-        return date(*map(int, match.groups())) if match else date.fromisoformat(text)
+        return _day(text)
     except ValueError as error:
         raise UnreadableFile(f"{where}: {quote(text)} is not a date") from error
+
+
+@lru_cache(maxsize=64)
+def _day(text: str) -> date:
+    match = _ISO_DATE.match(text)
+    return date(*map(int, match.groups())) if match else date.fromisoformat(text)
 
 
 def clean(text: str | None, limit: int = MAX_NAME) -> str | None:
