@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TableFormat:
-    """How a source writes its tables. Made by `of`."""
+    """How a source writes its tables. Made by `of`. `personal`: what its cells hold stands in no message."""
 
     columns: Mapping[str, str | int]
     delimiter: str | None = None
@@ -59,9 +59,12 @@ class TableFormat:
     headings: bool = True
     dates: str = "%Y-%m-%d"
     decimal: str = "."
+    personal: bool = False
 
     @staticmethod
-    def of(name: str, columns: Any, form: Any, *, known: Sequence[str], required: Sequence[str]) -> TableFormat:
+    def of(
+        name: str, columns: Any, form: Any, *, known: Sequence[str], required: Sequence[str], personal: bool = False
+    ) -> TableFormat:
         """`known`: the fields that columns may have, `required`: those that must. Raises ConfigurationError, naming the key."""
         place = f"sources.{name}.columns"
         if not isinstance(columns, Mapping) or not columns:
@@ -76,7 +79,7 @@ class TableFormat:
             if field not in columns:
                 raise ConfigurationError(f"{place}.{field} is missing")
         given = _checked(f"sources.{name}.format", {} if form is None else form)
-        made = TableFormat(columns=dict(columns), **given)
+        made = TableFormat(columns=dict(columns), personal=personal, **given)
         if not made.headings and any(isinstance(column, str) for column in columns.values()):
             raise ConfigurationError(f"{place} must give numbers of columns, because format.headings is false")
         return made
@@ -118,7 +121,7 @@ class TableFormat:
         """Raises UnreadableFile."""
         found = _date(text, self.dates)
         if found is None:
-            raise UnreadableFile(f"{where}: {quote(text)} is not a date of the form {self.dates}")
+            raise UnreadableFile(f"{where}: {self._shown(text)} is not a date of the form {self.dates}")
         return found
 
     def to_decimal(self, text: str, where: str) -> str:
@@ -135,12 +138,19 @@ class TableFormat:
         whole, point, fraction = digits.partition(self.decimal)
         groups = whole.split(other)
         if len(groups) > 1 and not (all(len(g) == 3 for g in groups[1:]) and 1 <= len(groups[0].lstrip("+-")) <= 3):
-            raise UnreadableFile(f"{where}: {quote(text)} is not a number with {self.decimal!r} before its decimals")
+            raise UnreadableFile(
+                f"{where}: {self._shown(text)} is not a number with {self.decimal!r} before its decimals"
+            )
         plain = "".join(groups) + ("." + fraction if point and fraction else "")
         if not _PLAIN.fullmatch(plain) or (negative and plain[0] in "+-"):
-            raise UnreadableFile(f"{where}: {quote(text)} is not a number with {self.decimal!r} before its decimals")
+            raise UnreadableFile(
+                f"{where}: {self._shown(text)} is not a number with {self.decimal!r} before its decimals"
+            )
         plain = plain.removeprefix("+")
         return f"-{plain}" if negative else plain
+
+    def _shown(self, text: str) -> str:
+        return "what it states" if self.personal else quote(text)
 
     def _decoded(self, data: bytes) -> str:
         marked = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -163,7 +173,8 @@ class TableFormat:
             heading = " ".join(column.split()).casefold()
             if headings.count(heading) != 1:
                 much = "no column" if heading not in headings else "several columns"
-                raise UnreadableFile(f"it has {much} {quote(column)}; it has {', '.join(quote(c) for c in cells[:30])}")
+                seen = f"{len(cells)} others" if self.personal else ", ".join(quote(c) for c in cells[:30])
+                raise UnreadableFile(f"it has {much} {quote(column)}; it has {seen}")
             found[field] = headings.index(heading)
         return found
 

@@ -30,6 +30,11 @@ _AMOUNTS: Final = (
     "gross", "employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions",
 )  # fmt: skip
 _OF_RUN: Final = ("run", *_DATES, "currency", "status")
+_REASONS: Final = {
+    "INVALID_AMOUNT": "is no amount of its currency: it has too many decimals or digits",
+    "UNKNOWN_CURRENCY": "is not a currency of ISO 4217",
+}
+"""Without what the row states: whoever sees issues may not see what anybody earns."""
 FIELDS: Final = (*_OF_RUN, "employee_id", "employee_name", "department", "net", *_AMOUNTS)
 
 
@@ -47,7 +52,8 @@ class PayrollCsvConnector(files.FilesConnector):
         status: str = "Posted",
         **options: Any,
     ) -> None:
-        table = TableFormat.of(name, columns, format, known=FIELDS, required=("employee_id", "net", "pay_date"))
+        needed = ("employee_id", "net", "pay_date")
+        table = TableFormat.of(name, columns, format, known=FIELDS, required=needed, personal=True)
         if currency is None and "currency" not in table.columns:
             raise ConfigurationError(f"sources.{name}.currency is missing: the tables have no column for it")
         if currency is not None and currency not in EXPONENTS:
@@ -104,7 +110,7 @@ def _run(stated: Mapping[str, str], rows: list[Row], table: TableFormat) -> Payr
     except InvalidDocument as invalid:
         fault = invalid.faults[0]
         at = rows[int(fault.path[1])].where if fault.path[0] == "payslips" and len(fault.path) > 1 else rows[0].where
-        raise UnreadableFile(f"{at}: {fault.path[-1]} {fault.message}") from invalid
+        raise UnreadableFile(f"{at}: {fault.path[-1]} {_REASONS.get(fault.code, fault.message)}") from invalid
     assert isinstance(run, PayrollRun)
     assert run.payslips is not None
     return _summed(run, table, rows)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +66,10 @@ def test_each_pay_date_is_a_run_of_its_own_unless_a_column_says_otherwise() -> N
         (HEAD + ROWS.replace("31.03.2026;01.03", "31.02.2026;01.03", 1), "line 2: '31.02.2026' is not a date"),
         (HEAD + ROWS + ";C;;;;1,00;31.03.2026;01.03.2026;31.03.2026\n", "line 4: it has no employee_id"),
         (HEAD + ROWS + "9;C;;;;;31.03.2026;01.03.2026;31.03.2026\n", "line 4: it has no net"),
-        (HEAD + ROWS.replace("1.600,50", "1.600,505"), "line 3: net '1600.505' has more than 2 decimals"),
+        (
+            HEAD + ROWS.replace("1.600,50", "1.600,505"),
+            "line 3: net is no amount of its currency: it has too many decimals",
+        ),
         (HEAD + '7;"A', "line 2: unexpected end of data"),
     ],
 )
@@ -113,3 +118,21 @@ def test_any_bytes_are_runs_or_a_refusal(data: bytes) -> None:
         except UnreadableFile as refused:
             found = str(refused)
         assert found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROWS,  # no headings: somebody's row is in their place
+        HEAD + "7;A. Smith;Sales;A. Smith;200,00;800,00;31.03.2026;01.03.2026;31.03.2026\n",
+        HEAD + "7;A. Smith;Sales;1.000,00;200,00;800,00;A. Smith;01.03.2026;31.03.2026\n",
+        HEAD + "7;A. Smith;Sales;1.000,00;200,00;800,001;31.03.2026;01.03.2026;31.03.2026\n",
+    ],
+)
+async def test_what_somebody_earns_stands_in_no_message(tmp_path: Path, text: str) -> None:
+    """An issue is seen by more people than payslips are."""
+    (tmp_path / "run.csv").write_text(text)
+    os.utime(tmp_path / "run.csv", (1, 1))
+    connector = PayrollCsvConnector(name="pay", path=tmp_path, columns=COLUMNS, format=FORM, currency="EUR")
+    (problem,) = [problem async for page in connector.pull(None) for problem in page.problems]
+    assert not any(word in problem.message for word in ("Smith", "800", "1.000", "200"))
