@@ -275,7 +275,8 @@ class Problem:
 class Page:
     """One page of a pull. `cursor` is opaque to everyone but the connector: stored with the page, in the same transaction,
     and given to the next pull. `complete` is true on the last page. `afresh`: the first page of a pull that found another
-    account at the source than the cursor's: nothing that is held of the source counts any more."""
+    account at the source than the cursor's: nothing that is held of the source counts any more. `unread`: kind and external
+    id of what it lists and cannot be read, which is not gone: the version that is held stays."""
 
     documents: Sequence[Document]
     cursor: str | None
@@ -283,6 +284,7 @@ class Page:
     problems: Sequence[Problem] = ()
     complete: bool = False
     afresh: bool = False
+    unread: Sequence[tuple[str, str]] = ()
 
 
 class Connector(Protocol):

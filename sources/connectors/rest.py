@@ -73,6 +73,7 @@ class _Reading:
     documents: list[Document] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
     newest: float = 0.0
 
 
@@ -115,7 +116,11 @@ class RestConnector:
             since = None if whole or declared.changed is None else marks.get(str(number))
             async for reading in self._listing(declared, since):
                 yield Page(
-                    documents=reading.documents, cursor=cursor, deletions=reading.deletions, problems=reading.problems
+                    documents=reading.documents,
+                    cursor=cursor,
+                    deletions=reading.deletions,
+                    problems=reading.problems,
+                    unread=reading.unread,
                 )
                 # A record from the future must not keep those of today from being asked for.
                 marks[str(number)] = min(max(marks.get(str(number), 0.0), reading.newest), now)
@@ -230,15 +235,17 @@ def _add(reading: _Reading, declared: Declared, record: Any) -> None:
     if _true(declared.deleted, record):
         reading.deletions.append(Deletion(kind=declared.kind, external_id=str(values.get("external_id", ""))))
         return
+    reason = ""
     try:
         raw = plain(record) if isinstance(record, Mapping) else {}
         reading.documents.append(read_document(declared.kind, values, raw=raw, minor_units=declared.minor_units))
     except InvalidDocument as invalid:
-        message = f"The {subject} cannot be read: {str(invalid)[:1_500]}."
-        reading.problems.append(Problem(subject=subject, code=_UNREADABLE, message=message))
+        reason = f"cannot be read: {str(invalid)[:1_500]}"
     except RecursionError:
-        message = f"The {subject} is nested too deeply."
-        reading.problems.append(Problem(subject=subject, code=_UNREADABLE, message=message))
+        reason = "is nested too deeply"
+    if reason:
+        reading.problems.append(Problem(subject=subject, code=_UNREADABLE, message=f"The {subject} {reason}."))
+        reading.unread.append((declared.kind, str(values.get("external_id", ""))))
 
 
 def _search(path: Any, value: Any) -> Any:

@@ -137,6 +137,7 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
     run.deleted += len(page.deletions)
     if run.remembers:
         run.mentioned |= batch.mentioned
+        run.mentioned |= {(kind, ledger, clean(id_)) for kind, id_ in page.unread for ledger in run.ledgers.values()}
 
 
 async def end(

@@ -118,6 +118,7 @@ class Pulled:
     documents: list[Document] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
     cursor: str | None = None
     everything: bool = False
 
@@ -142,6 +143,7 @@ async def pull(base: str, cursor: str | None = None, now: float = NOW, auth: Any
             pulled.documents += page.documents
             pulled.deletions += page.deletions
             pulled.problems += page.problems
+            pulled.unread += page.unread
             pulled.cursor, complete = page.cursor, page.complete
         assert complete
         pulled.everything = connector.lists_everything
@@ -250,6 +252,7 @@ async def test_a_record_that_cannot_be_read_is_named_and_the_others_are_read(ven
     found = await pull(base)
     assert found.ids == {"1"}
     assert {problem.subject for problem in found.problems} == {"invoice 2", "invoice 3", "invoice ?"}
+    assert set(found.unread) == {("invoice", "2"), ("invoice", "3"), ("invoice", "")}
     assert "status 'on hold' is none of" in next(each.message for each in found.problems if each.subject == "invoice 2")
 
 

@@ -152,6 +152,22 @@ async def test_who_moves_what_was_read_is_asked_on_when_it_is_stored(
     assert stored == [["a"], ["a", "b"]]
 
 
+async def test_what_is_listed_and_cannot_be_read_is_not_gone(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    """Also where it was known to be unreadable before the listing of everything."""
+    unread = Page(documents=[kit.invoice("b")], cursor="1", complete=True, unread=[("invoice", "a")],
+                  problems=[Problem(subject="invoice a", code="UNREADABLE_RECORD", message="It cannot be read.")])  # fmt: skip
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    script.pages = [unread]
+    for everything in (False, True, True):
+        script.lists_everything = everything
+        await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+    script.pages = kit.pages([kit.invoice("b")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
+
+
 async def test_nothing_is_deleted_by_a_listing_that_broke_off(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
     script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
     await pull(kit.stripe(), script)
