@@ -237,7 +237,9 @@ def _add(reading: _Reading, declared: Declared, record: Any) -> None:
         return
     reason = ""
     try:
-        raw = plain(record) if isinstance(record, Mapping) else {}
+        # Names and wages of persons are behind a scope of their own, and what is kept beside a document is not.
+        kept = isinstance(record, Mapping) and declared.kind != "payroll_run"
+        raw = plain(record) if kept else {}
         reading.documents.append(read_document(declared.kind, values, raw=raw, minor_units=declared.minor_units))
     except InvalidDocument as invalid:
         reason = f"cannot be read: {str(invalid)[:1_500]}"

@@ -19,7 +19,7 @@ from gateway.sourceconfig import connector_for
 from sources.connectors import rest
 from sources.connectors.http import HttpOptions
 from sources.connectors.rest import RELIST_SECONDS, RestConnector
-from sources.documents import Deletion, Document, Invoice, Problem
+from sources.documents import Deletion, Document, Invoice, PayrollRun, Problem
 from sources.errors import ConfigurationError, SourceUnavailable
 
 NOW = 1_780_000_000.0
@@ -493,3 +493,15 @@ async def test_an_id_never_leads_to_another_address(identifier: str) -> None:
     async with served(app) as base:
         assert len((await pull(base, item="/bills/{id}", item_at="bill")).problems) == 1
     assert asked == ([] if identifier in (".", "..") else [identifier])
+
+
+async def test_of_payroll_nothing_is_kept_beside_the_document(vendor: tuple[Vendor, str]) -> None:
+    made, base = vendor
+    made.bill(1, day="2026-05-31", slips=[{"id": "s", "who": "7", "name": "A. Smith", "net": 5}])
+    fields = {"external_id": "id", "net": "slips[0].net", "currency": "money.cur", "pay_date": "day", "period_start": "day",
+              "period_end": "day", "payslips": "slips[].{external_id: id, employee_id: who, employee_name: name, net: net}"}  # fmt: skip
+    more = {"kind": "payroll_run", "fields": fields, "fixed": {"source_status": "Posted"}, "values": {}}
+    (run,) = (await pull(base, None, NOW, None, **more)).documents
+    assert isinstance(run, PayrollRun)
+    assert run.payslips is not None
+    assert (run.payslips[0].employee_name, run.raw) == ("A. Smith", {})
