@@ -214,7 +214,7 @@ class _Reader:
         return text
 
     def _text(self, name: str, value: Any, path: tuple[str, ...]) -> str:
-        text = _text(value)
+        text = _number(value) if name in _EXACT else _text(value)
         if text is None or not text.strip():
             self._fault("INVALID_TEXT", "has to be a text that is not blank", path)
             return ""

@@ -133,3 +133,16 @@ def test_anything_is_a_document_or_reasons(kind: str, values: dict[str, Any]) ->
     except InvalidDocument as invalid:
         found = invalid.faults
     assert found
+
+
+def test_rates_and_quantities_are_numbers_too() -> None:
+    """An API states 7.7 as a number."""
+    values = {"external_id": "1", "direction": "PAYABLE", "status": "OPEN", "party": {"name": "x"}, "currency": "CHF",
+              "total": "1", "lines": [{"amount": 1, "quantity": Decimal("1.50")}],
+              "taxes": [{"amount": 0, "rate": Decimal("7.7")}, {"amount": 0, "rate": 19}]}  # fmt: skip
+    document = read_document("invoice", values)
+    assert isinstance(document, Invoice)
+    assert (document.lines[0].quantity, [tax.rate for tax in document.taxes]) == ("1.50", ["7.7", "19"])
+    for wrong in (Decimal("NaN"), Decimal("1E+50"), True, 1.5):
+        with pytest.raises(InvalidDocument):
+            read_document("invoice", {**values, "lines": [{"amount": 1, "quantity": wrong}]})
