@@ -142,6 +142,7 @@ def test_rates_and_quantities_are_numbers_too() -> None:
               "taxes": [{"amount": 0, "rate": Decimal("7.7")}, {"amount": 0, "rate": 19}]}  # fmt: skip
     document = read_document("invoice", values)
     assert isinstance(document, Invoice)
+    assert document.taxes is not None
     assert (document.lines[0].quantity, [tax.rate for tax in document.taxes]) == ("1.50", ["7.7", "19"])
     for wrong in (Decimal("NaN"), Decimal("1E+50"), True, 1.5):
         with pytest.raises(InvalidDocument):
