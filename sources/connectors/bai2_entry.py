@@ -34,20 +34,22 @@ _MAX_RAW = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A 16 before it has an id. `amount`: signed minor units, money in is positive."""
+    """A 16 before it has an id. `amount`: signed minor units, money in is positive. `raw`: the whole record; `text`: the text that
+    ends it, or where in `raw` it begins, so that a file of a million is not in memory twice while it is read."""
 
     amount: int
     value_date: date | None
     type_code: str
     bank_reference: str | None
     customer_reference: str | None
-    text: str | None
-    raw: RawText
+    text: str | int
+    raw: str
 
     def transaction(self, ids: EntryIds, currency: str, as_of: date) -> BankTransaction:
         """`as_of`: the day that its group tells of, on which it was booked."""
         references = (self.bank_reference, self.customer_reference)
-        content = (self.type_code, self.amount, self.value_date, *references, self.text)
+        text = clean(self.raw[self.text :] if isinstance(self.text, int) else self.text, MAX_TEXT)
+        content = (self.type_code, self.amount, self.value_date, *references, text)
         return BankTransaction(
             external_id=ids.next(content, bank_reference=as_of.isoformat(), dated=True),
             status=BankTransactionStatus.BOOKED,
@@ -55,9 +57,9 @@ class Entry:
             currency=currency,
             booked_on=as_of,
             value_date=self.value_date,
-            description=self.text,
+            description=text,
             reference=reference_of(self.customer_reference, self.bank_reference),
-            raw=self.raw,
+            raw=RawText("record", self.raw if len(self.raw) <= _MAX_RAW else f"{self.raw[:_MAX_RAW]}…"),
         )
 
 
@@ -94,8 +96,8 @@ def read_entry(record: Record, currency: str) -> Entry | None:
         type_code=sys.intern(code),
         bank_reference=clean(references[0]),
         customer_reference=clean(references[1]),
-        text=clean(text, MAX_TEXT),
-        raw=RawText("record", raw if len(raw) <= _MAX_RAW else f"{raw[:_MAX_RAW]}…"),
+        text=len(raw) - len(text) if raw.endswith(text) else text,
+        raw=raw,
     )
 
 
