@@ -83,8 +83,9 @@ POOLS: dict[str, list[Any]] = {
     "revision": [0, 7, -1],
     "transaction": ["bank-transaction:us:bank:DE02120300000000202051:t1", "invoice:us:billing:1", ""],
     "document": ["invoice:us:stripe:in_2", "bank-transaction:eu:bank:a%3A:1", "x"],
-    **dict.fromkeys(
-        (
+    **{
+        key: ["10", 10, "-0.01", "1.234", "9" * 40]
+        for key in (
             "amount",
             "documentAmount",
             "amountDue",
@@ -107,9 +108,8 @@ POOLS: dict[str, list[Any]] = {
             "taxable",
             "total",
             "totalCost",
-        ),
-        ["10", 10, "-0.01", "1.234", "9" * 40],
-    ),
+        )
+    },
     **dict.fromkeys(
         (
             "availableOn",
@@ -128,8 +128,9 @@ POOLS: dict[str, list[Any]] = {
         ),
         DATES,
     ),
-    **dict.fromkeys(
-        (
+    **{
+        key: ["1", ODD, "", LONG]
+        for key in (
             "bankAccount",
             "counterparty",
             "department",
@@ -150,9 +151,8 @@ POOLS: dict[str, list[Any]] = {
             "rememberText",
             "sourceStatus",
             "taxId",
-        ),
-        ["1", ODD, "", LONG],
-    ),
+        )
+    },
 }
 LEAVE = frozenset({"JournalEntry.postedAt", "JournalEntry.hash", "Ledger.postingCursor", "MappingVersion.createdAt"})
 """What depends on the moment of posting."""

@@ -55,9 +55,11 @@ class Books:
         """Every document of Xero is posted as it says or calls for nothing, and what is open there is what is owed here."""
         company = self.trade.company
         async with reconciliation.reading(company.database, company.ledger.ledger_id) as connection:
-            report = await reconciliation.open_report(connection, company.ledger.ledger_id, "xero")
-            await reconciliation.tie_documents(connection, report, RuleBook(), "xero", *YEAR)
-            subledgers = await tie_subledgers(connection, company.ledger.ledger_id, RULES, YEAR[1])
+            ledger_id, book = company.ledger.ledger_id, RuleBook()
+            report = await reconciliation.open_report(connection, ledger_id, "xero")
+            await reconciliation.tie_documents(connection, report, book, "xero", *YEAR)
+            standing = await book.standing(connection, ledger_id, report.books.rules)
+            subledgers = await tie_subledgers(connection, ledger_id, standing, YEAR[1])
         assert {tied.state for tied in report.tied} <= {TieState.MATCHED, None}
         assert [subledger.parties for subledger in subledgers] == [(), ()]
 
