@@ -3,19 +3,21 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WORKERS ?= 2
+WORKERS ?= 3
 DEMO ?=
 TESTS ?=
 BENCH ?=
+TIME ?= 60
 CONTRACT := ../shared/check_contract.py
 
-.PHONY: help demo test check bench schema format lock clean
+.PHONY: help demo test check bench fuzz schema format lock clean
 
 help:
 	@echo "make demo      the sample company on http://127.0.0.1:8000 (DEMO=--fresh begins anew)"
 	@echo "make test      the whole test suite (TESTS=tests/gateway for a part, WORKERS=n processes)"
 	@echo "make check     lint, format, types, schema.graphql up to date, contract kept"
 	@echo "make bench     the benchmarks, into benchmarks/RESULTS.md (BENCH=--quick shows that they work, BENCH=\"--only posting\")"
+	@echo "make fuzz      every parser of files under atheris, TIME=60 seconds each (Linux)"
 	@echo "make schema    writes schema.graphql anew from the code"
 	@echo "make format    formats the code"
 	@echo "make lock      writes requirements.txt anew from pyproject.toml"
@@ -56,6 +58,10 @@ check: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
+fuzz: $(STAMP)
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3,<4"
+	@$(BIN)/python -m tests.fuzz $(TIME)
+
 schema: $(STAMP)
 	@$(BIN)/ledgergraph schema > schema.graphql.new && mv schema.graphql.new schema.graphql
 
@@ -72,5 +78,5 @@ lock: $(STAMP)
 	@rm -rf $(VENV)/lock
 
 clean:
-	rm -rf $(VENV) .demo .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .demo .bench .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

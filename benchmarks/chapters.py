@@ -16,6 +16,8 @@ CHAPTERS: Mapping[str, str] = {
     "growth": "benchmarks.growth",
     "memory": "benchmarks.memory",
     "documents": "benchmarks.documents",
+    "matching": "benchmarks.matching",
+    "files": "benchmarks.files",
     "limits": "benchmarks.limits",
 }
 

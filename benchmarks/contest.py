@@ -21,7 +21,7 @@ from gateway.schema import build, core
 from gateway.tokens import signing_secret, token_rules
 from resolvers.context import Services
 from sources.caller import Caller
-from sources.ledger.feed import Feed
+from sources.feed import Feed
 from sources.mirror.refresh import Refresher
 
 SCOPES = frozenset({"ledger:read", "ledger:post"})

@@ -27,6 +27,7 @@ from gateway.logs import configure
 from gateway.openbooks import Books, books
 from gateway.running import run_until_stopped
 from gateway.serving import bound_socket, raise_open_files, serve_gateway
+from sources.ledger.feed import POSTINGS
 
 BigInt = strawberry.scalar(int, name="BigInt", serialize=int, parse_value=int)
 
@@ -81,7 +82,7 @@ class Broadcast:
         async with self._opened.database.snapshot([ledger_id]) as connection:
             at = await connection.fetchval("SELECT last_sequence FROM ledger.head WHERE ledger_id = $1", ledger_id)
         while True:
-            await self._opened.feed.moved(ledger_id, at)
+            await self._opened.feed.moved(POSTINGS, ledger_id, at)
             async with self._opened.database.snapshot([ledger_id]) as connection:
                 rows = await connection.fetch(_NEW, ledger_id, at)
             for row in rows:

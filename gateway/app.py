@@ -85,7 +85,7 @@ class App:
             case "/readyz":
                 await self._tell_readiness(send)
             case "/metrics":
-                await _respond(send, 200, self.metrics.render(), CONTENT_TYPE.encode())
+                await _respond(send, 200, await self.metrics.scrape(), CONTENT_TYPE.encode())
             case path if path.startswith(WEBHOOKS):
                 await self._take_webhook(scope, receive, send)
             case _:

@@ -36,7 +36,9 @@ SCOPES = frozenset(
         "cash:read",
         "sources:read",
         "sources:admin",
+        "documents:submit",
         "mappings:approve",
+        "matches:approve",
     }
 )
 """Every scope there is. Others in a token are ignored: an issuer may serve other products with the same token."""

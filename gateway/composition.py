@@ -10,17 +10,20 @@ from gateway.app import App, Readiness, create_app
 from gateway.authentication import Authenticator, SecretAuthenticator
 from gateway.config import Settings
 from gateway.engine import Engine
+from gateway.gauges import SourceGauges
 from gateway.jwks import JwksAuthenticator
+from gateway.metrics import Metrics
 from gateway.openbooks import Books, books
 from gateway.rulefiles import read_rules
 from gateway.scheduling import Scheduler
 from gateway.schema import build, core
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
 from gateway.tokens import signing_secret, token_rules
 from gateway.webhooks import Webhooks
 from resolvers.context import Services
 from sources.database.pool import Database
 from sources.mirror.refresh import Refresher
+from sources.pipeline.rulebook import RuleBook
 from sources.pipeline.worker import Pipeline
 
 
@@ -46,8 +49,11 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
     rules = read_rules(settings.mapping)
     connectors = [(source, connector_for(source)) for source in settings.sources]
     refresher = Refresher(opened.database, connectors, deadline=settings.limits.source_deadline_seconds)
-    pipeline = Pipeline(opened.database, opened.poster)
+    book = RuleBook()
+    pipeline = Pipeline(opened.database, opened.poster, book=book)
     scheduler = Scheduler(opened.database, opened.directory, refresher, pipeline, rules)
+    metrics, gauges = Metrics(), SourceGauges(opened.database, [each.name for each in settings.sources])
+    metrics.register(gauges, gauges.refresh)
     try:
         await refresher.start()
         scheduler.start()
@@ -60,6 +66,7 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             reading_group=settings.limits.reading_group,
             wake_pipeline=pipeline.wake,
             ruled_by_files=frozenset(rules),
+            book=book,
         )
         app = create_app(
             Engine(core(build()), services, opened.feed, settings.limits),
@@ -68,10 +75,12 @@ async def gateway_over(settings: Settings, opened: Books) -> AsyncIterator[Gatew
             readiness=_readiness(opened.database),
             cors_origins=settings.server.cors_origins,
             compressing=settings.server.compression,
+            metrics=metrics,
             webhooks=Webhooks(opened.database, settings.sources, scheduler.wake),
         )
         yield Gateway(app, opened, settings)
     finally:
+        await gauges.close()
         await scheduler.close()
         await refresher.close()
 

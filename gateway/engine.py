@@ -29,7 +29,7 @@ from resolvers.context import Services
 from resolvers.fields import Link
 from sources.caller import Caller
 from sources.errors import DatabaseUnavailable, LedgergraphError
-from sources.ledger.feed import Feed
+from sources.feed import Feed
 
 MAX_VARIABLE_ERRORS = 20
 MAX_VARIANTS = 64

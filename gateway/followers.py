@@ -9,7 +9,7 @@ import structlog
 
 from gateway.pages import SOMEONE, Chunk, Subscription
 from gateway.requests import Sink
-from sources.ledger.feed import Position
+from sources.feed import Position
 
 log = structlog.get_logger(__name__)
 

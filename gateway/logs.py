@@ -1,6 +1,7 @@
 """Structured logs: JSON lines, or columns on a terminal, each with the request id of what is being answered.
 
 Tokens and other secrets never reach a log: values under telling names and anything that looks like a bearer token are blotted out.
+Neither do rows and values that the database quotes in its errors: they may name people.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from sources.database.faults import traceback_without_values
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """The request (or operation on a socket) that the running task answers; every log line of the task carries it."""
@@ -124,7 +127,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     if number is None:
         raise ValueError(f"unknown log level {level!r}: use debug, info, warning, error or critical")
     terminal = stream.isatty()
-    shared = _shared_processors(terminal)
+    shared = _shared_processors()
     structlog.configure(
         processors=[*shared, _renderer(terminal)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -146,15 +149,18 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(quiet)
 
 
-def _shared_processors(terminal: bool) -> list[Processor]:
-    steps: list[Processor] = [
+def _shared_processors() -> list[Processor]:
+    return [
         _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(_traceback),
+        _blot,
     ]
-    if not terminal:
-        steps.append(structlog.processors.format_exc_info)
-    return [*steps, _blot]
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    return traceback_without_values(exc_info[1])
 
 
 def _renderer(terminal: bool) -> Processor:

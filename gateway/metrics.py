@@ -7,6 +7,7 @@ all, those that ended included; of what is open, a worker's share ends with it.
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -39,6 +40,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._registered: list[Collector] = []
+        self._refreshing: list[Callable[[], Awaitable[None]]] = []
         self._requests = Counter(
             "ledgergraph_requests",
             "Operations by transport, kind, outcome (ok, refused, failed, abandoned) and error code.",
@@ -98,13 +100,22 @@ class Metrics:
             histogram = self._histograms[transport, kind] = self._seconds.labels(transport, kind)
         histogram.observe(seconds)
 
-    def register(self, collector: Collector) -> None:
-        """Have another part's collector scraped with these; of workers, only the one that answers tells of it."""
+    def register(self, collector: Collector, refresh: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Have another part's collector scraped with these; of workers, only the one that answers tells of it. `refresh` is
+        awaited before each scrape; it does not raise."""
         self._registered.append(collector)
         self.registry.register(collector)
+        if refresh is not None:
+            self._refreshing.append(refresh)
+
+    async def scrape(self) -> bytes:
+        """What /metrics answers with, after what is registered was refreshed."""
+        for refresh in self._refreshing:
+            await refresh()
+        return self.render()
 
     def render(self) -> bytes:
-        """The text that /metrics answers with."""
+        """The text of all that is counted, as it stands."""
         if not (shared := os.environ.get(_SHARED)):
             return generate_latest(self.registry)
         every = CollectorRegistry()

@@ -6,14 +6,16 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.authentication import SCOPES
 from gateway.config import Settings
 from gateway.databases import ready_database
 from sources.caller import Caller
 from sources.database.pool import Database
+from sources.feed import Feed
 from sources.ledger.directory import Directory
-from sources.ledger.feed import Feed
+from sources.ledger.feed import POSTINGS
 from sources.ledger.posting import Poster
 
 
@@ -45,7 +47,7 @@ async def books(settings: Settings) -> AsyncIterator[Books]:
                 database,
                 queue_limit=settings.limits.posting_queue,
                 wait_seconds=settings.limits.posting_seconds,
-                on_posted=feed.posted,
+                on_posted=partial(feed.hasten, POSTINGS),
             )
             try:
                 yield Books(database, Directory(database), feed, poster)

@@ -17,7 +17,7 @@ from resolvers.context import Context
 from resolvers.fields import Stream
 from sources.caller import Caller
 from sources.errors import TooMuch
-from sources.ledger.feed import Position, reach
+from sources.feed import Position
 from sources.ledger.model import LedgerRef
 from sources.reading import Row, Want
 
@@ -92,18 +92,17 @@ class Pages:
             columns.update(dict.fromkeys(subscription.plan.want.columns))
 
     async def page(self, subscription: Subscription, position: Position, goal: Position) -> list[Chunk]:
-        """The events from a position to another one. Entries that are too large for one page come in a smaller one, which ends
+        """The events from a position to another one. Events that are too large for one page come in a smaller one, which ends
         before. Raises TooMuch for a single one that is."""
         rows = await self._shared(subscription, position, goal)
         while True:
             try:
                 return await self._shaped(subscription, rows, goal)
             except TooMuch:
-                span = goal.sequence - position.sequence
-                if span <= 1:
+                if len(rows) <= 1:
                     raise
-                goal = await reach(self._reader, self._ledger, position, max(1, span // 8))
-                rows = [(row, behind) for row, behind in rows if behind.sequence <= goal.sequence]
+                rows = rows[: max(1, len(rows) // 8)]
+                goal = rows[-1][1]
 
     async def _shared(self, subscription: Subscription, position: Position, goal: Position) -> Rows:
         key = position, subscription.reads

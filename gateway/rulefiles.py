@@ -13,7 +13,7 @@ from sources.database.pool import Database
 from sources.errors import ConfigurationError
 from sources.ledger.directory import Directory
 from sources.mapping.model import InvalidRules
-from sources.mapping.rules import load
+from sources.mapping.rules import MAX_TEXT, load
 from sources.pipeline import rulesets
 from sources.pipeline.taking import see
 
@@ -24,12 +24,15 @@ PROVIDED_BY: Final = "ledgergraph"
 
 def read_rules(files: Mapping[str, Path]) -> dict[str, tuple[str, str]]:
     """(text, name) of the rules of each ledger, by its code. Raises ConfigurationError with all that is wrong with one."""
-    return {code: _read(path) for code, path in files.items()}
+    return {code: (read_text(path), path.name[-rulesets.LONGEST_NAME :]) for code, path in files.items()}
 
 
-def _read(path: Path) -> tuple[str, str]:
+def read_text(path: Path) -> str:
+    """A file that can be read as rules; no more of it is read than rules may have. Raises ConfigurationError with all that is
+    wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as opened:
+            text = opened.read(MAX_TEXT + 1)
         load(text, str(path))
     except OSError as fault:
         raise ConfigurationError(f"{path}: cannot be read: {fault.strerror}") from None
@@ -37,7 +40,7 @@ def _read(path: Path) -> tuple[str, str]:
         raise ConfigurationError(f"{path}: must be UTF-8 text") from None
     except InvalidRules as fault:
         raise ConfigurationError(str(fault)) from None
-    return text, path.name[-rulesets.LONGEST_NAME :]
+    return text
 
 
 async def provide_rules(

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 30.0
 """After a pull that failed, at most."""
+WOKEN_SECONDS: Final = 0.5
+"""From the beginning of one pull that a webhook woke to the next: what is delivered meanwhile is one pull."""
 RULES_SECONDS: Final = 5.0
 """How often is looked for ledgers that are still without rules."""
 
@@ -68,38 +70,43 @@ class Scheduler:
         self._tasks.clear()
 
     def wake(self, source: str) -> None:
-        """Something happened in the source: it is pulled at once, or again after the pull that goes on."""
+        """Something happened in the source: it is pulled at once, or again WOKEN_SECONDS after the last such pull began."""
         self._woken[source].set()
 
     # ---------------------------------------------------------------- sources
 
     async def _keep(self, settings: SourceSettings) -> None:
-        woken = self._woken[settings.name]
+        woken, age = self._woken[settings.name], settings.period
+        clock, rests = asyncio.get_running_loop().time, 0.0
         await self._wake_waiting(settings.name)
         while True:
-            age = 0.0 if woken.is_set() else settings.period
+            wanted = age
+            if woken.is_set():
+                await asyncio.sleep(rests - clock())
+                wanted, rests = 0.0, clock() + WOKEN_SECONDS
             woken.clear()
-            pause = await self._pull(settings, age)
+            pause, age = await self._pull(settings, wanted)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await woken.wait()
 
-    async def _pull(self, settings: SourceSettings, age: float) -> float:
-        """Seconds until the next pull."""
+    async def _pull(self, settings: SourceSettings, age: float) -> tuple[float, float]:
+        """Seconds until the next pull, and the age of a copy, or of another process's failure, that does then."""
+        soon = min(settings.period, RETRY_SECONDS)
         try:
             pulled = await self._refresher.sync(settings.name, age)
             await self._close_deliveries(settings, pulled)
         except LedgergraphError as fault:
             log.warning("a source could not be pulled", source=settings.name, reason=str(fault))
-            return min(settings.period, RETRY_SECONDS)
+            return soon, soon
         except Exception:
             log.exception("a source could not be pulled", source=settings.name)
-            return min(settings.period, RETRY_SECONDS)
+            return soon, soon
         self._pipeline.wake()
         if pulled.error is not None or pulled.as_of is None:
-            return min(settings.period, RETRY_SECONDS)
+            return soon, soon
         passed = (datetime.now(UTC) - pulled.as_of).total_seconds()
-        return min(max(settings.period - passed, 1.0), settings.period)
+        return min(max(settings.period - passed, 1.0), settings.period), settings.period
 
     async def _close_deliveries(self, settings: SourceSettings, pulled: Pulled) -> None:
         if settings.webhook_secrets and pulled.error is None and pulled.as_of is not None:

@@ -10,18 +10,23 @@ from resolvers.accounts import AccountMutation, AccountQuery
 from resolvers.cash import BankAccount, BankTransaction, CashQuery
 from resolvers.entries import EntryQuery, JournalLine
 from resolvers.invoices import Invoice, InvoiceQuery
+from resolvers.issue_events import IssueSubscription
 from resolvers.issues import IssueMutation, IssueQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
 from resolvers.mappings import MappingMutation, MappingQuery
+from resolvers.matching import MatchingMutation, MatchingQuery
 from resolvers.nodes import NodeQuery
 from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
 from resolvers.postings import PostingSubscription
+from resolvers.previews import PreviewQuery
 from resolvers.proposals import ProposalMutation, ProposalQuery
+from resolvers.rates import RateMutation
 from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
+from resolvers.submitting import SubmissionMutation
 from resolvers.trial_balance import TrialBalanceQuery
 
 
@@ -39,19 +44,31 @@ class Query(
     SourceQuery,
     IssueQuery,
     MappingQuery,
+    PreviewQuery,
     ProposalQuery,
     ReconciliationQuery,
+    MatchingQuery,
 ):
     pass
 
 
 @strawberry.type(description="What can be changed. Refusals are data; errors are faults.")
-class Mutation(LedgerMutation, AccountMutation, PostingMutation, IssueMutation, MappingMutation, ProposalMutation):
+class Mutation(
+    LedgerMutation,
+    AccountMutation,
+    PostingMutation,
+    IssueMutation,
+    MappingMutation,
+    RateMutation,
+    ProposalMutation,
+    SubmissionMutation,
+    MatchingMutation,
+):
     pass
 
 
 @strawberry.type(description="What can be watched.")
-class Subscription(PostingSubscription):
+class Subscription(PostingSubscription, IssueSubscription):
     pass
 
 

@@ -6,13 +6,15 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.values import Problems, Secret, take_text, unknown_keys
+from sources.connectors.kinds import ConnectorKind
+from sources.connectors.registry import KINDS
+from sources.documents import Connector
 from sources.ledger.rules import FIRST_DATE, LAST_DATE
 from sources.mirror.settings import SourceSettings, compact
 
@@ -22,30 +24,6 @@ _LONGEST_AGE = 10 * 365 * 86_400
 _COMMON = ("name", "kind", "ledger", "max_age", "accounts", "post_from", "every", "webhook_secrets")
 _SHORTEST_PERIOD = 1
 _MOST_SECRETS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """The options that sources of one kind take. `secrets` must be written as env:NAME. `webhooks`: they send some."""
-
-    required: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
-    webhooks: bool = False
-
-
-KINDS: dict[str, Kind] = {
-    "stripe": Kind(required=("api_key",), optional=("base_url",), secrets=("api_key",), webhooks=True),
-    "xero-payroll": Kind(
-        required=("client_id", "client_secret", "tenant_id"),
-        optional=("base_url", "token_url", "scopes"),
-        secrets=("client_secret",),
-        webhooks=True,
-    ),
-    "bank-statements": Kind(required=("path",)),
-    "tryton": Kind(required=("base_url", "database", "user", "password"), optional=("company",), secrets=("password",)),
-}
-"""Every kind of source, by the name that `kind` takes."""
 
 
 def read_sources(
@@ -62,6 +40,14 @@ def read_sources(
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.add(where, f'[[sources]] name = "{name}"', "must be unique, and stands in several tables")
     return sources
+
+
+def connector_for(source: SourceSettings) -> Connector:
+    """The source's connector, constructed without I/O. Raises ConfigurationError for options that cannot work."""
+    options: dict[str, Any] = dict(source.options)
+    if "path" in options:
+        options["path"] = Path(options["path"])
+    return KINDS[source.kind].connector(name=source.name, **options)
 
 
 def absolute(text: str, folder: Path, kind: str, where: str, key: str, problems: Problems) -> str | None:
@@ -96,7 +82,7 @@ class _Reader:
             kind=str(table["kind"]),
             ledger=self._ledger(table.get("ledger"), prefix + "ledger"),
             options=options,
-            accounts=self._accounts(table.get("accounts", {}), str(table["kind"]), options, prefix),
+            accounts=self._accounts(table.get("accounts", {}), kind, options, prefix),
             post_from=self._post_from(table.get("post_from"), prefix + "post_from"),
             every=self._seconds(table.get("every"), _SHORTEST_PERIOD, prefix + "every"),
             webhook_secrets=self._webhook_secrets(table.get("webhook_secrets"), kind, prefix + "webhook_secrets"),
@@ -124,11 +110,11 @@ class _Reader:
             return None
         return float(value)
 
-    def _webhook_secrets(self, value: Any, kind: Kind, key: str) -> tuple[str, ...]:
+    def _webhook_secrets(self, value: Any, kind: ConnectorKind, key: str) -> tuple[str, ...]:
         """One, or several while one takes another's place."""
         if value is None:
             return ()
-        if not kind.webhooks:
+        if kind.verify is None:
             self._wrong(key, "is not a setting of this kind, which sends no webhooks")
             return ()
         given = value if isinstance(value, list) else [value]
@@ -152,12 +138,14 @@ class _Reader:
         self._wrong(key, rule)
         return None
 
-    def _accounts(self, value: Any, kind: str, options: Mapping[str, str], prefix: str) -> dict[str, str]:
+    def _accounts(self, value: Any, kind: ConnectorKind, options: Mapping[str, Any], prefix: str) -> dict[str, str]:
         if not isinstance(value, dict):
             self._wrong(prefix + "accounts", "must be a table from a bank account or tenant to a ledger's code")
             return {}
-        if value and kind in ("stripe", "tryton"):
-            self._wrong(prefix + "accounts", f"is not a setting of {kind}, all of whose documents belong to ledger")
+        if value and not kind.takes_accounts:
+            self._wrong(
+                prefix + "accounts", f"is not a setting of {kind.name}, all of whose documents belong to ledger"
+            )
         names = Counter(compact(account) for account in value)
         for account in value:
             key = f"{prefix}accounts.{account}"
@@ -165,20 +153,36 @@ class _Reader:
                 self._wrong(key, "must be a bank account or a tenant, not blank")
             elif names[compact(account)] > 1:
                 self._wrong(key, "must stand there once, and is written in several ways")
-            elif kind == "xero-payroll" and account != options.get("tenant_id", account):
-                self._wrong(key, "must be the source's tenant_id, the only one whose documents it gives")
+            elif kind.tenant and account != options.get(kind.tenant, account):
+                self._wrong(key, f"must be the source's {kind.tenant}, the only one whose documents it gives")
         return {account: self._ledger(code, f"{prefix}accounts.{account}") for account, code in value.items()}
 
-    def _options(self, kind: Kind, table: Mapping[str, Any], prefix: str) -> dict[str, str]:
-        known = (*kind.required, *kind.optional)
-        unknown_keys(table, (*_COMMON, *known), self._where, prefix, self._problems)
+    def _options(self, kind: ConnectorKind, table: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        unknown_keys(table, (*_COMMON, *kind.texts, *kind.tables), self._where, prefix, self._problems)
         for key in kind.required:
             if key not in table:
                 self._wrong(prefix + key, "is missing" + (', write it as "env:NAME"' if key in kind.secrets else ""))
-        values = {key: self._option(key, table[key], kind, prefix + key) for key in known if key in table}
-        return {key: value for key, value in values.items() if value is not None}
+        for group in kind.one_of:
+            given = [key for key in group if key in table]
+            if not given:
+                self._wrong(prefix + group[0], f"is missing, or {' or '.join(group[1:])} in its place")
+            elif len(given) > 1:
+                self._wrong(prefix + given[1], f"cannot stand beside {given[0]}")
+        values = {key: self._option(key, table[key], kind, prefix + key) for key in kind.texts if key in table}
+        tables = {key: self._resolved(table[key], prefix + key) for key in kind.tables if key in table}
+        return {key: value for key, value in (values | tables).items() if value is not None}
 
-    def _option(self, key: str, value: Any, kind: Kind, place: str) -> str | None:
+    def _resolved(self, value: Any, place: str) -> Any:
+        """A table's value, with the secrets that it names in place of their names."""
+        if isinstance(value, Mapping):
+            return {key: self._resolved(each, f"{place}.{key}") for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._resolved(each, f"{place}[{number}]") for number, each in enumerate(value)]
+        if isinstance(value, str) and value.startswith("env:"):
+            return self._from_environment(value.removeprefix("env:"), place)
+        return value
+
+    def _option(self, key: str, value: Any, kind: ConnectorKind, place: str) -> str | None:
         text = take_text(value, self._where, place, self._problems)
         if text is None:
             return None

@@ -24,8 +24,8 @@ from gateway.pages import Pages, Subscription
 from gateway.requests import Sink
 from resolvers.context import Context, Services
 from sources.caller import Caller
-from sources.errors import DatabaseUnavailable, HistoryLost
-from sources.ledger.feed import Feed, Position, position_of, reach
+from sources.errors import DatabaseUnavailable
+from sources.feed import Feed, Log, Position, lost, position_of, reach
 from sources.ledger.model import LedgerRef
 
 log = structlog.get_logger(__name__)
@@ -33,18 +33,18 @@ log = structlog.get_logger(__name__)
 Place = tuple[Group | None, Position]
 """Where someone may stand; without a group, a position of which only is asked where it reaches to."""
 BATCH = 500
-"""Sequences that one read covers."""
+"""Events that one read covers."""
 RETRY_SECONDS = 0.5
 
 
 class LedgerStreams:
-    """The groups of one ledger, and the two tasks that read for them. The front is where the ledger ended when it was last
+    """The groups of one log of a ledger, and the two tasks that read for them. The front is where the ledger ended when it was last
     read; nobody can be far ahead of it, since whoever begins does so where the ledger ends or before."""
 
-    def __init__(self, streams: Streams, ledger: LedgerRef) -> None:
+    def __init__(self, streams: Streams, log_: Log, ledger: LedgerRef) -> None:
         self.groups: dict[Any, Group] = {}
         self.followers = 0
-        self._streams, self._ledger = streams, ledger
+        self._streams, self._log, self._ledger = streams, log_, ledger
         self._front: Position | None = None
         self._behind = asyncio.Event()
         self._tasks = [asyncio.create_task(self._forever(step)) for step in (self._lead, self._catch_up)]
@@ -96,10 +96,10 @@ class LedgerStreams:
         front = self._front
         if front is None:
             async with self._streams.reading(self._ledger) as reader:
-                self._front = await position_of(reader, self._ledger, None)
-            self._fail(self._lost(), beyond=self._front)
+                self._front = await position_of(self._log, reader, self._ledger, None)
+            self._fail(lost(self._ledger), beyond=self._front)
         else:
-            await self._streams.feed.moved(self._ledger.ledger_id, front.sequence)
+            await self._streams.feed.moved(self._log, self._ledger.ledger_id, front.sequence)
             places: list[Place] = [(group, front) for group in self.groups.values()]
             reached = await self._read([*places, (None, front)], BATCH)
             if self._front is front:
@@ -135,7 +135,7 @@ class LedgerStreams:
                     group, position = left.pop()
                     try:
                         if position not in reached:
-                            reached[position] = await self._reach(reader, position, limit, most)
+                            reached[position] = await reach(self._log, reader, self._ledger, position, limit, most)
                         if group is not None and position in group.standing and position != reached[position]:
                             chunks = await pages.page(group.subscription, position, reached[position])
                             group.publish(position, chunks)
@@ -150,16 +150,6 @@ class LedgerStreams:
                         left = _failed(left, pages.unread, error)
                         break
         return reached
-
-    async def _reach(self, reader: Context, position: Position, limit: int, most: int | None) -> Position:
-        limit = limit if most is None else min(limit, most - position.sequence)
-        reached = await reach(reader, self._ledger, position, limit)
-        if most is not None and reached.sequence < position.sequence + limit:
-            raise self._lost()
-        return reached
-
-    def _lost(self) -> HistoryLost:
-        return HistoryLost(f"ledger {self._ledger.code!r} has lost entries: read it anew")
 
 
 def _failed(places: list[Place], unread: tuple[Position, Any] | None, error: Exception) -> list[Place]:
@@ -180,7 +170,7 @@ class Streams:
         self.feed = feed
         self._services = services
         self.answer_bytes = answer_bytes
-        self._ledgers: dict[int, LedgerStreams] = {}
+        self._ledgers: dict[tuple[Log, int], LedgerStreams] = {}
 
     @property
     def subscribers(self) -> int:
@@ -198,9 +188,10 @@ class Streams:
         sink.begin()
         key = subscription.key
         follower = Follower(sink, subscription.request_id, position)
-        streams = self._ledgers.get(ledger.ledger_id)
+        place = subscription.stream.log, ledger.ledger_id
+        streams = self._ledgers.get(place)
         if streams is None:
-            streams = self._ledgers[ledger.ledger_id] = LedgerStreams(self, ledger)
+            streams = self._ledgers[place] = LedgerStreams(self, place[0], ledger)
         streams.followers += 1
         try:
             while True:
@@ -210,11 +201,14 @@ class Streams:
             streams.followers -= 1
             if not streams.followers:
                 streams.stop()
-                del self._ledgers[ledger.ledger_id]
+                del self._ledgers[place]
 
     async def _start(self, subscription: Subscription) -> tuple[LedgerRef, Position]:
         async with Context(self._services, subscription.caller) as context:
             seen = await context.ledgers([subscription.args["ledger"]])
+            if subscription.args.get("after") is None:
+                for ledger in seen:
+                    await subscription.stream.log.settle(self._services.database, ledger.ledger_id)
             async with self._services.database.following([ledger.ledger_id for ledger in seen]) as snapshot:
                 reader = Context(self._services, subscription.caller, snapshot)
                 ledger, position = await subscription.stream.start(reader, subscription.args)

@@ -25,7 +25,7 @@ from resolvers.fields import (
 )
 from resolvers.ledgers import ADMIN, READ, Ledger
 from resolvers.nodes import KINDS, Node, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.results import ChangeRejected, describe_values, rejected
 from resolvers.scalars import Date, Decimal
 from sources.ledger import administration, model, queries, reports
@@ -195,17 +195,13 @@ class AccountQuery:
         code: Annotated[str, argument("The account's code.")],
     ) -> Account | None: ...
 
-    @linked(
+    @paged(
         "A ledger's chart, in order of code.", queries.accounts, scope=READ, stability=Stability.POSTED, ledger="ledger"
     )
     def accounts(
         self,
         ledger: Annotated[str, argument("The ledger's code.")],
         filter: Annotated[AccountFilter | None, argument("Which accounts.")] = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> AccountConnection | None: ...
 
 

@@ -17,7 +17,7 @@ from resolvers.fields import argument, graph_type, link, linked, money, nested, 
 from resolvers.invoices import parse_key
 from resolvers.ledgers import Ledger
 from resolvers.nodes import KINDS, Node, NodeId, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import After, Connection, First, paged
 from resolvers.scalars import Date, DateTime, Decimal
 from resolvers.sources import (
     Codes,
@@ -204,16 +204,12 @@ KINDS["bank-transaction"] = NodeKind(
 
 @strawberry.type
 class CashQuery:
-    @linked("Bank accounts, in order of ledger, source and id.", load_bank_accounts, scope=READ, prepare=prepare)
+    @paged("Bank accounts, in order of ledger, source and id.", load_bank_accounts, scope=READ, prepare=prepare)
     def bank_accounts(
         self,
         ledgers: Codes = strawberry.UNSET,
         sources: SourceNames = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> BankAccountConnection | None: ...
 
     @linked(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +16,15 @@ from sources.ledger.posting import Poster
 from sources.ledger.versions import Version, Versions
 from sources.mirror.freshness import Freshness
 from sources.mirror.refresh import Asking, Refresher
+from sources.pipeline.finished import FinishedReports
+from sources.pipeline.rulebook import RuleBook, RuleLoader
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What one process offers to its operations. `reading_group`: how many requests that are alike are read together.
-    `deciding`: held by who waits, with a connection, for the pipeline to end its run: one at a time, so that connections are left
-    for that run. `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file."""
+    `wake_pipeline`: there may be documents to post. `ruled_by_files`: codes of ledgers whose rules are those of a file.
+    `rules`: reads rules that callers give; `book`: has those that are stored. `reports`: tie-outs for the pages that follow the first."""
 
     database: Database
     directory: Directory
@@ -34,7 +35,9 @@ class Services:
     clock: Callable[[], float] = time.time
     wake_pipeline: Callable[[], None] = lambda: None
     ruled_by_files: frozenset[str] = frozenset()
-    deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rules: RuleLoader = field(default_factory=RuleLoader)
+    book: RuleBook = field(default_factory=RuleBook)
+    reports: FinishedReports = field(default_factory=FinishedReports)
     versions: Versions = field(init=False)
 
     def __post_init__(self) -> None:

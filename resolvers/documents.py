@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import strawberry
 
-from resolvers.fields import link, text, timestamp
+from resolvers.fields import link, text, timestamp, written
 from resolvers.ledgers import Ledger
 from resolvers.scalars import DateTime
 from resolvers.sources import Source, source_by_name
 from sources.ledger import queries
+from sources.pipeline.model import Key
 
 
 @strawberry.enum(description="The kinds of document that become entries.")
@@ -32,3 +34,22 @@ class Document:
     source: Source = link("The system that states it.", source_by_name, ("source",))
     external_id: str = text("Its id in the source.", "external_id")
     fetched_at: DateTime = timestamp("When the source last confirmed it.", "fetched_at")
+
+
+def document_id(description: str) -> Any:
+    """The id of a document, for node, from the columns document_kind, ledger_id and document_rest; null where the first is."""
+    needs = ("document_kind", "ledger_id", "document_rest")
+    return written(description, needs, "quote({0} + ':' + codes[{1}] + ':' + {2})")
+
+
+def named_by(key: Key | None, ledger_id: int) -> dict[str, Any]:
+    """What `document_id` needs, and `kind` for a DocumentKind. As `sources.mirror.logbook.document_id`, of a key at hand."""
+    if key is None:
+        return {"kind": None, "document_kind": None, "document_rest": None, "ledger_id": ledger_id}
+    account = f"{key.account.replace('%', '%25').replace(':', '%3A')}:" if key.kind == "bank_transaction" else ""
+    return {
+        "kind": key.kind.upper(),
+        "document_kind": key.kind.replace("_", "-"),
+        "document_rest": f"{key.source}:{account}{key.external_id}",
+        "ledger_id": ledger_id,
+    }

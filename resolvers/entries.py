@@ -27,14 +27,22 @@ from resolvers.fields import (
 )
 from resolvers.ledgers import READ, Ledger
 from resolvers.nodes import KINDS, Node, NodeKind, natural
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import BigInt, Date, DateTime, Decimal
 from sources.ledger import queries
 from sources.ledger.model import AccountType
-from sources.mirror.links import documents_of_entries
+from sources.mirror.links import documents_of_entries, rules_of_entries
 
 DOCUMENTS = ("cash:read", "invoices:read", "payroll:read")
+RULES = ("sources:read",)
 KEY = ("ledger_id", "sequence")
+
+
+@graph_type("The posting of a rule that made an entry of a document, or reversed one.")
+class RulePosting:
+    rule: str = text("The rule, as its rule file names it.", "rule")
+    mapping_version: int = integer("The version of the ledger's rules that it is of: see mappings.", "ruleset_version")
+    posting: str = text("Which of the rule's postings it is.", "posting")
 
 
 @graph_type(
@@ -73,6 +81,13 @@ class JournalEntry(Node):
         scope=DOCUMENTS,
         stability=Stability.VOLATILE,
         size=1,
+    )
+    rule_posting: RulePosting | None = link(
+        "By which rule its document became this entry; null: it was posted by a client.",
+        rules_of_entries,
+        KEY,
+        scope=RULES,
+        stability=Stability.VOLATILE,
     )
     total: Decimal = functional_money("Sum of functional debits.", "total")
     hash: str = word("SHA-256 over the entry's canonical form and the previous entry's hash, hex.", "hash")
@@ -187,19 +202,15 @@ class EntryQuery:
         self, ledger: LedgerCode, sequence: Annotated[BigInt, argument("Its sequence.")]
     ) -> JournalEntry | None: ...
 
-    @linked("A ledger's entries.", queries.entries, scope=READ, stability=Stability.POSTED, ledger="ledger")
+    @paged("A ledger's entries.", queries.entries, scope=READ, stability=Stability.POSTED, ledger="ledger")
     def entries(
         self,
         ledger: LedgerCode,
         filter: Annotated[EntryFilter | None, argument("Which entries.")] = strawberry.UNSET,
         order_by: Annotated[EntryOrder, argument("In which order.")] = EntryOrder.SEQUENCE_ASC,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> JournalEntryConnection | None: ...
 
-    @linked(
+    @paged(
         "An account's ledger, flat: lines with their entries, in order of effective date, sequence and line number.",
         queries.journal_lines,
         scope=READ,
@@ -210,8 +221,4 @@ class EntryQuery:
         self,
         ledger: LedgerCode,
         filter: Annotated[LineFilter | None, argument("Which lines.")] = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> JournalLineConnection | None: ...

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 import strawberry
 
+from sources.feed import Log
 from sources.reading import Key, Results, Row, Want
 
 SOURCE = "ledgergraph"
@@ -102,9 +103,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A subscription's events. `start` checks the arguments and gives (ledger, position to begin behind); `read` gives
-    the rows of the events behind a position, up to and with another one, each with its own position."""
+    """A subscription's events, out of a ledger's `log`. `start` checks the arguments and gives (ledger, position to begin
+    behind); `read` gives the rows of the events behind a position, up to and with another one, each with its own position."""
 
+    log: Log
     start: Callable[[Any, Args], Awaitable[tuple[Any, Any]]]
     read: Callable[[Any, Any, Any, Any, Want, Args], Awaitable[list[tuple[Row, Any]]]]
     scope: Scopes | None = None

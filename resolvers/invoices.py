@@ -11,9 +11,9 @@ import strawberry
 from resolvers.context import Context
 from resolvers.documents import Document
 from resolvers.entries import JournalEntry
-from resolvers.fields import argument, graph_type, inline, input_field, link, linked, money, nested, text, word, written
+from resolvers.fields import argument, graph_type, inline, input_field, link, money, nested, text, word, written
 from resolvers.nodes import KINDS, Node, NodeId, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import Date, Decimal
 from resolvers.sources import Freshness, MaxAge, freshness_rows, reach, refresh, refresh_source, sound
 from sources.mirror import queries
@@ -61,6 +61,7 @@ class TaxAmount:
     rate: Decimal | None = text("Per cent.", "rate")
     taxable: Decimal | None = money("What it is a part of.", "taxable")
     amount: Decimal = money("The tax.", "amount")
+    account: str | None = text("Code of the account that a source that keeps books books it to itself.", "account")
 
 
 @graph_type("One line of an invoice.")
@@ -72,6 +73,8 @@ class InvoiceLine:
     tax_code: str | None = text("The source's code of its tax.", "tax_code")
     service_from: Date | None = word("First day of the service.", "service_from")
     service_to: Date | None = word("Last day of the service.", "service_to")
+    product: str | None = text("Id or code, at the source, of what is sold or bought.", "product")
+    account: str | None = text("Code of the account that a source that keeps books books it to itself.", "account")
 
 
 @graph_type(
@@ -158,7 +161,7 @@ KINDS["invoice"] = NodeKind("Invoice", READ, load_invoice, parse_key, prepare_in
 
 @strawberry.type
 class InvoiceQuery:
-    @linked(
+    @paged(
         "Invoices, newest issue date first, those without one last.",
         load_invoices,
         scope=READ,
@@ -168,8 +171,4 @@ class InvoiceQuery:
         self,
         filter: Annotated[InvoiceFilter | None, argument("Which invoices.")] = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> InvoiceConnection | None: ...

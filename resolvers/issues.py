@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import strawberry
 
 from resolvers.context import Context
-from resolvers.documents import DocumentKind
+from resolvers.documents import DocumentKind, document_id
 from resolvers.entries import DOCUMENTS
 from resolvers.fields import (
     argument,
@@ -23,15 +23,13 @@ from resolvers.fields import (
     text,
     timestamp,
     word,
-    written,
 )
 from resolvers.ledgers import Ledger
-from resolvers.paging import After, Before, Connection, First, Last
-from resolvers.results import ChangeRejected, rejected, unknown_ledger
+from resolvers.paging import Connection, paged
+from resolvers.results import ChangeRejected, not_found, refused, unknown_ledger
 from resolvers.scalars import BigInt, DateTime
 from resolvers.sources import READ, Freshness, Source, source_by_name
 from sources.errors import NotFound
-from sources.ledger.model import Reason, RejectionCode
 from sources.ledger.queries import ledger_by_id
 from sources.mirror import logbook
 from sources.mirror.freshness import Asking, visible_to
@@ -41,8 +39,6 @@ from sources.pipeline import resolving
 from sources.reading import Key, Results, Tagged, Want, checked
 
 ADMIN = ("sources:admin",)
-DOCUMENT_ID = ("document_kind", "ledger_id", "document_rest")
-WRITE_DOCUMENT_ID = "quote({0} + ':' + codes[{1}] + ':' + {2})"
 
 
 @strawberry.enum(description="Where an integration issue stands.")
@@ -71,7 +67,7 @@ class IntegrationIssue:
         scope=DOCUMENTS,
     )
     document_kind: DocumentKind | None = word("Kind of its document; null: it is about the source itself.", "kind")
-    document_id: strawberry.ID | None = written("Id of its document, for node.", DOCUMENT_ID, WRITE_DOCUMENT_ID)
+    document_id: strawberry.ID | None = document_id("Id of its document, for node.")
     times: int = integer("How often it was met.", "times")
     attempts: int = integer("How often its document was tried in vain since it opened.", "attempts")
     first_seen: DateTime = timestamp("When it was met first.", "first_seen")
@@ -190,7 +186,7 @@ async def sync_source(context: Context, _keys: Sequence[Key], want: Want, args: 
     try:
         settings = visible_source(context, args["name"])
     except NotFound as fault:
-        return {(): rejected("ChangeRejected", [Reason(RejectionCode.NOT_FOUND, str(fault), ("name",))], want)}
+        return refused([not_found(fault, "name")], want)
     answers = await context.services.refresher.ensure([settings.name], 0, asking=Asking(context.caller))
     context.services.wake_pipeline()
     found = answers[settings.name]
@@ -205,7 +201,7 @@ async def _change_issue(context: Context, want: Want, given: Mapping[str, Any], 
     checked([given["source"], given["code"], given["subject"], given.get("note") or ""])
     refs = await context.ledgers([given["ledger"]])
     if not refs:
-        return {(): rejected("ChangeRejected", [unknown_ledger(given["ledger"])], want)}
+        return refused([unknown_ledger(given["ledger"])], want)
     database, ledger_id = context.services.database, refs[0].ledger_id
     issue = IssueKey(given["source"], given["code"], given["subject"])
     try:
@@ -215,7 +211,7 @@ async def _change_issue(context: Context, want: Want, given: Mapping[str, Any], 
             by = context.caller.subject
             await resolving.resolve_issue(database, ledger_id, issue, by=by, note=given.get("note"))
     except NotFound as fault:
-        return {(): rejected("ChangeRejected", [Reason(RejectionCode.NOT_FOUND, str(fault), ())], want)}
+        return refused([not_found(fault)], want)
     context.services.wake_pipeline()
     values = {"ledger_id": ledger_id, **issue._asdict()}
     return {(): Tagged("IssueSaved", want.types["IssueSaved"].row(values))}
@@ -231,24 +227,16 @@ async def mute_issue(context: Context, _keys: Sequence[Key], want: Want, args: M
 
 @strawberry.type
 class IssueQuery:
-    @linked("Integration issues, those that were opened last first.", load_issues, scope=READ)
+    @paged("Integration issues, those that were opened last first.", load_issues, scope=READ)
     def integration_issues(
         self,
         filter: Annotated[IntegrationIssueFilter | None, argument("Which issues.")] = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> IntegrationIssueConnection | None: ...
 
-    @linked("Pulls of a source within the last 30 days, the newest first.", load_runs, scope=READ)
+    @paged("Pulls of a source within the last 30 days, the newest first.", load_runs, scope=READ)
     def sync_runs(
         self,
         source: Annotated[str, argument("The source's name.")],
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> SyncRunConnection | None: ...
 
 
@@ -263,7 +251,9 @@ class IssueMutation:
     def sync_source(self, name: Annotated[str, argument("The source's name.")]) -> SyncSourceResult | None: ...
 
     @linked(
-        "Closes an issue; its document is looked at again. A POSSIBLE_DUPLICATE that is resolved posts.",
+        "Closes an issue; its document is looked at again. A POSSIBLE_DUPLICATE or a THREE_WAY_MISMATCH that is resolved posts; a "
+        "SOURCE_RENAMED source posts from its next pull on; REVERSED_BY_HAND and REINSTATED_BY_HAND stay closed until something "
+        "else is reversed. Every other issue opens again if its document still cannot be dealt with.",
         resolve_issue,
         scope=ADMIN,
         writes=True,

@@ -35,7 +35,7 @@ class Ledger(Node):
     posting_cursor: str = written(
         "Cursor of the newest posted entry: subscribe with it as `after` to miss nothing since this answer.",
         ("last_sequence", "last_hash"),
-        "quote(posting_cursor({0}, {1}))",
+        "quote(cursor_of({0}, {1}))",
         stability=Stability.POSTED,
     )
     locked_through: Date | None = word(

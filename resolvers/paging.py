@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 
-from resolvers.fields import Stability, argument, boolean, graph_type, inline, integer, nested, text
+from resolvers.fields import Relation, Stability, argument, boolean, graph_type, inline, integer, linked, nested, text
 from resolvers.scalars import BigInt
+from sources.errors import InvalidArgument
+from sources.reading import DEFAULT_PAGE, Order, Row, Want, decode_cursor, encode_cursor
 
 T = TypeVar("T")
 
@@ -41,3 +45,43 @@ class Connection(Generic[T]):
     nodes: list[T] = nested("The page's items.", "rows")
     page_info: PageInfo = nested("Where the page stands in the list.", "page_info")
     total_count: BigInt = integer("How many items the whole list has; counted only when asked for.", "total_count")
+
+
+_PAGE_ARGUMENTS = tuple(
+    inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=strawberry.UNSET, annotation=annotation)
+    for name, annotation in (("first", First), ("after", After), ("last", Last), ("before", Before))
+)
+
+
+def paged(description: str, relation: Relation, **options: Any) -> Callable[[Any], Any]:
+    """As `linked`, for a field that gives a Connection: the arguments of its page come behind those of the signature."""
+
+    def wrap(function: Any) -> Any:
+        own = inspect.signature(function)
+        function.__signature__ = own.replace(parameters=[*own.parameters.values(), *_PAGE_ARGUMENTS])
+        return linked(description, relation, **options)(function)
+
+    return wrap
+
+
+# ---------------------------------------------------------------- pages that are computed, not read
+
+
+def first_after(args: Mapping[str, Any], order: Order, most: int) -> tuple[int, list[Any] | None]:
+    """(how many items, the key of the one behind which they come; None: from the begin) as `first` and `after` say. Raises
+    InvalidArgument and InvalidCursor."""
+    first = min(DEFAULT_PAGE, most) if args.get("first") is None else args["first"]
+    if not 0 <= first <= most:
+        raise InvalidArgument(f"first must be between 0 and {most}")
+    return first, None if args.get("after") is None else decode_cursor(order, args["after"])
+
+
+def info_row(want: Want, order: Order, keys: Sequence[Sequence[Any]], *, has_next: bool, has_previous: bool) -> Row:
+    """The row of a PageInfo, where `want` is of the page; `keys`: of its items, as the order has them."""
+    info = {
+        "has_next": has_next,
+        "has_previous": has_previous,
+        "start": encode_cursor(order, keys[0]) if keys else None,
+        "end": encode_cursor(order, keys[-1]) if keys else None,
+    }
+    return want.nested.get("page_info", Want()).row(info)

@@ -11,10 +11,10 @@ import strawberry
 from resolvers.context import Context
 from resolvers.documents import Document
 from resolvers.entries import JournalEntry
-from resolvers.fields import argument, graph_type, input_field, link, linked, money, nested, text, word, written
+from resolvers.fields import argument, graph_type, input_field, link, money, nested, text, word, written
 from resolvers.invoices import Party, parse_key
 from resolvers.nodes import KINDS, Node, NodeId, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import Date, Decimal
 from resolvers.sources import Freshness, MaxAge, freshness_rows, reach, refresh, refresh_source, sound
 from sources.mirror import payments
@@ -45,8 +45,8 @@ class PaymentStatus(Enum):
 
 
 @graph_type(
-    "A movement of an account at a payment processor: a charge, refund, fee, dispute or payout. Amounts are those of the account; "
-    "money in is positive.",
+    "A movement of an account at a payment processor: a charge, refund, fee, dispute or payout; or what a source that keeps books "
+    "says was paid to or from a bank account itself. Amounts are those of the account; money in is positive.",
     scope=READ,
 )
 class Payment(Node, Document):
@@ -74,7 +74,10 @@ class Payment(Node, Document):
     )
     description: str | None = text("What it is for.", "description")
     reference: str | None = text("The processor's or the bank's reference.", "reference")
-    bank_account: str | None = text("The source's id of the bank account that a payout goes to.", "bank_account")
+    bank_account: str | None = text(
+        "The source's id of the bank account that a payout goes to, or that was paid to or from without a processor.",
+        "bank_account",
+    )
     entries: list[JournalEntry] | None = link(
         "Posted entries that came from this payment.", entries_of_payments, KEY, size=1
     )
@@ -129,7 +132,7 @@ KINDS["payment"] = NodeKind("Payment", READ, load_payment, parse_key, prepare_pa
 
 @strawberry.type
 class PaymentQuery:
-    @linked(
+    @paged(
         "Movements of accounts at payment processors, newest first.",
         load_payments,
         scope=READ,
@@ -139,8 +142,4 @@ class PaymentQuery:
         self,
         filter: Annotated[PaymentFilter | None, argument("Which payments.")] = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> PaymentConnection | None: ...

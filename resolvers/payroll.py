@@ -12,10 +12,10 @@ import strawberry
 from resolvers.context import Context
 from resolvers.documents import Document
 from resolvers.entries import JournalEntry
-from resolvers.fields import argument, graph_type, link, linked, money, nested, text, word, written
+from resolvers.fields import argument, graph_type, link, money, nested, text, word, written
 from resolvers.invoices import parse_key
 from resolvers.nodes import KINDS, Node, NodeId, NodeKind
-from resolvers.paging import After, Before, Connection, First, Last
+from resolvers.paging import Connection, paged
 from resolvers.scalars import Date, Decimal
 from resolvers.sources import (
     Codes,
@@ -59,17 +59,30 @@ async def load_payslips(context: Context, keys: Sequence[Key], want: Want, _args
     return found
 
 
-@graph_type("What one employee got in a payroll run.", scope=PERSONAL)
+@graph_type(
+    "What one employee got in a payroll run. net = gross - employeeTaxes - deductions + reimbursements; null: the source does not "
+    "give it.",
+    scope=PERSONAL,
+)
 class Payslip:
+    external_id: str = text("Its id in the source; issues name a payslip by it.", "external_id")
     employee_id: str = text("The employee's id in the source.", "employee_id")
     employee_name: str = text("The employee's name.", "employee_name")
     department: str | None = text("The employee's department.", "department")
     gross: Decimal | None = money("Gross pay.", "gross")
+    employee_taxes: Decimal | None = money("Taxes and contributions that the employee bears.", "employee_taxes")
+    deductions: Decimal | None = money("Other deductions from pay, court orders too.", "deductions")
+    reimbursements: Decimal | None = money("Expenses paid back with it.", "reimbursements")
     net: Decimal = money("What was paid out.", "net")
+    employer_taxes: Decimal | None = money("Taxes that the employer bears.", "employer_taxes")
+    employer_contributions: Decimal | None = money(
+        "Contributions to pensions and the like that the employer bears.", "employer_contributions"
+    )
 
 
 @graph_type(
-    "A payroll run. net = gross - employeeTaxes - deductions + reimbursements; null: the source does not give it.",
+    "A payroll run. net = gross - employeeTaxes - deductions + reimbursements. What the source states in payslips alone is their sum "
+    "once they are held: of runs that post soon, of others when somebody asked for them; null: it is not known.",
     scope=READ,
 )
 class PayrollRun(Node, Document):
@@ -90,7 +103,9 @@ class PayrollRun(Node, Document):
     employer_contributions: Decimal | None = money(
         "Contributions to pensions and the like that the employer bears.", "employer_contributions"
     )
-    total_cost: Decimal | None = money("gross + employerTaxes + employerContributions.", "total_cost")
+    total_cost: Decimal | None = money(
+        "gross + employerTaxes + employerContributions; Xero counts reimbursements in.", "total_cost"
+    )
     payslips: list[Payslip] | None = link(
         "Needs the scope payroll:personal; null: the source gives none.",
         load_payslips,
@@ -136,7 +151,7 @@ KINDS["payroll-run"] = NodeKind("PayrollRun", READ, load_payroll_run, parse_key,
 
 @strawberry.type
 class PayrollQuery:
-    @linked("Payroll runs, newest pay date first.", load_payroll_runs, scope=READ, prepare=prepare_payroll_runs)
+    @paged("Payroll runs, newest pay date first.", load_payroll_runs, scope=READ, prepare=prepare_payroll_runs)
     def payroll_runs(
         self,
         ledgers: Codes = strawberry.UNSET,
@@ -144,8 +159,4 @@ class PayrollQuery:
         paid_from: Annotated[Date | None, argument("Paid on or after.")] = strawberry.UNSET,
         paid_to: Annotated[Date | None, argument("Paid on or before.")] = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> PayrollRunConnection | None: ...

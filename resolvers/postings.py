@@ -12,8 +12,8 @@ from resolvers.entries import JournalEntry
 from resolvers.fields import Stream, argument, graph_type, inline, input_field, streamed, written
 from resolvers.ledgers import READ
 from resolvers.scalars import Decimal
-from sources.ledger import feed
-from sources.ledger.feed import Position
+from sources.feed import Position, position_of
+from sources.ledger.feed import POSTINGS, read_postings
 from sources.ledger.model import LedgerRef
 from sources.reading import Row, Want
 
@@ -30,20 +30,20 @@ class PostingEvent:
     cursor: str = written(
         "Pass it as `after` to go on behind this event.",
         ("sequence", "digits"),
-        "quote(posting_cursor({0}, {1}))",
+        "quote(cursor_of({0}, {1}))",
     )
     entry: JournalEntry = inline("The entry.")
 
 
 async def start(context: Context, args: Mapping[str, Any]) -> tuple[LedgerRef, Position]:
     ledger = await context.ledger(args["ledger"])
-    return ledger, await feed.position_of(context, ledger, args.get("after"))
+    return ledger, await position_of(POSTINGS, context, ledger, args.get("after"))
 
 
 async def read(
     context: Context, ledger: LedgerRef, position: Position, reached: Position, want: Want, args: Mapping[str, Any]
 ) -> list[tuple[Row, Position]]:
-    return await feed.read_postings(context, ledger, position, reached, want, args.get("filter") or {})
+    return await read_postings(context, ledger, position, reached, want, args.get("filter") or {})
 
 
 @strawberry.type
@@ -51,7 +51,7 @@ class PostingSubscription:
     @streamed(
         'Every entry posted to a ledger, in sequence order. after: a cursor, or "0" for the beginning; absent: from '
         "now on.",
-        Stream(start, read, scope=READ),
+        Stream(POSTINGS, start, read, scope=READ),
     )
     async def postings(
         self,

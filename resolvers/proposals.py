@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import strawberry
 
 from resolvers.context import Context
-from resolvers.documents import DocumentKind
+from resolvers.documents import DocumentKind, document_id
 from resolvers.entries import Dimension
 from resolvers.fields import (
     argument,
@@ -24,15 +24,13 @@ from resolvers.fields import (
     word,
     written,
 )
-from resolvers.issues import DOCUMENT_ID, WRITE_DOCUMENT_ID
 from resolvers.ledgers import READ as LEDGER_READ
 from resolvers.ledgers import Ledger
 from resolvers.nodes import parse_id
-from resolvers.paging import After, Before, Connection, First, Last
-from resolvers.results import ChangeRejected, rejected, unknown_ledger
+from resolvers.paging import Connection, paged
+from resolvers.results import ChangeRejected, not_found, refused, too_many, unknown_ledger
 from resolvers.scalars import BigInt, Date, DateTime, Decimal
 from resolvers.sources import READ
-from sources.ledger.model import Reason, RejectionCode
 from sources.ledger.queries import ledger_by_id
 from sources.pipeline import approving, queries, reposting
 from sources.pipeline.approving import Decision
@@ -88,7 +86,7 @@ class Proposal:
     state: ProposalState = word("Where it stands.", "state")
     source: str = text("The name of the source that states its document.", "source")
     document_kind: DocumentKind = word("Kind of its document.", "kind")
-    document_id: strawberry.ID = written("Id of its document, for node.", DOCUMENT_ID, WRITE_DOCUMENT_ID)
+    document_id: strawberry.ID = document_id("Id of its document, for node.")
     rule: str = text("The rule that made it.", "rule")
     mapping_version: int = integer("The version of the rules that it is by.", "ruleset_version")
     posting: str = text("Which of the rule's postings it is.", "posting")
@@ -154,13 +152,12 @@ async def _decide(context: Context, want: Want, given: Mapping[str, Any], decisi
     wanted = list(dict.fromkeys(given["proposals"]))
     reasons = [] if refs else [unknown_ledger(given["ledger"])]
     if len(wanted) > MAX_DECIDED:
-        reasons.append(_too_many(f"at most {MAX_DECIDED:,} proposals at once", "proposals"))
+        reasons.append(too_many(MAX_DECIDED, "proposals", "proposals"))
     if reasons:
-        return {(): rejected("ChangeRejected", reasons, want)}
+        return refused(reasons, want)
     ledger_id = refs[0].ledger_id
     database, by = context.services.database, context.caller.subject
-    async with context.services.deciding:
-        decided = await approving.decide(database, ledger_id, wanted, decision, by=by) if wanted else []
+    decided = await approving.decide(database, ledger_id, wanted, decision, by=by) if wanted else []
     context.services.wake_pipeline()
     numbers = tuple(each.proposal_id for each in decided)
     left = [number for number in wanted if number not in numbers]
@@ -191,24 +188,23 @@ async def repost_documents(context: Context, _keys: Sequence[Key], want: Want, a
     found = {text: document_key(text) for text in ids}
     known = {ref.code: ref for ref in await context.ledgers(sorted({key[0] for key in found.values() if key}))}
     reasons = [
-        Reason(RejectionCode.NOT_FOUND, f"there is no document {text[:200]!r}", ("documents", str(at)))
+        not_found(f"there is no document {text[:200]!r}", "documents", str(at))
         for at, text in enumerate(ids)
         if (key := found[text]) is None or key[0] not in known
     ]
     if len(ids) > MAX_REPOSTED:
-        reasons = [_too_many(f"at most {MAX_REPOSTED:,} documents at once", "documents")]
+        reasons = [too_many(MAX_REPOSTED, "documents", "documents")]
     if reasons:
-        return {(): rejected("ChangeRejected", reasons, want)}
+        return refused(reasons, want)
     by_ledger: dict[str, list[DocumentKey]] = defaultdict(list)
     for place in found.values():
         if place is not None:
             by_ledger[place[0]].append(place[1])
-    async with context.services.deciding:
-        done = {
-            (code, each)
-            for code, keys in by_ledger.items()
-            for each in await reposting.repost(context.services.database, known[code].ledger_id, keys)
-        }
+    done = {
+        (code, each)
+        for code, keys in by_ledger.items()
+        for each in await reposting.repost(context.services.database, known[code].ledger_id, keys)
+    }
     context.services.wake_pipeline()
     values = {
         "documents": [text for text in ids if found[text] in done],
@@ -217,21 +213,13 @@ async def repost_documents(context: Context, _keys: Sequence[Key], want: Want, a
     return {(): Tagged("DocumentsReposted", want.types["DocumentsReposted"].row(values))}
 
 
-def _too_many(message: str, *path: str) -> Reason:
-    return Reason(RejectionCode.LIMIT_EXCEEDED, f"{message}; send the others after them", path)
-
-
 @strawberry.type
 class ProposalQuery:
-    @linked("Entries that rules propose, those that wait longest first.", queries.proposals, scope=READ)
+    @paged("Entries that rules propose, those that wait longest first.", queries.proposals, scope=READ)
     def proposals(
         self,
         ledger: Annotated[str, argument("The ledger's code.")],
         states: Annotated[list[ProposalState] | None, argument("In these states; absent: WAITING.")] = strawberry.UNSET,
-        first: First = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-        last: Last = strawberry.UNSET,
-        before: Before = strawberry.UNSET,
     ) -> ProposalConnection | None: ...
 
 

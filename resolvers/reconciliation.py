@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import Annotated, Any
 
 import strawberry
 
 from resolvers.context import Context
-from resolvers.documents import DocumentKind
+from resolvers.documents import DocumentKind, document_id
 from resolvers.entries import DOCUMENTS, JournalEntry
 from resolvers.fields import argument, graph_type, integer, link, linked, money, nested, text, timestamp, word, written
 from resolvers.invoices import InvoiceDirection
-from resolvers.issues import DOCUMENT_ID, WRITE_DOCUMENT_ID, visible_source
+from resolvers.issues import visible_source
 from resolvers.ledgers import READ as LEDGER_READ
 from resolvers.ledgers import Ledger
-from resolvers.paging import After, PageInfo
+from resolvers.paging import After, PageInfo, first_after, info_row
 from resolvers.reconciliation_rows import (
     PLACES,
     bank_rows,
@@ -31,8 +33,9 @@ from sources.ledger.queries import entry_by_sequence, ledger_by_id
 from sources.mirror.logbook import names_of
 from sources.pipeline import control_accounts, reconciliation
 from sources.pipeline.control_totals import control_totals
-from sources.pipeline.tied import Report, Tied, TieState
-from sources.reading import Key, Results, Want, decode_cursor, encode_cursor
+from sources.pipeline.finished import Finished
+from sources.pipeline.tied import Report, TieState
+from sources.reading import Key, Results, Want
 
 SCOPES = (*READ, *LEDGER_READ)
 INVOICES = ("invoices:read",)
@@ -74,7 +77,7 @@ class ReconciledDocument:
         "code",
     )
     document_kind: DocumentKind | None = word("Its kind; null: an entry of the source that is no document's.", "kind")
-    document_id: strawberry.ID | None = written("Its id, for node.", DOCUMENT_ID, WRITE_DOCUMENT_ID)
+    document_id: strawberry.ID | None = document_id("Its id, for node.")
     dated: Date = word("The day by which it counts; of one that is gone, the day of its entry.", "dated")
     currency: str | None = word("Its currency.", "currency", scope=DOCUMENTS)
     stated: Decimal | None = money(
@@ -143,7 +146,7 @@ class Subledger:
 
 @graph_type("A transaction of a bank's statement without an entry.", scope=CASH)
 class UnmatchedTransaction:
-    document_id: strawberry.ID = written("Its id, for node.", DOCUMENT_ID, WRITE_DOCUMENT_ID)
+    document_id: strawberry.ID = document_id("Its id, for node.")
     dated: Date = word("The day by which it counts.", "dated")
     amount: Decimal = money("Money in is positive.", "amount")
 
@@ -195,7 +198,7 @@ class Reconciliation:
 
 
 async def load_reconciliation(context: Context, _keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
-    first, after = _page(context, args)
+    first, after = first_after(args, PLACES, context.page_size)
     days, name = (args["from"], args["to"]), args["source"]
     if days[0] > days[1]:
         raise InvalidArgument("from must not be after to")
@@ -203,35 +206,49 @@ async def load_reconciliation(context: Context, _keys: Sequence[Key], want: Want
     settings = visible_source(context, name)
     if ref.code not in settings.ledgers:
         raise InvalidArgument(f"the source {name} gives the ledger {ref.code} no documents")
-    columns = set(want.columns)
-    async with reconciliation.reading(context.services.database, ref.ledger_id) as connection:
-        report = await reconciliation.open_report(connection, ref.ledger_id, name)
-        if columns & _OF_DOCUMENTS:
-            await reconciliation.tie_documents(connection, report, name, *days)
-        subledgers, banks = [], []
-        if "subledgers" in columns:
-            subledgers = await control_accounts.tie_subledgers(connection, ref.ledger_id, report.rules, days[1])
-        if "banks" in columns:
-            banks = await control_accounts.tie_banks(
-                connection, ref.ledger_id, name, report.rules, days, report.post_from
-            )
+    finished = await _finished(context, ref.ledger_id, set(want.columns), args, first, follows=after is not None)
     values = {
         "ledger_id": ref.ledger_id,
         "source": name,
-        **_head(report),
-        **_documents(want, report, args, first, after),
-        "totals": total_rows(want.nested.get("totals", Want()), control_totals(report.tied)),
-        "subledgers": subledger_rows(want.nested.get("subledgers", Want()), subledgers),
-        "banks": bank_rows(want.nested.get("banks", Want()), ref.ledger_id, name, banks),
+        **_head(finished.report),
+        **_documents(want, finished, first, tuple(after or ())),
+        "totals": total_rows(want.nested.get("totals", Want()), finished.totals),
+        "subledgers": subledger_rows(want.nested.get("subledgers", Want()), finished.subledgers),
+        "banks": bank_rows(want.nested.get("banks", Want()), ref.ledger_id, name, finished.banks),
     }
     return {(): want.row(values)}
 
 
-def _page(context: Context, args: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
-    first = 50 if args.get("first") is None else args["first"]
-    if not 0 <= first <= context.page_size:
-        raise InvalidArgument(f"first must be between 0 and {context.page_size}")
-    return first, tuple(decode_cursor(PLACES, args["after"])) if args.get("after") is not None else ()
+async def _finished(
+    context: Context, ledger_id: int, columns: set[str], args: Mapping[str, Any], first: int, *, follows: bool
+) -> Finished:
+    """The tie-out, computed for a first page, and kept for those that follow it."""
+    states = set(TieState) - {TieState.MATCHED} if args.get("states") is None else set(names_of(args["states"]))
+    kinds = None if args.get("kind") is None else {name.lower() for name in names_of([args["kind"]])}
+    name, days, reports = args["source"], (args["from"], args["to"]), context.services.reports
+    asked = frozenset(columns & {"subledgers", "banks"})
+    key = (ledger_id, name, *days, frozenset(states), kinds and frozenset(kinds), asked)
+    if follows and (kept := reports.find(key)) is not None:
+        return kept
+    subledgers, banks, book = [], [], context.services.book
+    async with reports.turn, reconciliation.reading(context.services.database, ledger_id) as connection:
+        report = await reconciliation.open_report(connection, ledger_id, name)
+        if columns & _OF_DOCUMENTS:
+            await reconciliation.tie_documents(connection, report, book, name, *days)
+        standing = await book.standing(connection, ledger_id, report.books.rules) if asked else None
+        if "subledgers" in asked:
+            subledgers = await control_accounts.tie_subledgers(connection, ledger_id, standing, days[1])
+        if "banks" in asked:
+            banks = await control_accounts.tie_banks(connection, ledger_id, name, standing, days, report.post_from)
+    chosen = [
+        each
+        for each in report.tied
+        if each.state in states and (kinds is None or (each.key is not None and each.key.kind in kinds))
+    ]
+    finished = Finished(replace(report, tied=[]), control_totals(report.tied), chosen, subledgers, banks)
+    if len(chosen) > first:
+        reports.keep(key, finished)
+    return finished
 
 
 def _head(report: Report) -> dict[str, Any]:
@@ -240,40 +257,23 @@ def _head(report: Report) -> dict[str, Any]:
     return {"as_of": as_of, "post_from": post_from, "mapping_version": report.books.rules}
 
 
-def _documents(
-    want: Want, report: Report, args: Mapping[str, Any], first: int, after: tuple[str, ...]
-) -> dict[str, Any]:
-    states = set(TieState) - {TieState.MATCHED} if args.get("states") is None else set(names_of(args["states"]))
-    kinds = None if args.get("kind") is None else {name.lower() for name in names_of([args["kind"]])}
-    chosen = [
-        each
-        for each in report.tied
-        if each.state in states and (kinds is None or (each.key is not None and each.key.kind in kinds))
-    ]
-    behind = [each for each in chosen if each.place > after]
-    shown = behind[:first]
-    info = {
-        "has_next": len(behind) > first,
-        "has_previous": len(behind) < len(chosen),
-        "start": _cursor(shown[0]) if shown else None,
-        "end": _cursor(shown[-1]) if shown else None,
-    }
+def _documents(want: Want, finished: Finished, first: int, after: tuple[str, ...]) -> dict[str, Any]:
+    begin = bisect_right(finished.chosen, after, key=lambda each: each.place)
+    shown = finished.chosen[begin : begin + first]
+    places = [each.place for each in shown]
+    more = len(finished.chosen) > begin + first
     return {
-        "document_count": len(chosen),
-        "documents": document_rows(want.nested.get("documents", Want()), report.books.ledger.ledger_id, shown),
-        "page_info": want.nested.get("page_info", Want()).row(info),
+        "document_count": len(finished.chosen),
+        "documents": document_rows(want.nested.get("documents", Want()), finished.report.books.ledger.ledger_id, shown),
+        "page_info": info_row(want, PLACES, places, has_next=more, has_previous=begin > 0),
     }
-
-
-def _cursor(tied: Tied) -> str:
-    return encode_cursor(PLACES, tied.place)
 
 
 @strawberry.type
 class ReconciliationQuery:
     @linked(
         "Control totals and documents of a source beside what is posted, dated within days; subledgers beside control accounts, "
-        "and bank statements beside ledger accounts, as of the last of them. It looks at every document of the days.",
+        "and bank statements beside ledger accounts, as of the last of them. It looks at every document of the days; the pages that follow within a minute are of the same moment.",
         load_reconciliation,
         scope=SCOPES,
         size=50,

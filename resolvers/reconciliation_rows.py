@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resolvers.documents import named_by
 from sources.pipeline.control_accounts import BankTie, PartyTie, Subledger
 from sources.pipeline.control_totals import Total
+from sources.pipeline.model import Key
 from sources.pipeline.tied import Tied
 from sources.reading import Order, Row, Want
 
@@ -20,12 +22,8 @@ def document_rows(want: Want, ledger_id: int, tied: Sequence[Tied]) -> list[Row]
 
 def _document(ledger_id: int, tied: Tied) -> dict[str, Any]:
     assert tied.state is not None
-    key = tied.key
-    named = _named(key.kind, key.source, key.account, key.external_id) if key else _named(None)
     return {
-        **named,
-        "kind": key and key.kind.upper(),
-        "ledger_id": ledger_id,
+        **named_by(tied.key, ledger_id),
         "state": tied.state.value,
         "code": tied.code,
         "dated": tied.dated.isoformat(),
@@ -33,14 +31,6 @@ def _document(ledger_id: int, tied: Tied) -> dict[str, Any]:
         "stated": tied.stated,
         "sequences": tied.sequences,
     }
-
-
-def _named(kind: str | None, source: str = "", account: str = "", external_id: str = "") -> dict[str, Any]:
-    """What the id of a document is written from."""
-    if kind is None:
-        return {"document_kind": None, "document_rest": None}
-    part = f"{account.replace('%', '%25').replace(':', '%3A')}:" if kind == "bank_transaction" else ""
-    return {"document_kind": kind.replace("_", "-"), "document_rest": f"{source}:{part}{external_id}"}
 
 
 def amount_rows(want: Want, tied: Tied) -> list[Row]:
@@ -122,7 +112,7 @@ def _bank(want: Want, ledger_id: int, source: str, tie: BankTie) -> dict[str, An
             transactions.row(
                 {
                     **sides,
-                    **_named("bank_transaction", source, tie.account, row["external_id"]),
+                    **named_by(Key(source, "bank_transaction", tie.account, row["external_id"]), ledger_id),
                     "dated": row["dated"].isoformat(),
                     "amount": row["amount"],
                 }

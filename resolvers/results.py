@@ -9,7 +9,7 @@ import strawberry
 
 from resolvers.fields import nested, text, word, written
 from sources.ledger.model import Reason, RejectionCode
-from sources.reading import Tagged, Want
+from sources.reading import Results, Tagged, Want
 
 _MEANINGS = {
     "UNKNOWN_LEDGER": "There is no such ledger, or the caller may not see it.",
@@ -38,6 +38,9 @@ _MEANINGS = {
     "NOT_FOUND": "What it names does not exist (any more), or the caller may not see it.",
     "INVALID_RATE": "The rate is none, or is stated twice.",
     "FIXED_BY_SETTINGS": "The settings of the gateway say it; it is changed there.",
+    "MISSING": "A field that has to be stated is not.",
+    "UNKNOWN_FIELD": "A field that the document does not have.",
+    "INVALID_VALUE": "A value that the field cannot take.",
     "INVALID_PARENT": "The parent does not exist, or the account would be part of itself.",
 }
 
@@ -78,3 +81,18 @@ def rejected(typename: str, reasons: Sequence[Reason], want: Want) -> Tagged:
     inner = mine.nested.get("reasons", Want())
     rows = [inner.row({"code": why.code.value, "message": why.message, "path": list(why.path)}) for why in reasons]
     return Tagged(typename, mine.row({"reasons": rows}))
+
+
+def refused(reasons: Sequence[Reason], want: Want) -> Results:
+    """The result of a mutation that changed nothing."""
+    return {(): rejected("ChangeRejected", reasons, want)}
+
+
+def not_found(fault: object, *path: str) -> Reason:
+    """What a change names is not there: the fault says what."""
+    return Reason(RejectionCode.NOT_FOUND, str(fault), path)
+
+
+def too_many(most: int, what: str, path: str) -> Reason:
+    """More items than a request takes."""
+    return Reason(RejectionCode.LIMIT_EXCEEDED, f"at most {most:,} {what} at once; send the others after them", (path,))

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import strawberry
 
 from resolvers.context import Context
-from resolvers.fields import Relation, argument, boolean, graph_type, link, text, timestamp, word
+from resolvers.fields import Relation, argument, boolean, graph_type, integer, link, text, timestamp, word
 from resolvers.ledgers import Ledger
-from resolvers.scalars import DateTime
+from resolvers.scalars import BigInt, DateTime
 from sources.errors import InvalidArgument, LedgergraphError, Unavailable
 from sources.ledger.queries import ledger_by_id
 from sources.mirror import queries
@@ -22,6 +22,7 @@ from sources.mirror.settings import SourceSettings
 from sources.reading import Failure, Key, Results, Row, Want
 
 READ = ("sources:read",)
+_STATED = frozenset({"status", "last_success_at", "last_error", "as_of", "documents", "cursor"})
 
 Codes = Annotated[list[str] | None, argument("Of these ledgers; absent: of every ledger that the caller may see.")]
 SourceNames = Annotated[list[str] | None, argument("Of these sources; absent: of every source.")]
@@ -47,7 +48,7 @@ async def source_by_name(context: Context, keys: Sequence[Key], want: Want, _arg
     rows = await _rows(context, [each for each in context.services.refresher.configured if each.name in names], want)
     left = names - rows.keys()
     for name, kind, success in await queries.former_sources(context, left) if left else ():
-        values = {"name": name, "kind": kind, "ledger_id": None, "last_success_at": success}
+        values = dict.fromkeys(_STATED) | {"name": name, "kind": kind, "ledger_id": None, "last_success_at": success}
         rows[name] = want.row(
             {**values, "status": SourceStatus.DOWN.value, "last_error": "It is not configured any more."}
         )
@@ -63,7 +64,7 @@ async def load_sources(context: Context, _keys: Sequence[Key], want: Want, _args
 async def _rows(context: Context, settings: Sequence[SourceSettings], want: Want) -> dict[str, Row]:
     """Rows by name; states are read only where they are asked for."""
     held = {}
-    if settings and {"status", "last_success_at", "last_error"} & set(want.columns):
+    if settings and _STATED & set(want.columns):
         held = await queries.source_states(context, settings)
     known = await context.services.directory.resolve({code for each in settings for code in each.ledgers})
     rows = {}
@@ -72,9 +73,12 @@ async def _rows(context: Context, settings: Sequence[SourceSettings], want: Want
         if each.home in known and context.caller.may_see(each.home):
             values["ledger_id"] = known[each.home].ledger_id
         if each.name in held:
-            state, values["last_success_at"] = held[each.name]
-            status, values["last_error"] = context.services.refresher.status(each.name, state, known, context.caller)
-            values["status"] = status.value
+            state = held[each.name]
+            status, error = context.services.refresher.status(each.name, state.held, known, context.caller)
+            # A cursor may name what belongs to other ledgers, such as files.
+            whole = all(context.caller.may_see(code) for code in each.ledgers)
+            values |= {"status": status.value, "last_error": error, "cursor": state.cursor if whole else None}
+            values |= {"as_of": state.as_of, "last_success_at": state.last_success_at, "documents": state.documents}
         rows[each.name] = want.row(values)
     return rows
 
@@ -82,7 +86,7 @@ async def _rows(context: Context, settings: Sequence[SourceSettings], want: Want
 @graph_type("A source system that documents come from.")
 class Source:
     name: str = text("As the configuration names it.", "name")
-    kind: str = text("What kind of system it is: stripe, xero-payroll, bank-statements.", "kind")
+    kind: str = text("What kind of system it is: stripe, xero-payroll, bank-statements, tryton.", "kind")
     ledger: Ledger | None = link(
         "The ledger that its documents belong to, unless a bank account is placed elsewhere; null: it does not exist "
         "yet, or the caller may not see it.",
@@ -94,6 +98,22 @@ class Source:
         "When a pull last came to its end without a failure.", "last_success_at", scope=READ
     )
     last_error: str | None = text("Why it is not OK; null: it is.", "last_error", scope=READ)
+    as_of: DateTime | None = timestamp(
+        "Its documents are held as it stated them then, or later; null: it was not read to its end yet.",
+        "as_of",
+        scope=READ,
+    )
+    documents_read: BigInt | None = integer(
+        "How many documents it has stated so far, each version counted: it grows while a pull goes on.",
+        "documents",
+        scope=READ,
+    )
+    cursor: str | None = text(
+        "Where the next pull goes on, in its connector's own words, cut after 1,000 characters; null: it begins anew, or the source "
+        "feeds ledgers that the caller may not see.",
+        "cursor",
+        scope=READ,
+    )
 
 
 @graph_type("How old the answer's documents of one source are.")

@@ -80,7 +80,8 @@ class TaxAmount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
-    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount."""
+    """`quantity` is an exact decimal string; `amount` excludes tax. `account`: as of a TaxAmount; `product`: id or code of
+    what is sold or bought, at the source."""
 
     amount: int
     description: str | None = None
@@ -90,12 +91,15 @@ class InvoiceLine:
     service_from: date | None = None
     service_to: date | None = None
     account: str | None = None
+    product: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
     """Amounts as the document prints them, possibly negative; `kind` tells which way they count.
-    total = subtotal + tax + rounding; amount_due = total - prepaid - what was paid since."""
+    total = subtotal + tax + rounding; amount_due = total - prepaid - what was paid since. `paid_elsewhere`: how much of that was paid
+    past a source that states payments, and is none of them. `accounting_date`: by which a source that keeps books booked it, where
+    that is not the issue date."""
 
     external_id: str
     direction: InvoiceDirection
@@ -113,6 +117,9 @@ class Invoice:
     due_date: date | None = None
     rounding: int = 0
     prepaid: int = 0
+    paid_elsewhere: int = 0
+    paid_elsewhere_on: date | None = None
+    accounting_date: date | None = None
     taxes: tuple[TaxAmount, ...] | None = None
     lines: tuple[InvoiceLine, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -120,20 +127,29 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payslip:
+    """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it. `deductions`: all others than
+    taxes, court orders too."""
+
     external_id: str
     employee_id: str
     employee_name: str
     net: int
     gross: int | None = None
     department: str | None = None
+    employee_taxes: int | None = None
+    deductions: int | None = None
+    reimbursements: int | None = None
+    employer_taxes: int | None = None
+    employer_contributions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayrollRun:
     """net = gross - employee_taxes - deductions + reimbursements; None: the source does not give it.
     total_cost = gross + employer_taxes + employer_contributions, set where the source states it (a listing may state it
-    without its parts).
-    `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`)."""
+    without its parts, and some count reimbursements in).
+    `payslips` is None while they have not been asked for (see `Connector.fetch_payslips`). `payslips_follow`: the run is final, and
+    the rest of its figures is in its payslips alone: it posts once they were read."""
 
     external_id: str
     period_start: date
@@ -149,6 +165,7 @@ class PayrollRun:
     employer_taxes: int | None = None
     employer_contributions: int | None = None
     total_cost: int | None = None
+    payslips_follow: bool = False
     payslips: tuple[Payslip, ...] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 
@@ -200,10 +217,11 @@ class BankStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A movement of our account at a payment processor. Amounts are signed, in the currency of that account, and money in is
-    positive: a payment's `amount` is positive, those of a refund, a fee, a lost dispute and a payout are negative. `fee` is what
-    the processor keeps of it (positive; negative: it gives a fee back), net = amount - fee: what the account's balance changes
-    by; None: the source does not state them (yet).
+    """A movement of our account at a payment processor, or, with `bank_account`, a PAYMENT or REFUND that a source which keeps books
+    says was paid to or from that account itself. Amounts are signed, in the currency of the account, and money in is positive: a
+    payment's `amount` is positive (of a bill: negative), those of a refund (by a vendor: positive), a fee, a lost dispute and a
+    payout are negative. `bank_account` of a payout is where it goes. `fee` is what the processor keeps of it (positive; negative:
+    it gives a fee back), net = amount - fee: what the account's balance changes by; None: the source does not state them (yet).
     `presented_amount`, `presented_currency`: what the payer paid or got, signed alike, where that is another currency.
     `occurred_on`: when it changed the balance; `available_on`: from when on it can be paid out, of a payout: when it arrives.
     `parent_external_id`: the payment that a refund or dispute is about, the dispute that a later movement is about.
@@ -257,7 +275,8 @@ class Problem:
 class Page:
     """One page of a pull. `cursor` is opaque to everyone but the connector: stored with the page, in the same transaction,
     and given to the next pull. `complete` is true on the last page. `afresh`: the first page of a pull that found another
-    account at the source than the cursor's: nothing that is held of the source counts any more."""
+    account at the source than the cursor's: nothing that is held of the source counts any more. `unread`: kind and external
+    id of what it lists and cannot be read, which is not gone: the version that is held stays."""
 
     documents: Sequence[Document]
     cursor: str | None
@@ -265,6 +284,7 @@ class Page:
     problems: Sequence[Problem] = ()
     complete: bool = False
     afresh: bool = False
+    unread: Sequence[tuple[str, str]] = ()
 
 
 class Connector(Protocol):

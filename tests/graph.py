@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from gateway.authentication import SCOPES
@@ -20,8 +20,9 @@ from gateway.schema import build, core
 from resolvers.context import Services
 from sources.caller import Caller
 from sources.database.pool import Database
+from sources.feed import Feed
 from sources.ledger.directory import Directory
-from sources.ledger.feed import Feed
+from sources.ledger.feed import POSTINGS
 from sources.ledger.posting import Poster
 from sources.mirror.refresh import Refresher
 
@@ -173,7 +174,7 @@ async def open_graph(database_url: str, limits: Limits | None = None, **options:
     limits = limits or Limits()
     async with Database(database_url, readers=4, writers=3) as database, Feed(database) as feed:
         directory = Directory(database)
-        poster = Poster(database, queue_limit=limits.posting_queue, on_posted=feed.posted)
+        poster = Poster(database, queue_limit=limits.posting_queue, on_posted=partial(feed.hasten, POSTINGS))
         refresher = Refresher(database, options.get("sources", ()), deadline=limits.source_deadline_seconds)
         await refresher.start()
         services = Services(

@@ -13,10 +13,12 @@ from gateway.cli import Commands, main
 from gateway.config import ServerSettings, load
 from gateway.limits import Limits
 from gateway.schema import build, core
-from gateway.sourceconfig import KINDS
+from sources.connectors.registry import KINDS
+from sources.mirror.settings import SourceSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CONNECTORS = (ROOT / "docs/connectors.md").read_text()
 
 
 def asked(today: str) -> list[str]:
@@ -28,7 +30,7 @@ def asked(today: str) -> list[str]:
 def test_the_operations_to_paste_fit_the_graph() -> None:
     schema = core(build())
     operations = asked("2026-11-22")
-    assert len(operations) == 7
+    assert len(operations) == 8
     assert not [fault for operation in operations for fault in validate(schema, parse(operation))]
 
 
@@ -52,11 +54,19 @@ def test_every_link_leads_somewhere() -> None:
     assert not [link for link in links if "://" not in link and not (ROOT / link).exists()]
 
 
-def test_the_sources_of_the_example_are_settings_that_load(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
-    file = tmp_path / "sources.toml"
-    file.write_text(example)
-    secrets = dict.fromkeys(re.findall(r'"env:(\w+)"', example), "x")
-    settings = load(secrets, config=file)
-    assert [source.kind for source in settings.sources] == list(KINDS)
-    assert settings.sources[2].accounts == {"GB33BUKB20201555555555": "acme-uk"}
+def sources_of(text: str, folder: Path) -> list[SourceSettings]:
+    """The sources of every example of settings in a guide."""
+    found: list[SourceSettings] = []
+    for example in re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL):
+        file = folder / "sources.toml"
+        file.write_text(example)
+        secrets = dict.fromkeys(re.findall(r'"env:(\w+)"', example), "x")
+        found += load(secrets, config=file).sources
+    return found
+
+
+def test_the_sources_of_the_examples_are_settings_that_load(tmp_path: Path) -> None:
+    sources = sources_of(README, tmp_path)
+    assert sources[2].accounts == {"GB33BUKB20201555555555": "acme-uk"}
+    assert {source.kind for source in [*sources, *sources_of(CONNECTORS, tmp_path)]} == set(KINDS)
+    assert not [kind for kind in KINDS if f"`{kind}`" not in CONNECTORS]

@@ -65,6 +65,8 @@ PREVIEWED = encode_cursor(
 RULES = rules().replace("1700", "2000").replace("6000", "5000").replace("7000", "5000")
 RECONCILED = encode_cursor(PLACES, ["2026-02-01", "invoice", "", "in_3"])
 POOLS: dict[str, list[Any]] = {
+    "leastScore": [0, 50, 2**31 - 1, -1],
+    "party": ["cus_1", "x", ""],
     "id": IDS,
     "ids": IDS,
     "ledger": [*["us"] * 8, "eu", "jp", "no"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +12,16 @@ import click
 from gateway.cli.common import database_options, examples, faults, run, settings_from
 from gateway.config import Settings
 from gateway.openbooks import books
+from gateway.rulefiles import read_text
 from sources.database.pool import Database
 from sources.errors import InvalidArgument, NotFound
 from sources.ledger.directory import Directory
-from sources.ledger.model import LedgerRef
+from sources.ledger.model import EntryDraft, LedgerRef
 from sources.mapping.compiled import RuleSet
-from sources.mapping.model import MappedPosting
 from sources.mapping.rules import load
 from sources.pipeline import rulesets
-from sources.pipeline.drafting import line_draft
-from sources.pipeline.model import Key, Posting
-from sources.pipeline.preview import Change, Preview, list_keys, preview
+from sources.pipeline.model import Key
+from sources.pipeline.preview import Change, Claims, Preview, Verdict, list_keys, posting_sources, preview
 from sources.pipeline.taking import see
 
 _STORED_BY = "map"
@@ -30,6 +30,7 @@ _AT_ONCE = 200
 
 @click.command(
     "map",
+    short_help="Try a ledger's mapping rules, or make them active.",
     epilog=examples(
         "ledgergraph map --dry-run --ledger acme-us --file rules/us.toml",
         "ledgergraph map --dry-run --ledger acme-us --source stripe-us",
@@ -40,6 +41,9 @@ _AT_ONCE = 200
 @click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Rules, TOML.")
 @click.option("--dry-run", is_flag=True, help="Show what the rules would post beside what is posted; change nothing.")
 @click.option("--source", metavar="NAME", help="With --dry-run: documents of this source alone.")
+@click.option(
+    "--all", "everything", is_flag=True, help="With --dry-run: also documents for which nothing would be done."
+)
 @click.option("--quiet", is_flag=True, help="With --dry-run: the last line alone.")
 @database_options
 def command(
@@ -47,6 +51,7 @@ def command(
     path: Path | None,
     dry_run: bool,
     source: str | None,
+    everything: bool,
     quiet: bool,
     data_dir: Path | None,
     database_url: str | None,
@@ -54,42 +59,36 @@ def command(
 ) -> None:
     """Make the rules of FILE those by which a ledger's documents become entries, or show what they would do.
 
-    With --dry-run every stored document is mapped: + stands before an entry that is not posted, - before one that the rules do
-    not call for, ! before a document that they cannot map. Without --file it is the rules that are active. Without --dry-run the
-    rules are stored under a new version and made active; what is posted stays.
+    With --dry-run each stored document is told with what would become of it, were it posted anew by the rules: POSTS, REPLACES
+    or REVERSES what is posted, HELD or ISSUE, with why; + stands before an entry that would be posted, - before one that would
+    be reversed. Documents that stay as they are, call for nothing or are from before their source's post_from are counted alone.
+    Without --file it is the rules that are active. Without --dry-run the rules are stored under a new version and made active;
+    what is posted stays.
 
-    Exit status: 0 every document maps, 1 some do not, 2 the rules or options cannot work.
+    Exit status: 0 no document has an issue, 1 some have, 2 the rules or options cannot work.
     """
     settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
     with faults():
-        given = _read(path) if path is not None else None
+        given = read_text(path) if path is not None else None
         if not dry_run:
-            _check_place(settings, ledger, path)
+            _check_storing(settings, ledger, path, ("--source", source), ("--all", everything), ("--quiet", quiet))
     if path is not None and given is not None and not dry_run:
         click.echo(run(lambda: _store(settings, ledger, path, given)))
         return
     rules = load(given, str(path)) if given is not None else None
-    counts = run(lambda: _show(settings, ledger, rules, source, quiet=quiet))
-    told = ", ".join(f"{counts[word]} {word}" for word in ("as posted", "new", "changed", "gone"))
-    click.echo(f"{ledger}: {counts['documents']} documents: {told}, {counts['issues']} issues")
-    if counts["issues"]:
+    counts = run(lambda: _show(settings, ledger, rules, source, everything=everything, quiet=quiet))
+    told = ", ".join(
+        f"{count} {verdict}{f' ({code})' if code else ''}" for (verdict, code), count in sorted(counts.items())
+    )
+    click.echo(f"{ledger}: {sum(counts.values())} documents" + (f": {told}" if told else ""))
+    if any(verdict is Verdict.ISSUE for verdict, _ in counts):
         raise click.exceptions.Exit(1)
 
 
-def _read(path: Path) -> str:
-    """A text that can be read as rules."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as fault:
-        raise InvalidArgument(f"{path}: cannot be read: {fault.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument(f"{path}: must be UTF-8 text") from None
-    load(text, str(path))
-    return text
-
-
-def _check_place(settings: Settings, code: str, path: Path | None) -> None:
+def _check_storing(settings: Settings, code: str, path: Path | None, *of_dry_run: tuple[str, object]) -> None:
     """The settings may name the file of a ledger's rules: then it is no other."""
+    if useless := [name for name, given in of_dry_run if given]:
+        raise InvalidArgument(f"{', '.join(useless)}: only together with --dry-run")
     if path is None:
         raise InvalidArgument("--file: name the rules that are to be stored, or give --dry-run")
     own = settings.mapping.get(code)
@@ -109,20 +108,24 @@ async def _store(settings: Settings, code: str, path: Path, text: str) -> str:
 
 
 async def _show(
-    settings: Settings, code: str, given: RuleSet | None, source: str | None, *, quiet: bool
-) -> Counter[str]:
-    """Prints what would change; answers with how many of which kind there are."""
-    counts: Counter[str] = Counter()
+    settings: Settings, code: str, given: RuleSet | None, source: str | None, *, everything: bool, quiet: bool
+) -> Counter[tuple[Verdict, str]]:
+    """Prints what would become of each document; answers with how many there are of each kind and code."""
+    counts: Counter[tuple[Verdict, str]] = Counter()
+    claims: Claims = {}
     async with books(settings) as opened:
         ledger = await _ledger(opened.directory, code)
         rules = given or await _active(opened.database, ledger)
+        await _check_source(opened.database, ledger, source)
         after: Key | None = None
         while keys := await list_keys(opened.database, ledger.ledger_id, source=source, after=after, first=_AT_ONCE):
-            for found in await preview(opened.database, ledger.ledger_id, rules, keys):
-                _count(counts, found)
-                for line in () if quiet else _lines(found, ledger):
+            for found in await preview(opened.database, ledger.ledger_id, rules, keys, claims):
+                counts[found.verdict, found.finding.code if found.finding else ""] += 1
+                for line in () if quiet or (found.is_unchanged and not everything) else _lines(found):
                     click.echo(line)
             after = keys[-1]
+            _tell(sum(counts.values()))
+        _tell(sum(counts.values()), last=True)
     return counts
 
 
@@ -139,41 +142,39 @@ async def _active(database: Database, ledger: LedgerRef) -> RuleSet:
         stored = await rulesets.active(connection, ledger.ledger_id)
     if stored is None:
         raise NotFound(f"The ledger {ledger.code} has no rules yet: name some by --file.")
-    return load(stored.text, stored.name)
+    return load(stored.text, stored.name, stored.starter)
 
 
-def _count(counts: Counter[str], found: Preview) -> None:
-    counts["documents"] += 1
-    counts["issues"] += found.finding is not None
+async def _check_source(database: Database, ledger: LedgerRef, name: str | None) -> None:
+    if name is not None and name not in (known := await posting_sources(database, ledger.ledger_id)):
+        raise NotFound(f"There is no source {name} that posts; there are {', '.join(known) or 'none'}.")
+
+
+def _tell(count: int, *, last: bool = False) -> None:
+    if sys.stderr.isatty() and not sys.stdout.isatty():
+        click.echo(f"\r{count} documents", err=True, nl=last)
+
+
+def _lines(found: Preview) -> Iterator[str]:
+    place = " ".join(
+        part for part in (found.key.source, found.key.kind, found.key.account, found.key.external_id) if part
+    )
+    finding = found.finding
+    why = f": {finding.code}: {finding.message.rstrip('.')}. {finding.hint}" if finding else ""
+    yield f"{found.verdict.value:<8} {place}{why}"
     for change in found.changes:
-        counts[_kind(change)] += 1
+        if change.reversed_on is not None and change.posted is not None:
+            entry = f"entry {change.posted.sequence} of {change.posted.effective_date} by the rule {change.posted.rule}"
+            yield f"  - {change.name} {change.reversed_on}: reverses {entry}"
+        if change.draft is not None and not change.is_equal:
+            yield from _draft(change, change.draft)
 
 
-def _kind(change: Change) -> str:
-    if change.is_equal:
-        return "as posted"
-    return "new" if change.posted is None else "gone" if change.mapped is None else "changed"
-
-
-def _lines(found: Preview, ledger: LedgerRef) -> Iterator[str]:
-    key = found.key
-    place = " ".join(part for part in (key.source, key.kind, key.account, key.external_id) if part)
-    if found.finding is not None:
-        yield f"! {place}: {found.finding.code}: {found.finding.message.rstrip('.')}. {found.finding.hint}"
-    for change in found.changes:
-        if change.posted is not None and not change.is_equal:
-            yield _posted(place, change.posted)
-        if change.mapped is not None and not change.is_equal:
-            yield from _mapped(place, change.mapped, ledger)
-
-
-def _posted(place: str, posting: Posting) -> str:
-    return f"- {place}: {posting.name} {posting.effective_date}, entry {posting.sequence} by the rule {posting.rule}"
-
-
-def _mapped(place: str, mapped: MappedPosting, ledger: LedgerRef) -> Iterator[str]:
-    yield f"+ {place}: {mapped.name} {mapped.effective_date}, by the rule {mapped.rule}: {mapped.description}"
-    for line in (line_draft(each, ledger.functional_currency) for each in mapped.lines):
+def _draft(change: Change, draft: EntryDraft) -> Iterator[str]:
+    rule = f", by the rule {change.mapped.rule}" if change.mapped else ""
+    yield f"  + {change.name} {draft.effective_date}{rule}: {draft.description}"
+    functional_currency = draft.ledger.functional_currency
+    for line in draft.lines:
         side, amount = ("debit", line.debit) if line.debit is not None else ("credit", line.credit)
-        functional = f" ({line.functional_amount} {ledger.functional_currency})" if line.functional_amount else ""
-        yield f"    {line.account:<12} {side:<6} {amount} {line.currency}{functional}"
+        functional = f" ({line.functional_amount} {functional_currency})" if line.functional_amount else ""
+        yield f"      {line.account:<12} {side:<6} {amount} {line.currency}{functional}"

@@ -19,6 +19,7 @@ _COLUMNS = ("SOURCE", "KIND", "LEDGER", "STATE", "AS OF (UTC)", "DOCUMENTS", "PO
 
 @click.command(
     "sources",
+    short_help="List the sources and what became of their documents.",
     epilog=examples(
         "ledgergraph sources --config sources.toml",
         "ledgergraph sources --config sources.toml --database-url postgresql://gateway@db.internal/books",

@@ -12,7 +12,7 @@ from gateway.cli.common import database_options, examples, run, settings_from
 from gateway.config import Settings
 from gateway.openbooks import Books, books
 from gateway.rulefiles import provide_rules, read_rules
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
 from sources.errors import NotFound, SourceUnavailable
 from sources.mirror.freshness import Pulled
 from sources.mirror.refresh import Refresher
@@ -26,6 +26,7 @@ _LOOKS = 0.5
 
 @click.command(
     "sync",
+    short_help="Read a source now, and post what changed.",
     epilog=examples(
         "ledgergraph sync stripe-us --config sources.toml",
         "ledgergraph sync stripe-us --config sources.toml --no-post",
@@ -73,12 +74,18 @@ async def _pull(opened: Books, source: SourceSettings) -> tuple[Pulled, int]:
     """How it went, and how many documents there are."""
     refresher = Refresher(opened.database, [(source, connector_for(source))])
     try:
-        pulling = asyncio.ensure_future(refresher.sync(source.name))
+        pulling = asyncio.ensure_future(_read(refresher, source.name))
         while not (await asyncio.wait((pulling,), timeout=_LOOKS))[0]:
             await _tell(opened, source.name)
         return pulling.result(), await _tell(opened, source.name, last=True)
     finally:
         await refresher.close()
+
+
+async def _read(refresher: Refresher, name: str) -> Pulled:
+    pulled = await refresher.sync(name)
+    await refresher.payslips_read(name)
+    return pulled
 
 
 async def _tell(opened: Books, name: str, *, last: bool = False) -> int:
@@ -91,7 +98,7 @@ async def _tell(opened: Books, name: str, *, last: bool = False) -> int:
 
 async def _post(opened: Books, source: SourceSettings) -> Counts:
     pipeline, total = Pipeline(opened.database, opened.poster), Counts()
-    with click.progressbar(length=1, label="posting", file=sys.stderr) as bar:
+    with click.progressbar(length=1, label="posting", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         for ledger in (await opened.directory.resolve(source.ledgers)).values():
             while (counts := await pipeline.run_once(ledger.ledger_id)).taken:
                 total.add(counts)

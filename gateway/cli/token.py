@@ -41,7 +41,7 @@ def command(
 
     It is signed with LEDGERGRAPH_JWT_SECRET, or with the secret that is kept in the data directory. Scopes: ledger:read
     ledger:post ledger:admin invoices:read payroll:read payroll:personal cash:read sources:read
-    sources:admin mappings:approve.
+    sources:admin documents:submit mappings:approve matches:approve.
     """
     settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
     with faults():

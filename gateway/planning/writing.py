@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from sources.ledger.feed import posting_cursor
+from sources.feed import cursor_of
 from sources.money import EXPONENTS
 
 
@@ -121,7 +121,7 @@ WORDS: dict[str, Any] = {
     "debit": debit,
     "credit": credit,
     "timestamp": timestamp,
-    "posting_cursor": posting_cursor,
+    "cursor_of": cursor_of,
     "exponents": EXPONENTS,
     "str": str,
 }

@@ -89,8 +89,8 @@ def retry_after_seconds(value: str | None, cap: float) -> float | None:
 
 def refusal_code(body: bytes, sent: Iterable[str] = ()) -> str | None:
     """The source's own word for a refusal, if its JSON body has one where OAuth (RFC 6749 5.2: `error`), Stripe
-    (`error.code`, `error.type`) or Xero (`Type`) put it. Only a bare word without digits, and no part of what was `sent`, is taken: sources repeat
-    secrets."""
+    (`error.code`, `error.type`), Xero (`Type`) or Plaid (`error_code`) put it. Only a bare word without digits, and no part of
+    what was `sent`, is taken: sources repeat secrets."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -98,7 +98,11 @@ def refusal_code(body: bytes, sent: Iterable[str] = ()) -> str | None:
     if not isinstance(answer, dict):
         return None
     error = answer.get("error")
-    candidates = [error.get("code"), error.get("type")] if isinstance(error, dict) else [error, answer.get("Type")]
+    candidates = (
+        [error.get("code"), error.get("type")]
+        if isinstance(error, dict)
+        else [error, answer.get("Type"), answer.get("error_code")]
+    )
     words = [word for word in candidates if isinstance(word, str) and _WORD.fullmatch(word)]
     told = "\n".join(sent)
     return next((word for word in words if word not in told), None)

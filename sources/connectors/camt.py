@@ -18,33 +18,20 @@ One thing in a file that cannot be read exactly refuses the whole file: a part o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
 from lxml import etree
 
-from sources.connectors.camt_entry import Entry, read_entry
-from sources.connectors.camt_xml import find_text, read_xml, texts, to_amount
-from sources.connectors.statement import (
-    Balance,
-    EntryIds,
-    UnreadableFile,
-    bank_account,
-    clean,
-    digest,
-    exponent_of,
-    foreign_warnings,
-    quote,
-    sum_warning,
-    to_date,
-)
-from sources.documents import BankStatement
+from sources.connectors.camt_entry import ENTRY, Entry
+from sources.connectors.camt_taken import RECORDS, TakenEntries, declarations, identification, message_kind
+from sources.connectors.camt_xml import to_amount
+from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote, to_date
+from sources.connectors.files_xml import find_text, read_xml, read_xml_taking, texts
+from sources.connectors.statement import Balance, EntryIds, bank_account, digest, foreign_warnings, sum_warning
+from sources.documents import BankStatement, BankTransaction
 
-_MESSAGES = {"BkToCstmrAcctRpt": "052", "BkToCstmrStmt": "053", "BkToCstmrDbtCdtNtfctn": "054"}
-_RECORDS = {"052": "Rpt", "053": "Stmt", "054": "Ntfctn"}
-_VERSION_SUFFIX = re.compile(r"V[0-9]{2}$")
 _OPENING = ("OPBD", "PRCD")
 _CLOSING = {"052": ("CLBD", "ITBD"), "053": ("CLBD",), "054": ("CLBD", "ITBD")}
 _AVAILABLE = {"052": ("CLAV", "ITAV"), "053": ("CLAV",), "054": ("CLAV", "ITAV")}
@@ -54,7 +41,10 @@ def parse_camt(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what is not camt.052/053/054, not well-formed, or not exactly representable."""
-    root = read_xml(data)
+    taken = TakenEntries()
+    root = read_xml_taking(data, ENTRY, taken.take)
+    if not taken.hold():
+        root, taken = read_xml(data), TakenEntries()
     messages = list(_messages(root))
     if not messages:
         raise UnreadableFile(f"it is XML, but no camt.052, camt.053 or camt.054 message: its root is {quote(root.tag)}")
@@ -62,22 +52,22 @@ def parse_camt(data: bytes, file_name: str) -> list[BankStatement]:
         statement
         for kind, message in messages
         for record in _records(kind, message)
-        if (statement := _Record(kind, message, record, file_name).statement()) is not None
+        if (statement := _Record(kind, message, record, taken, file_name).statement()) is not None
     ]
 
 
 def _messages(root: etree._Element) -> Iterator[tuple[str, etree._Element]]:
     """Messages with their kind: the root's child, or further in within a bank's envelope. Version 1 names end in V01."""
     for element in root.iter(etree.Element):
-        kind = _MESSAGES.get(_VERSION_SUFFIX.sub("", str(element.tag)))
+        kind = message_kind(element)
         if kind:
             yield kind, element
 
 
 def _records(kind: str, message: etree._Element) -> list[etree._Element]:
-    records = message.findall(_RECORDS[kind])
+    records = message.findall(RECORDS[kind])
     if not records:
-        raise UnreadableFile(f"it is a camt.{kind} without a statement in it (no {_RECORDS[kind]} element)")
+        raise UnreadableFile(f"it is a camt.{kind} without a statement in it (no {RECORDS[kind]} element)")
     return records
 
 
@@ -91,29 +81,30 @@ class _Stated:
 class _Record:
     """One `Stmt`, `Rpt` or `Ntfctn`."""
 
-    def __init__(self, kind: str, message: etree._Element, record: etree._Element, file_name: str) -> None:
+    def __init__(
+        self, kind: str, message: etree._Element, record: etree._Element, taken: TakenEntries, file_name: str
+    ) -> None:
         self._kind = kind
         self._message = message
         self._record = record
+        self._taken = taken
         self._where = f"line {record.sourceline}"
         self._id = find_text(record, "Id") or find_text(message, "GrpHdr/MsgId") or ""
         self._label = f"Statement {quote(self._id)} of {file_name}"
         self._balances = [_stated(element) for element in record.findall("Bal")]
 
     def statement(self) -> BankStatement | None:
-        identification, is_iban = self._identification()
-        entries = [
-            read_entry(element, self._kind, own_account=identification) for element in self._record.findall("Ntry")
-        ]
+        account, is_iban = self._identification()
+        entries = self._taken.entries(self._record, self._kind, account)
         currency = self._currency(entries)
         if currency is None:
             return None
         opening = self._pick(_OPENING, currency, newest=False)
         closing = self._pick(_CLOSING[self._kind], currency)
         available = self._pick(_AVAILABLE[self._kind], currency)
-        statement_id = self._statement_id(identification, currency, opening, closing, entries)
+        statement_id = self._statement_id(account, currency, opening, closing, entries)
         ids = EntryIds(statement_id, provisional=self._provisional)
-        transactions = tuple(entry.transaction(ids) for entry in entries if not entry.information_only)
+        warnings = [entry.warning(self._label) for entry in entries if entry.information_only]
         booked = [entry.booked_on for entry in entries if entry.booked and entry.booked_on]
         first, last = self._period(opening, closing, booked)
         name = find_text(self._record, "Acct/Nm") or find_text(self._record, "Acct/Ownr/Nm")
@@ -121,13 +112,13 @@ class _Record:
         def in_currency(balance: Balance | None) -> int | None:
             return balance.amount if balance and balance.currency == currency else None
 
-        warnings = [entry.warning(self._label) for entry in entries if entry.information_only]
+        transactions = tuple(self._transactions(entries, ids))
         if not self._provisional:
             warnings += foreign_warnings(transactions, (opening, closing, available), currency, self._label)
             warnings += filter(None, [sum_warning(transactions, opening, closing, self._label)])
         return BankStatement(
             external_id=statement_id,
-            account=bank_account(identification, currency, name=clean(name), iban=is_iban),
+            account=bank_account(account, currency, name=clean(name), iban=is_iban),
             provisional=self._provisional,
             transactions=transactions,
             from_date=first,
@@ -138,19 +129,24 @@ class _Record:
             warnings=tuple(warnings),
         )
 
+    def _transactions(self, entries: list[Entry], ids: EntryIds) -> Iterator[BankTransaction]:
+        """The entries as transactions; taken from the list one by one, because a file may hold hundred thousands."""
+        declared = declarations(self._record)
+        entries.reverse()
+        while entries:
+            entry = entries.pop()
+            if not entry.information_only:
+                yield entry.transaction(ids, declared)
+
     @property
     def _provisional(self) -> bool:
         return self._kind != "053"
 
     def _identification(self) -> tuple[str, bool]:
-        """The account's identification, and whether the file calls it an IBAN. Version 1 also knows BBAN, UPIC, PrtryAcct."""
-        iban = find_text(self._record, "Acct/Id/IBAN")
-        if clean(iban):
-            return str(iban), True
-        for path in ("Othr/Id", "BBAN", "UPIC", "PrtryAcct/Id", "Prxy/Id"):
-            text = clean(find_text(self._record, f"Acct/Id/{path}"))
-            if text:
-                return text, False
+        """The account's identification, and whether the file calls it an IBAN. Raises UnreadableFile."""
+        found = identification(self._record)
+        if found:
+            return found
         raise UnreadableFile(f"{self._where}: the statement {quote(self._id)} names no account (Acct/Id)")
 
     def _currency(self, entries: list[Entry]) -> str | None:
@@ -183,7 +179,7 @@ class _Record:
         """Account, id, page and balances identify a statement; where balances do not, its entries do, because some banks
         give every statement the same id."""
         account = bank_account(identification, currency).external_id
-        page = find_text(self._record, f"{_RECORDS[self._kind]}Pgntn/PgNb")
+        page = find_text(self._record, f"{RECORDS[self._kind]}Pgntn/PgNb")
         identified = opening and closing and not self._provisional
         content = None if identified else [(entry.bank_reference, *entry.content) for entry in entries]
         created = find_text(self._record, "CreDtTm") if self._provisional else None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from lxml import etree
 
-from sources.connectors.camt_xml import find_text, texts, to_amount
-from sources.connectors.statement import MAX_TEXT, EntryIds, clean, quote, reference_of, to_date
+from sources.connectors.camt_xml import to_amount
+from sources.connectors.files_values import MAX_TEXT, clean, quote, to_date
+from sources.connectors.files_xml import find_text, texts
+from sources.connectors.statement import EntryIds, RawText, reference_of
 from sources.documents import BankTransaction, BankTransactionStatus
 from sources.money import EXPONENTS, format_minor
 
+ENTRY = "Ntry"
 _MAX_RAW = 65_536
 _MAX_DETAILS = 100
 _BOOKED = "BOOK"
@@ -22,7 +26,9 @@ _INFORMATION = "INFO"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An entry before it has an id. `bank_reference`: the servicer's own, unique by its definition (`AcctSvcrRef`)."""
+    """An entry before it has an id. `bank_reference`: the servicer's own, unique by its definition (`AcctSvcrRef`). `xml`: the entry
+    as it stands in the file, of `length` characters, None where that is too much to keep. `apart`: it was read out of its document,
+    so that `xml` has not the namespaces that the document declares."""
 
     amount: int
     currency: str
@@ -33,7 +39,9 @@ class Entry:
     counterparty: str | None
     reference: str | None
     bank_reference: str | None
-    raw: dict[str, Any]
+    xml: str | None
+    length: int
+    apart: bool
 
     @property
     def booked(self) -> bool:
@@ -53,7 +61,8 @@ class Entry:
         own = (self.booked_on, self.value_date, self.amount, self.currency, self.description, self.counterparty)
         return own if self.bank_reference else (*own, self.reference)
 
-    def transaction(self, ids: EntryIds) -> BankTransaction:
+    def transaction(self, ids: EntryIds, declared: str) -> BankTransaction:
+        """`declared`: the namespaces that its document declares, as they are written."""
         return BankTransaction(
             external_id=ids.next(
                 self.content, bank_reference=self.bank_reference, dated=bool(self.booked_on or self.value_date)
@@ -66,8 +75,15 @@ class Entry:
             description=self.description,
             counterparty=self.counterparty,
             reference=self.reference,
-            raw=self.raw,
+            raw=self._raw(declared if self.apart else ""),
         )
+
+    def _raw(self, declared: str) -> Mapping[str, Any]:
+        length = self.length + len(declared)
+        if self.xml is None or length > _MAX_RAW:
+            return {"xml": None, "omitted": f"{length} characters, of {quote(ENTRY)}"}
+        begin = len(f"<{ENTRY}")
+        return RawText("xml", f"{self.xml[:begin]}{declared}{self.xml[begin:]}" if declared else self.xml)
 
 
 def read_entry(element: etree._Element, kind: str, *, own_account: str) -> Entry:
@@ -75,6 +91,7 @@ def read_entry(element: etree._Element, kind: str, *, own_account: str) -> Entry
     `own_account`: the account's identification, to tell whose name is the other side's. Raises UnreadableFile."""
     where = f"line {element.sourceline}"
     amount, currency = to_amount(element, where)
+    xml = etree.tostring(element, encoding="unicode", with_tail=False)
     details = _details(element)
     bank_reference = reference_of(find_text(element, "AcctSvcrRef"))
     return Entry(
@@ -87,7 +104,9 @@ def read_entry(element: etree._Element, kind: str, *, own_account: str) -> Entry
         counterparty=_counterparty(element, details, amount, own_account),
         reference=_reference(element, details, bank_reference),
         bank_reference=bank_reference,
-        raw=_raw(element),
+        xml=xml if len(xml) <= _MAX_RAW else None,
+        length=len(xml),
+        apart=element.getparent() is None,
     )
 
 
@@ -98,7 +117,7 @@ def _details(element: etree._Element) -> list[etree._Element]:
 
 def _status(element: etree._Element, kind: str) -> str:
     stated = next(texts(element, "Sts/Cd", "Sts"), "").upper()
-    return stated or (_BOOKED if kind == "053" else "PDNG")
+    return sys.intern(stated) or (_BOOKED if kind == "053" else "PDNG")
 
 
 def _date(element: etree._Element, name: str, where: str) -> date | None:
@@ -163,10 +182,3 @@ def _names_in_role(detail: etree._Element, role: str) -> Iterator[str]:
     for place in (role, f"Ultmt{role}"):
         base = f"RltdPties/{place}"
         yield from texts(detail, f"{base}/Nm", f"{base}/Pty/Nm", f"{base}/Agt/FinInstnId/Nm")
-
-
-def _raw(element: etree._Element) -> dict[str, Any]:
-    xml = etree.tostring(element, encoding="unicode", with_tail=False)
-    if len(xml) <= _MAX_RAW:
-        return {"xml": xml}
-    return {"xml": None, "omitted": f"{len(xml)} characters, of {quote(str(element.tag))}"}

@@ -15,27 +15,16 @@ currency, a date or an amount that cannot be read exactly, an opening balance wi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import takewhile
 
+from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote, to_minor
 from sources.connectors.mt940_entry import Entry, amount_text, full_year, read_entry
 from sources.connectors.mt940_text import Field, Message, decode, split_messages
-from sources.connectors.statement import (
-    Balance,
-    EntryIds,
-    UnreadableFile,
-    bank_account,
-    clean,
-    digest,
-    exponent_of,
-    foreign_warnings,
-    is_iban,
-    quote,
-    sum_warning,
-    to_minor,
-)
-from sources.documents import BankStatement
+from sources.connectors.statement import Balance, EntryIds, bank_account, digest, foreign_warnings, is_iban, sum_warning
+from sources.documents import BankStatement, BankTransaction
 from sources.money import EXPONENTS
 
 _BALANCE = re.compile(r"([CD])([0-9]{2})([0-9]{2})([0-9]{2})([A-Z]{3})([0-9,]+)")
@@ -70,13 +59,13 @@ class _Page:
     available: Balance | None
     reported_on: date | None
     counts_only: bool
-    entries: tuple[Entry, ...]
+    entries: list[Entry]
     text: str
 
     def statement(self, file_name: str) -> BankStatement:
         ids = EntryIds(self._id, provisional=self.provisional)
         closed_on = self.closing.on if self.closing else None
-        transactions = tuple(entry.transaction(ids, closed_on=closed_on) for entry in self.entries)
+        transactions = tuple(self._transactions(ids, closed_on))
         label = f"Statement {self.number or 'without a number'} of {file_name}"
         first, last = self._period([day for t in transactions if (day := t.booked_on)])
         warnings: list[str] = []
@@ -98,11 +87,17 @@ class _Page:
             warnings=tuple(warnings),
         )
 
+    def _transactions(self, ids: EntryIds, closed_on: date | None) -> Iterator[BankTransaction]:
+        """Its entries as transactions; taken from it one by one, because a file may hold hundred thousands."""
+        self.entries.reverse()
+        while self.entries:
+            yield self.entries.pop().transaction(ids, closed_on=closed_on)
+
     @property
     def _id(self) -> str:
         """Number and opening balance identify a statement; where a bank numbers none (0) or gives no balance, its text up
         to the closing balance does. A file that was caught while its last line was written states the same statement."""
-        text = None if self.number.strip("0/") and self.opening else self.text
+        text = None if _identifies(self.number, self.opening) else self.text
         account = bank_account(self.account, self.currency).external_id
         kind = "mt942" if self.provisional else "mt940"
         return f"{kind}:{digest(account, self.currency, self.number, self.sequence, self.opening, text)}"
@@ -158,14 +153,16 @@ def _read_message(message: Message) -> _Page:
         )
     interim = message.first(*_INTERIM_FIELDS) is not None
     number, sequence = _number(message)
-    entries = tuple(_entries(message, currency))
+    continues = message.first("60M") is not None
+    text = "" if _identifies(number, opening) and not continues else _text(message)
+    entries = [read_entry(stated, details, currency) for stated, details in message.take_entries()]
     return _Page(
         account=account,
         currency=currency,
         number=number,
         sequence=sequence,
         provisional=message.type == "942" or (message.type is None and interim and not (opening or closing)),
-        continues=message.first("60M") is not None,
+        continues=continues,
         continued=message.first("62M") is not None,
         opening=opening,
         closing=closing,
@@ -173,7 +170,7 @@ def _read_message(message: Message) -> _Page:
         reported_on=_reported_on(message),
         counts_only=not entries and message.first("90C", "90D") is not None,
         entries=entries,
-        text=_text(message),
+        text=text,
     )
 
 
@@ -257,6 +254,10 @@ def _currency(message: Message, balances: list[Balance], of_account: str | None)
     return of_account
 
 
+def _identifies(number: str, opening: Balance | None) -> bool:
+    return bool(number.strip("0/") and opening)
+
+
 def _text(message: Message) -> str:
     """The fields before the closing balance, without blanks and the message's own reference, which a copy may not share."""
     parts = takewhile(lambda found: found.tag not in _CLOSING, message.fields)
@@ -267,16 +268,3 @@ def _reported_on(message: Message) -> date | None:
     stated = message.first("13D", "13")
     match = re.match(r"([0-9]{2})([0-9]{2})([0-9]{2})", stated.value) if stated else None
     return _date(match[1], match[2], match[3], stated.where) if stated and match else None
-
-
-def _entries(message: Message, currency: str) -> list[Entry]:
-    """Each :61: with the :86: fields that follow it directly."""
-    entries: list[Entry] = []
-    fields = message.fields
-    for position, stated in enumerate(fields):
-        if stated.tag == "61":
-            after = position + 1
-            while after < len(fields) and fields[after].tag == "86":
-                after += 1
-            entries.append(read_entry(stated, fields[position + 1 : after], currency))
-    return entries

@@ -14,21 +14,24 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import mt940
 
+from sources.connectors.files_values import MAX_TEXT, UnreadableFile, clean, quote, to_minor
 from sources.connectors.mt940_text import Field
-from sources.connectors.statement import MAX_TEXT, EntryIds, UnreadableFile, clean, quote, reference_of, to_minor
+from sources.connectors.statement import EntryIds, reference_of
 from sources.documents import BankTransaction, BankTransactionStatus
 
 _AMOUNT = re.compile(r"[0-9]*(?:,[0-9]*)?")
 _EXPECTED = {"EC": "C", "ED": "D"}
 _MONEY_OUT = ("D", "RC")
+_DATES_AND_AMOUNT = re.compile(r"[0-9]{0,10}[A-Z]{0,3}[0-9]{0,15}(?:,[0-9]{0,15})?")
 _CODEWORD = re.compile(r"/(NAME|REMI|EREF|CNTP)/(?:/|USTD//|STRD/[A-Z]*/)?(.*?)(?=/[A-Z]{3,4}/|$)", re.DOTALL)
 _OPTIONS = mt940.Options.all()
 
@@ -52,6 +55,32 @@ class _StatementLine(mt940.tags.Statement):
 _STATEMENT_LINE = _StatementLine()
 
 
+class RawFields(Mapping[str, str]):
+    """The two fields of an entry, as `raw`: a third of the memory of a dict, which counts in files of many entries."""
+
+    __slots__ = ("_information", "_line")
+
+    def __init__(self, line: str, information: str) -> None:
+        self._line = line
+        self._information = information
+
+    def __getitem__(self, name: str) -> str:
+        if name == "61":
+            return self._line
+        if name == "86":
+            return self._information
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from ("61", "86")
+
+    def __len__(self) -> int:
+        return 2
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """An entry before it has an id. `booked_on` is None where the file gives no entry date."""
@@ -64,7 +93,7 @@ class Entry:
     description: str | None
     counterparty: str | None
     reference: str | None
-    raw: dict[str, Any]
+    raw: RawFields
 
     @property
     def content(self) -> tuple[object, ...]:
@@ -92,7 +121,7 @@ def read_entry(line: Field, details: Sequence[Field], currency: str) -> Entry:
     """`details`: the :86: fields that follow the line. Raises UnreadableFile."""
     if not _STATEMENT_LINE.re.match(line.value):
         raise UnreadableFile(
-            f"{line.where}: {quote(line.value)} is not a statement line "
+            f"{line.where}: what begins with {_beginning(line)} is not a statement line "
             "(value date, entry date, C or D, amount, type, reference)"
         )
     information = "\n".join(detail.value for detail in details)
@@ -107,8 +136,14 @@ def read_entry(line: Field, details: Sequence[Field], currency: str) -> Entry:
         description=_description(data, information),
         counterparty=_counterparty(data, information),
         reference=_reference(data, information),
-        raw={"61": line.value, "86": information},
+        raw=RawFields(line.value, information),
     )
+
+
+def _beginning(line: Field) -> str:
+    """As much as dates and amount take: what follows them may be a person's name, which no message holds."""
+    match = _DATES_AND_AMOUNT.match(line.value)
+    return quote(match[0] if match else "")
 
 
 def amount_text(text: str, where: str) -> str:
@@ -134,7 +169,9 @@ def _read(line: Field, information: str) -> dict[str, Any]:
         # One message with one entry: lines of the text must not look like fields of their own to the library.
         reader.parse(f":61:{_inert(line.value)}\n:86:{_inert(information)}")
     except (ValueError, RuntimeError, InvalidOperation) as error:
-        raise UnreadableFile(f"{line.where}: {quote(line.value)} has a date that does not exist") from error
+        raise UnreadableFile(
+            f"{line.where}: what begins with {_beginning(line)} has a date that does not exist"
+        ) from error
     data: dict[str, Any] = reader.transactions[0].data
     return data
 
@@ -171,7 +208,13 @@ def _minor(text: str, currency: str, line: Field) -> int:
 
 
 def _plain_date(value: Any) -> date | None:
-    return date(value.year, value.month, value.day) if value else None
+    return _day(value.year, value.month, value.day) if value else None
+
+
+@lru_cache(maxsize=64)
+def _day(year: int, month: int, day: int) -> date:
+    """One object a day, not one an entry."""
+    return date(year, month, day)
 
 
 def _codewords(information: str) -> dict[str, str]:

@@ -6,11 +6,12 @@ end, and cannot say where something stands."""
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sources.connectors.statement import UnreadableFile
+from sources.connectors.files_values import UnreadableFile
 
 _HEAD_TAGS = frozenset({"13", "13D", "21", "25", "25P", "28", "28C", "34", "34F"})
 _ENTRY_TAGS = frozenset({"61", "86"})
@@ -51,6 +52,21 @@ class Message:
     def all(self, *tags: str) -> list[Field]:
         return [found for found in self.fields if found.tag in tags]
 
+    def take_entries(self) -> Iterator[tuple[Field, list[Field]]]:
+        """Each :61: with the :86: fields that follow it directly. They are taken from the message one by one, because a file may
+        hold hundred thousands; its other fields stay."""
+        left, self.fields = self.fields, []
+        left.reverse()
+        while left:
+            found = left.pop()
+            if found.tag != "61":
+                self.fields.append(found)
+                continue
+            details = []
+            while left and left[-1].tag == "86":
+                details.append(left.pop())
+            yield found, details
+
 
 def decode(data: bytes) -> str:
     """UTF-8 or UTF-16 with its mark where the bytes are, else Windows-1252 or, where that gives signs in place of
@@ -71,7 +87,7 @@ def _decode(data: bytes) -> str:
 
 def is_mt940(text: str) -> bool:
     """Whether text has a field that only these messages have."""
-    return any((match := _FIELD.match(line)) and match[1] in _TAGS - {"NS"} for line in text.split("\n"))
+    return any((match := _FIELD.match(line)) and match[1] in _TAGS - {"NS"} for line in _split(text))
 
 
 def split_messages(text: str) -> list[Message]:
@@ -86,11 +102,20 @@ def split_messages(text: str) -> list[Message]:
     return splitter.messages
 
 
+def _split(text: str) -> Iterator[str]:
+    """As `text.split("\\n")`, line by line: a file is not in memory a second time."""
+    begin = 0
+    while (end := text.find("\n", begin)) >= 0:
+        yield text[begin:end]
+        begin = end + 1
+    yield text[begin:]
+
+
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines with their numbers. Two kinds of damage are mended: a colon parted from its tag, and a tag that stands on the
     line of the SWIFT header."""
     carried = ""
-    for number, raw in enumerate(text.split("\n"), 1):
+    for number, raw in enumerate(_split(text), 1):
         line = carried + raw.rstrip()
         carried = ""
         if line == ":":
@@ -152,5 +177,5 @@ class _Splitter:
     def _end_field(self) -> None:
         if self._open and self._message:
             tag, number, lines = self._open
-            self._message.fields.append(Field(tag, "\n".join(lines).strip(), number))
+            self._message.fields.append(Field(sys.intern(tag), "\n".join(lines).strip(), number))
         self._open = None

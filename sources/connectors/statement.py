@@ -13,27 +13,41 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from sources.connectors.files_values import MAX_NAME, UnreadableFile, clean
 from sources.documents import BankAccount, BankTransaction, BankTransactionStatus
-from sources.money import EXPONENTS, MAX_MINOR, format_minor, parse_minor
-
-MAX_TEXT = 2_000
-"""Characters that are kept of a description; the whole stands in `raw`."""
-
-MAX_NAME = 140
-"""Characters that are kept of names, references and identifications (ISO 20022 Max140Text)."""
+from sources.money import EXPONENTS, format_minor
 
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
-_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff]+")
 _NO_REFERENCE = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "N/A"})
 
 
-class UnreadableFile(Exception):
-    """A file that is not read: `str()` of it says why, to the person who put it there. Nothing of the file is used."""
+MAX_ENTRIES = 2_000_000
+MAX_STATEMENTS = 100_000
+"""Of one file. Files of the largest size that is read hold fewer, unless they are made to fill the memory."""
+
+
+class Bounds:
+    """Counts what one file states."""
+
+    def __init__(self) -> None:
+        self._entries = 0
+        self._statements = 0
+
+    def entry(self) -> None:
+        """One more. Raises UnreadableFile."""
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise UnreadableFile(f"it has more than {MAX_ENTRIES} transactions: split it")
+
+    def statement(self) -> None:
+        """One more. Raises UnreadableFile."""
+        self._statements += 1
+        if self._statements > MAX_STATEMENTS:
+            raise UnreadableFile(f"it has more than {MAX_STATEMENTS} statements: split it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,50 +59,28 @@ class Balance:
     on: date | None
 
 
-def to_minor(text: str, currency: str, where: str) -> int:
-    """'12.50' EUR -> 1250. Raises UnreadableFile for an unknown currency, a malformed or negative amount, one that is not
-    exactly representable (zeros beyond the currency's decimals are), or one beyond 10^15 minor units."""
-    exponent = exponent_of(currency, where)
-    try:
-        minor = parse_minor(text, exponent)
-    except ValueError as error:
-        raise UnreadableFile(f"{where}: the amount {quote(text)} {currency} {error}") from error
-    if minor < 0:
-        raise UnreadableFile(
-            f"{where}: the amount {quote(text)} is negative; the mark for debit or credit tells its sign"
-        )
-    if minor > MAX_MINOR:
-        raise UnreadableFile(f"{where}: the amount {quote(text)} {currency} is larger than can be kept")
-    return minor
+class RawText(Mapping[str, str]):
+    """One text by its name, as `raw` of an entry: a tenth of the memory of a dict, which counts in files of a million entries."""
 
+    __slots__ = ("_name", "_text")
 
-def exponent_of(currency: str, where: str) -> int:
-    """Decimals of a currency. Raises UnreadableFile when ISO 4217 does not have it."""
-    if currency not in EXPONENTS:
-        raise UnreadableFile(f"{where}: {quote(currency)} is not a currency in use (ISO 4217)")
-    return EXPONENTS[currency]
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._text = text
 
+    def __getitem__(self, name: str) -> str:
+        if name != self._name:
+            raise KeyError(name)
+        return self._text
 
-def to_date(text: str, where: str) -> date:
-    """The calendar date that an ISO 8601 date or timestamp states, in the bank's own time zone. Raises UnreadableFile."""
-    match = _ISO_DATE.match(text)
-    try:
-        return date(*map(int, match.groups())) if match else date.fromisoformat(text)
-    except ValueError as error:
-        raise UnreadableFile(f"{where}: {quote(text)} is not a date") from error
+    def __iter__(self) -> Iterator[str]:
+        yield self._name
 
+    def __len__(self) -> int:
+        return 1
 
-def clean(text: str | None, limit: int = MAX_NAME) -> str | None:
-    """Text on one line, without control characters and repeated blanks; None when nothing is left."""
-    if text is None:
-        return None
-    return " ".join(_UNPRINTABLE.sub(" ", text).split())[:limit].rstrip() or None
-
-
-def quote(text: str) -> str:
-    """Text of a file within a sentence: short, on one line, in quotes."""
-    shown = clean(text, 41) or ""
-    return f"'{shown if len(shown) <= 40 else shown[:37] + '...'}'"
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 def reference_of(*candidates: str | None) -> str | None:
@@ -119,6 +111,21 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:24]
 
 
+def digest_of_ids(ids: Iterable[str]) -> str:
+    """As `digest` of the ids of a whole statement, which may be a million: without a text of all of them."""
+    found = hashlib.sha256()
+    between = b""
+    for each in ids:
+        found.update(between + each.strip().encode("utf-8", "backslashreplace"))
+        between = b"\x1f"
+    return found.hexdigest()[:24]
+
+
+def named_id(kind: str, text: str) -> str:
+    """The id of a transaction by one that its bank gives it: readable where it is short and plain."""
+    return f"{kind}:{text}" if len(text) < MAX_NAME and clean(text) == text else f"{kind}:{digest(text)}"
+
+
 class EntryIds:
     """Gives the entries of one statement their ids, in their order (see the module's first lines)."""
 
@@ -126,15 +133,19 @@ class EntryIds:
         self._statement_id = statement_id
         self._provisional = provisional
         self._position = 0
-        self._seen: Counter[str] = Counter()
+        self._once: set[str] = set()
+        self._again: Counter[str] = Counter()
 
     def next(self, content: Iterable[object], *, bank_reference: str | None, dated: bool) -> str:
         self._position += 1
         if bank_reference is None and not (self._provisional and dated):
             return digest("entry", self._statement_id, self._position)
         key = digest("provisional" if self._provisional else "booked", bank_reference, *content)
-        self._seen[key] += 1
-        return key if self._seen[key] == 1 else f"{key}-{self._seen[key]}"
+        if key not in self._once:
+            self._once.add(key)
+            return key
+        self._again[key] += 1
+        return f"{key}-{self._again[key] + 1}"
 
 
 def sum_warning(

@@ -36,12 +36,14 @@ from dataclasses import replace
 import structlog
 
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused, bearer
+from sources.connectors.kinds import ConnectorKind
 from sources.connectors.stripe_api import ListPage, Params, StripeApi, both
 from sources.connectors.stripe_changes import Changes, changes_since, created_since
 from sources.connectors.stripe_cursor import StripeCursor
 from sources.connectors.stripe_listing import FORBIDDEN, REFUSED, UNKNOWN, deletions_of, forbidden, listing_pages
 from sources.connectors.stripe_reader import StripeReader
 from sources.connectors.stripe_records import text
+from sources.connectors.stripe_webhooks import verify_webhook
 from sources.documents import Page, Payslip
 
 logger = structlog.get_logger(__name__)
@@ -203,3 +205,16 @@ async def _invoice_pages(api: StripeApi, since: Params, first: ListPage, *, draf
             page = await api.list_page("invoices", params, page.after)
             yield page
         page = None
+
+
+KIND = ConnectorKind(
+    name="stripe",
+    connector=StripeConnector,
+    gives=("invoice", "payment"),
+    required=("api_key",),
+    optional=("base_url",),
+    secrets=("api_key",),
+    verify=verify_webhook,
+    example={"api_key": "env:STRIPE_KEY"},
+)
+"""Whose documents it gives is in no option: the connector tells (`Page.afresh`)."""

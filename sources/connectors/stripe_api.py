@@ -30,6 +30,9 @@ _EXPANDED: Mapping[str, tuple[str, ...]] = {
 }
 """What is asked for in full within each object. Of invoices it spares questions, and is done without where a server does not know it."""
 
+MISSING = frozenset({"resource_missing", "invalid_request_error"})
+"""What Stripe says of an object that it does not have; any other 404 is somebody else's, and deletes nothing."""
+
 Params = list[tuple[str, str]]
 T = TypeVar("T")
 U = TypeVar("U")
@@ -61,8 +64,9 @@ class StripeApi:
         records = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(records, list):
             raise SourceUnavailable(f"{self._subject} answered with something else than a list: check its base_url.")
-        following = _last_id(records) if answer.get("has_more") else None
-        if answer.get("has_more") and following in (None, after):
+        more = answer.get("has_more")
+        following = _last_id(records) if more is True else None
+        if more not in (None, False) and following in (None, after):
             raise SourceUnavailable(f"{self._subject} gave a list that cannot be paged through; try again later.")
         return ListPage(records, following, _server_time(headers))
 
@@ -94,10 +98,10 @@ class StripeApi:
         try:
             answer, _ = await self._get_expanded(path, collection, [])
         except SourceRefused as refused:
-            if refused.status == 404:
+            if refused.status == 404 and refused.code in MISSING:
                 return None
             raise
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or text(answer, "id") is None:
             raise SourceUnavailable(f"{self._subject} answered with something else than an object: check its base_url.")
         return None if answer.get("deleted") is True else answer
 

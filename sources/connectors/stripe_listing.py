@@ -56,10 +56,9 @@ async def _step(
             return restarted, Page(documents=(), cursor=restarted.encode())
         if listing.collection == COLLECTIONS[0] or refused.status not in (REFUSED, UNKNOWN):
             raise
-        # A server that knows no such list (404) has nothing of it.
-        if refused.status == REFUSED:
-            problems = [forbidden(listing.collection)]
-            state = replace(state, owed=state.owed | {listing.collection})
+        # A server that knows no such list (404) has nothing of it, for now: it is asked again.
+        state = replace(state, owed=state.owed | {listing.collection})
+        problems = [forbidden(listing.collection)] if refused.status == REFUSED else []
         found = ListPage([], None, state.since or int(time.time()))
     batch = await reader.read(listing.collection, found.records)
     listing = replace(listing, after=found.after, drafts=listing.drafts | frozenset(batch.drafts()))

@@ -12,6 +12,7 @@ How Stripe's amounts become ours, so that total = subtotal + tax and amount_due 
 - `amount_due` is Stripe's `amount_remaining`.
 - A line's amount is after its discounts and without inclusive tax; shipping and billing credits are lines of their own. So lines
   add up to the subtotal wherever Stripe's numbers do.
+- `paid_elsewhere` is what was paid past Stripe: no payment of it follows.
 - A credit note is applied at once and in full (refund, credit balance or the invoice itself): an issued one is PAID with
   nothing due. Its amounts are positive, as printed.
 Days are UTC: Stripe's timestamps are, and an account's own time zone is not in the API.
@@ -19,7 +20,7 @@ Days are UTC: Stripe's timestamps are, and an account's own time zone is not in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -58,8 +59,8 @@ _STATUSES = {
 }
 _CREDIT_NOTE_STATUSES = {"issued": InvoiceStatus.PAID, "void": InvoiceStatus.VOID}
 
-# Links and tokens that open the document to whoever holds them.
-_SECRETS = frozenset({"hosted_invoice_url", "invoice_pdf", "pdf", "client_secret", "confirmation_secret"})
+# Links and tokens that open the document to whoever holds them, and payments, which are documents of their own.
+_LEFT_OUT = frozenset({"payments", "hosted_invoice_url", "invoice_pdf", "pdf", "client_secret", "confirmation_secret"})
 
 
 def problem(subject: str, error: UnreadableRecord) -> Problem:
@@ -96,6 +97,7 @@ def parse_invoice(record: Record, customer: Record | None = None, lines: Sequenc
         due_date=day(record, "due_date"),
         taxes=_tax_amounts(taxes, money),
         lines=_lines(record, money, lines) + _extra_lines(record, money),
+        **_paid_elsewhere(record, money),
         raw=_raw(record),
     )
 
@@ -128,6 +130,23 @@ def parse_credit_note(record: Record, lines: Sequence[Any] | None = None) -> Inv
     )
 
 
+def _paid_elsewhere(record: Record, money: Money) -> dict[str, Any]:
+    """Parts of `payments` that are no payment of Stripe's own; before API 2025-03-31 all that was due of an invoice that says so.
+    https://docs.stripe.com/api/invoice-payment/object"""
+    parts = [part for part in embedded(record, "payments")[0] if isinstance(part, dict) and _is_elsewhere(part)]
+    moments = [moment for part in parts if (moment := day(mapping(part, "status_transitions"), "paid_at"))]
+    amount = sum(money.get(part, "amount_paid") or 0 for part in parts)
+    if not amount and record.get("paid_out_of_band") is True and text(record, "status") == "paid":
+        amount = money.get(record, "amount_due") or 0
+    paid = day(mapping(record, "status_transitions"), "paid_at")
+    return {"paid_elsewhere": amount, "paid_elsewhere_on": max(moments, default=paid) if amount else None}
+
+
+def _is_elsewhere(part: Record) -> bool:
+    kind = text(mapping(part, "payment"), "type")
+    return text(part, "status") == "paid" and kind is not None and kind not in ("charge", "payment_intent")
+
+
 def _issue_date(record: Record, status: str) -> date | None:
     """The day printed on the invoice; a draft is not issued yet, unless its day is set already."""
     transitions = mapping(record, "status_transitions")
@@ -141,7 +160,7 @@ def _party(record: Record, customer: Record | None) -> Party:
     email = text(record, "customer_email") or text(known, "email")
     external_id = reference(record.get("customer"))
     tax_ids = items(record, "customer_tax_ids") or [
-        item for item in embedded(known, "tax_ids")[0] if isinstance(item, Mapping)
+        item for item in embedded(known, "tax_ids")[0] if isinstance(item, dict)
     ]
     return Party(
         name=name or email or external_id or "unknown",
@@ -183,7 +202,7 @@ def _is_inclusive(item: Record) -> bool:
 
 def _lines(record: Record, money: Money, lines: Sequence[Any] | None) -> tuple[InvoiceLine, ...]:
     stated = embedded(record, "lines")[0] if lines is None else lines
-    if not all(isinstance(line, Mapping) for line in stated):
+    if not all(isinstance(line, dict) for line in stated):
         raise UnreadableRecord("its lines cannot be read")
     return tuple(_line(line, money) for line in stated)
 
@@ -201,7 +220,14 @@ def _line(line: Record, money: Money) -> InvoiceLine:
         tax_code=codes.pop() if len(codes) == 1 else None,
         service_from=service_from,
         service_to=service_to,
+        product=_product(line),
     )
+
+
+def _product(line: Record) -> str | None:
+    """Since API 2025-03-31 the price is among `pricing`, before that in the line; a credit note's line has none."""
+    priced = mapping(mapping(line, "pricing"), "price_details")
+    return reference(priced.get("product")) or reference(mapping(line, "price").get("product"))
 
 
 def _service_period(period: Record) -> tuple[date | None, date | None]:
@@ -227,8 +253,8 @@ def _extra_lines(record: Record, money: Money) -> tuple[InvoiceLine, ...]:
 
 
 def _raw(record: Record) -> Record:
-    kept = {key: value for key, value in record.items() if key not in _SECRETS}
-    if isinstance(kept.get("customer"), Mapping):
+    kept = {key: value for key, value in record.items() if key not in _LEFT_OUT}
+    if isinstance(kept.get("customer"), dict):
         kept["customer"] = reference(kept["customer"])
     try:
         raw: Record = plain(kept)

@@ -203,10 +203,12 @@ def parse_movement(record: Record) -> Payment | None:
 def category_of(record: Record) -> str:
     """What a balance transaction is about, in the words of Stripe's reporting categories. Raises UnreadableRecord."""
     kind = text(record, "type") or ""
-    category = text(record, "reporting_category") or _CATEGORIES.get(kind, kind)
+    by_type = _CATEGORIES.get(kind, kind)
+    category = text(record, "reporting_category") or by_type
     if not category:
         raise UnreadableRecord("it has no type")
-    return category
+    # A category that is new to us must not make a second payment beside the object that stands for it.
+    return by_type if by_type in COVERED and category not in {*COVERED, *_FEES} else category
 
 
 def stands_for(record: Record) -> str | None:
@@ -258,7 +260,7 @@ def _raw(record: Record) -> Record:
     try:
         kept = {key: _kept(value) for key, value in record.items() if key not in _UNKEPT}
         for key in ("customer", "charge"):
-            if isinstance(kept.get(key), Mapping):
+            if isinstance(kept.get(key), dict):
                 kept[key] = reference(kept[key])
         raw: Record = plain(kept)
     except RecursionError:
@@ -267,6 +269,6 @@ def _raw(record: Record) -> Record:
 
 
 def _kept(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _kept(each) for key, each in value.items() if key not in _UNKEPT}
     return [_kept(each) for each in value] if isinstance(value, list) else value

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sources.connectors.http import SourceRefused
-from sources.connectors.stripe_api import PAGE_SIZE, StripeApi, together
+from sources.connectors.stripe_api import MISSING, PAGE_SIZE, StripeApi, together
 from sources.connectors.stripe_objects import parse_credit_note, parse_invoice, problem
 from sources.connectors.stripe_payments import (
     parse_charge,
@@ -21,6 +21,7 @@ from sources.connectors.stripe_payments import (
 )
 from sources.connectors.stripe_records import Record, UnreadableRecord, embedded, identity, mapping, reference, text
 from sources.documents import Document, Invoice, InvoiceStatus, Problem
+from sources.pieces import PIECE
 
 MAX_LINE_PAGES = 100
 MAX_PAYOUT_PAGES = 100
@@ -75,11 +76,13 @@ class StripeReader:
             await self._learn_customers(records)
             self._learn_payments(records)
         batch = Batch()
-        for outcome in await together(self._read_one(collection, record) for record in records):
-            if isinstance(outcome, Problem):
-                batch.problems.append(outcome)
-            else:
-                batch.documents += outcome
+        for first in range(0, len(records), PIECE):
+            piece = records[first : first + PIECE]
+            for outcome in await together(self._read_one(collection, record) for record in piece):
+                if isinstance(outcome, Problem):
+                    batch.problems.append(outcome)
+                else:
+                    batch.documents += outcome
         return batch
 
     async def _read_one(self, collection: str, record: Any) -> Sequence[Document] | Problem:
@@ -96,7 +99,7 @@ class StripeReader:
             case "invoices":
                 customer = self._customers.get(reference(record.get("customer")) or "")
                 lines = await self._all_lines(collection, record)
-                return [parse_invoice({key: record[key] for key in record if key != "payments"}, customer, lines)]
+                return [parse_invoice(record, customer, lines)]
             case "credit_notes":
                 return [parse_credit_note(record, await self._all_lines(collection, record))]
             case "charges":
@@ -118,6 +121,8 @@ class StripeReader:
         try:
             lines = await self._api.list_all(path, [], MAX_LINE_PAGES)
         except SourceRefused as refused:
+            if refused.status in (401, 403) or (refused.status == 404 and refused.code not in MISSING):
+                raise  # not of this one document: it has to be asked for again
             raise UnreadableRecord(f"its lines cannot be read (status {refused.status})") from None
         if lines is None:
             raise UnreadableRecord(f"it has more than {MAX_LINE_PAGES * PAGE_SIZE} lines")

@@ -69,7 +69,7 @@ class Money:
 
 def identity(record: Any) -> str:
     """The record's id. Raises UnreadableRecord where there is none."""
-    value = text(record, "id") if isinstance(record, Mapping) else None
+    value = text(record, "id") if isinstance(record, dict) else None
     if value is None or len(value) > 255:
         raise UnreadableRecord("it has no id")
     return value
@@ -93,7 +93,7 @@ def whole(record: Record, key: str) -> int | None:
 
 def reference(value: Any) -> str | None:
     """The id of a related object, whether it is stated as an id or expanded into the object."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return text(value, "id")
     return clean(value) or None if isinstance(value, str) else None
 
@@ -101,7 +101,7 @@ def reference(value: Any) -> str | None:
 def embedded(record: Record, key: str) -> tuple[list[Any], bool]:
     """The objects of a list inside a record, and whether there are more than it holds."""
     value = record.get(key)
-    if not isinstance(value, Mapping) or not isinstance(value.get("data"), list):
+    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
         return [], False
     return value["data"], bool(value.get("has_more"))
 
@@ -117,13 +117,13 @@ def day(record: Record, key: str) -> date | None:
 
 def mapping(record: Record, key: str) -> Record:
     value = record.get(key)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def items(record: Record, *keys: str) -> list[Record] | None:
     """The first of the keys that holds a list, as records. Raises UnreadableRecord where an element is none."""
     found = next((record[key] for key in keys if isinstance(record.get(key), list)), None)
-    if found is not None and not all(isinstance(item, Mapping) for item in found):
+    if found is not None and not all(isinstance(item, dict) for item in found):
         raise UnreadableRecord(f"its {keys[0]} cannot be read")
     return found
 

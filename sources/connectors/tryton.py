@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from sources.connectors import tryton_purchases as purchases
 from sources.connectors.http import HttpOptions, SourceHttp
+from sources.connectors.kinds import ConnectorKind
 from sources.connectors.tryton_cursor import TrytonCursor
 from sources.connectors.tryton_records import FIELDS, parse_invoice
 from sources.connectors.tryton_rpc import Domain, TrytonRpc, TrytonSession, checked_settings, moment
@@ -108,10 +109,14 @@ class TrytonConnector:
         in the midst of a first pull. Raises SourceUnavailable."""
         company = await self._company()
         state, afresh = TrytonCursor.decode(cursor).read_for(company)
-        async with aclosing(self._pages(company, state)) as pages:
-            async for page in pages:
-                yield replace(page, afresh=afresh)
-                afresh = False
+        try:
+            async with aclosing(self._pages(company, state)) as pages:
+                async for page in pages:
+                    yield replace(page, afresh=afresh)
+                    afresh = False
+        except UnreadableRecord as error:
+            # Of a record among thousands whose times alone were asked for: what changed cannot be told.
+            raise SourceUnavailable(f"{self._subject} answered with a record that cannot be read: {error}.") from None
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
         """None: no payroll is read of Tryton."""
@@ -130,7 +135,8 @@ class TrytonConnector:
             raise SourceUnavailable(
                 f"{self._subject}: its user has no company: set one for the user at Tryton, or the option company."
             )
-        if company not in (own.get("companies") or [company]):
+        companies = own.get("companies") or [company]
+        if not isinstance(companies, list) or company not in companies:
             raise SourceUnavailable(f"{self._subject}: its user does not belong to the company {company} at Tryton.")
         return company
 
@@ -252,3 +258,21 @@ def _problem(record: Record, error: UnreadableRecord) -> Problem:
         code=error.code,
         message=f"It could not be read: {error}. The others were.",
     )
+
+
+KIND = ConnectorKind(
+    name="tryton",
+    connector=TrytonConnector,
+    gives=("invoice",),
+    required=("base_url", "database", "user", "password"),
+    optional=("company",),
+    secrets=("password",),
+    origin=("database",),
+    example={
+        "base_url": "https://erp.example.com",
+        "database": "acme",
+        "user": "ledger",
+        "password": "env:TRYTON_PASSWORD",
+    },
+)
+"""The company may be the user's own: the connector tells (`Page.afresh`)."""

@@ -36,7 +36,7 @@ FIELDS: Final = (
     "party.name", "party.code", "party.tax_identifier.code", "party_tax_identifier.code",
     "untaxed_amount", "tax_amount", "total_amount", "amount_to_pay", "lines_to_pay.maturity_date", "account.code",
     "lines.type", "lines.amount", "lines.description", "lines.quantity", "lines.unit_price", "lines.unit.factor",
-    "lines.product.rec_name", "lines.account.code", "lines.taxes.name", "lines.origin",
+    "lines.product.rec_name", "lines.product.code", "lines.account.code", "lines.taxes.name", "lines.origin",
     "taxes.amount", "taxes.base", "taxes.tax.name", "taxes.tax.type", "taxes.tax.rate", "taxes.account.code",
     "move.number", "move.date", "move.state", "move.lines.account.code", "move.lines.debit", "move.lines.credit",
     "cancel_move.number", "cancel_move.date", "cancel_move.state",
@@ -60,7 +60,7 @@ _DIRECTION: Final = {"out": InvoiceDirection.RECEIVABLE, "in": InvoiceDirection.
 def parse_invoice(record: Record, purchase: list[dict[str, Any]]) -> Invoice:
     """One record of FIELDS. `purchase`: what order and receipt say of its lines, kept in `raw` (see
     `sources.connectors.tryton_purchases`); empty: none of it was ordered. Raises UnreadableRecord."""
-    direction = _DIRECTION.get(record.get("type", ""))
+    direction = _DIRECTION.get(text(record, "type") or "")
     if direction is None:
         raise UnreadableRecord("its type is neither out nor in")
     state = text(record, "state") or ""
@@ -86,14 +86,22 @@ def parse_invoice(record: Record, purchase: list[dict[str, Any]]) -> Invoice:
         # A supplier's own number tells its bill, in whichever system.
         number=(reference or number) if direction is InvoiceDirection.PAYABLE else number,
         issue_date=day(record, "invoice_date"),
+        accounting_date=day(record, "accounting_date"),
         due_date=max(
             (due for each in listed(record, "lines_to_pay") if (due := day(each, "maturity_date"))), default=None
         ),
         taxes=tuple([_tax(each, money) for each in listed(record, "taxes")]),
         lines=tuple([_line(each, money, is_credit) for each in listed(record, "lines") if each.get("type") == "line"]),
         raw={name: value for name, value in record.items() if name not in _TIMES}
+        | _days(record)
         | ({"purchase": purchase} if purchase else {}),
     )
+
+
+def _days(record: Record) -> dict[str, str]:
+    """`voided_on`: of the move that cancels it."""
+    voided = day(related(record, "cancel_move"), "date")
+    return {} if voided is None else {"voided_on": voided.isoformat()}
 
 
 def _party(record: Record) -> Party:
@@ -115,6 +123,7 @@ def _line(record: Record, money: Money, is_credit: bool) -> InvoiceLine:
         quantity=None if quantity is None else written(quantity),
         tax_code=names[0] if len(names) == 1 else None,
         account=text(related(record, "account"), "code"),
+        product=text(related(record, "product"), "code"),
     )
 
 

@@ -48,7 +48,7 @@ def day(record: Record, name: str) -> date | None:
         return None
     try:
         return date(*[value[part] for part in _DATE])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UnreadableRecord(f"its {name} is no date") from None
 
 
@@ -59,7 +59,7 @@ def time(record: Record, name: str) -> datetime | None:
         return None
     try:
         return datetime(*[value[part] for part in (*_DATE, *_TIME)])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UnreadableRecord(f"its {name} is no time") from None
 
 

@@ -7,13 +7,15 @@ pages are read, another may slip between two pages. So a listing counts as compl
 those that it counts is missing, or when a second listing says exactly the same; else the pull fails.
 
 What a run holds: a listing states net pay and total cost alone. Gross pay, taxes, deductions, reimbursements and employer
-contributions exist only in payslips, which are personal and cost a request per run; they are asked for on demand only, so
-in the run these stay None. Xero lists a draft as it was while its slips change, so slips of drafts are asked for again with
-every newer copy of the runs; those of posted runs are kept. A run's `raw` has neither payslips nor the message to employees.
+contributions exist only in payslips, which are personal and cost a request per run. They are asked for by themselves, of runs
+that post and on demand, so in the run these stay None. Xero lists a draft as it was while its slips change, so slips of drafts
+are asked for again with every newer copy of the runs; those of posted runs are kept. A run's `raw` has neither payslips nor the
+message to employees.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +25,9 @@ from yarl import URL
 
 from sources.connectors.client_credentials import ClientCredentials
 from sources.connectors.http import Headers, HttpOptions, SourceHttp, SourceRefused
+from sources.connectors.kinds import ConnectorKind
 from sources.connectors.xero_payroll_records import (
+    DRAFT,
     Listing,
     is_identifier,
     parse_listing,
@@ -31,6 +35,7 @@ from sources.connectors.xero_payroll_records import (
     parse_payslip,
     unreadable,
 )
+from sources.connectors.xero_webhooks import verify_webhook
 from sources.documents import Page, PayrollRun, Payslip, Problem
 from sources.errors import ConfigurationError, SourceUnavailable
 
@@ -41,6 +46,10 @@ _IDENTITY_URL = "https://identity.xero.com/connect/token"
 
 SCOPES = "payroll.payruns.read payroll.payslip.read"
 """What reading needs; an app that was granted others sets `scopes`."""
+
+_KEPT_FREE: Mapping[str, int] = {"Min": 20, "Day": 500}
+"""Of the calls that Xero allows in a minute (60) and a day (5,000): so many are left to pulls and to people's queries."""
+_MINUTE = 60.0
 
 _MAX_PAGES = 1_000
 _LISTINGS = 3
@@ -53,7 +62,7 @@ class XeroPayrollConnector:
 
     lists_everything = True
     """What a complete pull did not mention, the source no longer has."""
-    draft_statuses = ("Draft",)
+    draft_statuses = DRAFT
     """Runs in these states may get other payslips while the runs themselves stay as they are listed."""
 
     def __init__(
@@ -84,6 +93,15 @@ class XeroPayrollConnector:
         self._tenant = {"xero-tenant-id": tenant_id}
         self._http = SourceHttp(name=name, base_url=base_url, auth=self._auth, options=options)
         self._slip_problems: dict[str, tuple[Problem, ...]] = {}
+        self._left: dict[str, int] = {}
+        self._left_at = 0.0
+
+    @property
+    def is_near_its_limit(self) -> bool:
+        """Whether Xero allows few more calls for now, by its newest answer: what can wait is not asked for. On a running loop."""
+        if asyncio.get_running_loop().time() - self._left_at >= _MINUTE:
+            return False
+        return any(self._left.get(name, kept + 1) <= kept for name, kept in _KEPT_FREE.items())
 
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
         """Every pay run, whatever the cursor: there is none to keep (see the top of this file). A run comes with the problems
@@ -171,9 +189,11 @@ class XeroPayrollConnector:
 
     def _watch_limits(self, headers: Headers) -> None:
         """Xero allows 60 calls a minute and 5,000 a day; each answer says what is left."""
-        left = {name: headers.get(f"X-{name}Limit-Remaining", "") for name in ("Min", "Day")}
-        if any(value.isdecimal() and int(value) < 10 for value in left.values()):
-            self._log.warning("source_rate_limit_near", minute_left=left["Min"], day_left=left["Day"])
+        stated = {name: headers.get(f"X-{name}Limit-Remaining", "") for name in _KEPT_FREE}
+        self._left = {name: int(value) for name, value in stated.items() if value.isdecimal() and value.isascii()}
+        self._left_at = asyncio.get_running_loop().time()
+        if any(left < 10 for left in self._left.values()):
+            self._log.warning("source_rate_limit_near", minute_left=stated["Min"], day_left=stated["Day"])
 
 
 @dataclass(slots=True)
@@ -215,3 +235,21 @@ def _default_token_url(base_url: str) -> str:
         return _IDENTITY_URL if url.host == URL(BASE_URL).host else str(url.origin().with_path("/connect/token"))
     except ValueError:
         return _IDENTITY_URL
+
+
+KIND = ConnectorKind(
+    name="xero-payroll",
+    connector=XeroPayrollConnector,
+    gives=("payroll_run",),
+    required=("client_id", "client_secret", "tenant_id"),
+    optional=("base_url", "token_url", "scopes"),
+    secrets=("client_secret",),
+    origin=("tenant_id", "client_id"),
+    tenant="tenant_id",
+    verify=verify_webhook,
+    example={
+        "client_id": "my-app",
+        "client_secret": "env:XERO_SECRET",
+        "tenant_id": "70784a63-d24b-46a9-a4db-0e70a274b056",
+    },
+)

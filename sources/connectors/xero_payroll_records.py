@@ -18,6 +18,9 @@ from sources.money import EXPONENTS, MAX_MINOR, format_minor, parse_minor
 CURRENCY = "GBP"
 """UK payroll knows no other; no payload states it."""
 
+DRAFT = ("Draft",)
+"""States of pay runs that may still change."""
+
 PAGE_SIZE = 100
 """Records on a page, unless its envelope says how many pages there are."""
 
@@ -75,7 +78,7 @@ def parse_pay_run(record: Any) -> PayrollRun:
     field's name and what is wrong with it."""
     if not isinstance(record, dict):
         raise ValueError("is not an object")
-    net = _amount(record, "totalPay")
+    net, status = _amount(record, "totalPay"), _text(record, "payRunStatus")
     if net is None:
         raise ValueError("totalPay is missing")
     return PayrollRun(
@@ -83,10 +86,11 @@ def parse_pay_run(record: Any) -> PayrollRun:
         period_start=_date(record, "periodStartDate"),
         period_end=_date(record, "periodEndDate"),
         pay_date=_date(record, "paymentDate"),
-        source_status=_text(record, "payRunStatus"),
+        source_status=status,
         currency=CURRENCY,
         net=net,
         total_cost=_amount(record, "totalCost"),
+        payslips_follow=status not in DRAFT,
         raw={name: _plain(record[name]) for name in _RUN_FIELDS if name in record},
     )
 
@@ -111,21 +115,33 @@ def parse_payslip(record: Any, run_external_id: str) -> SlipReading:
         employee_name=_name(record) or employee,
         gross=gross,
         net=net,
+        employee_taxes=_amount(record, "totalEmployeeTaxes"),
+        deductions=_deductions(record, gross, net),
+        reimbursements=_amount(record, "totalReimbursements"),
+        employer_taxes=_amount(record, "totalEmployerTaxes"),
+        employer_contributions=_amount(record, "totalBenefits"),
     )
-    return SlipReading(payslip=slip, problems=_check_sum(record, slip, run_external_id))
+    return SlipReading(payslip=slip, problems=_check_sum(slip, run_external_id))
 
 
-def _check_sum(record: Mapping[str, Any], slip: Payslip, run_external_id: str) -> tuple[Problem, ...]:
-    taxes, deductions, reimbursements, court_orders = (
-        _amount(record, name) or 0
-        for name in ("totalEmployeeTaxes", "totalDeductions", "totalReimbursements", "totalCourtOrders")
-    )
+def _deductions(record: Mapping[str, Any], gross: int | None, net: int) -> int | None:
+    """With court orders, whether or not totalDeductions holds them: whichever makes the slip add up."""
+    deductions, court_orders = _amount(record, "totalDeductions"), _amount(record, "totalCourtOrders")
+    if not court_orders:
+        return deductions
+    taxes, reimbursements = _amount(record, "totalEmployeeTaxes") or 0, _amount(record, "totalReimbursements") or 0
+    stated = deductions or 0
+    holds_them = gross is not None and net == gross - taxes - stated + reimbursements
+    return stated if holds_them else stated + court_orders
+
+
+def _check_sum(slip: Payslip, run_external_id: str) -> tuple[Problem, ...]:
     if slip.gross is None:
         return ()
-    expected = slip.gross - taxes - deductions + reimbursements
-    if slip.net in (expected, expected - court_orders):
+    expected = slip.gross - (slip.employee_taxes or 0) - (slip.deductions or 0) + (slip.reimbursements or 0)
+    if slip.net == expected:
         return ()
-    off = format_minor(slip.net - (expected - court_orders), _EXPONENT)
+    off = format_minor(slip.net - expected, _EXPONENT)
     problem = Problem(
         subject=f"payslip {slip.external_id} of pay run {run_external_id}",
         code="PAYSLIP_DOES_NOT_ADD_UP",

@@ -7,6 +7,7 @@ connection is lent; behind a pooler that lends sessions by transaction they are 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ APP_ROLE = "ledgergraph_app"
 CONNECT_TIMEOUT = 10.0
 LOOKUPS = 2
 FOLLOWERS = 4
+APART = 4
+"""Connections beside the pools that are open at one time."""
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -143,6 +146,7 @@ class Database:
         self._readers: Lender | None = None
         self._lookups: Lender | None = None
         self._followers: Lender | None = None
+        self._apart = asyncio.Semaphore(APART)
 
     async def open(self) -> None:
         """Raises DatabaseUnavailable when the server cannot be reached, ConfigurationError when claims would bind nobody."""
@@ -223,6 +227,17 @@ class Database:
         async with translated(), _borrowed(self._writers) as connection:
             yield connection
 
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Connection]:
+        """As `writer`, on a connection of its own: for who reads for seconds, or waits for what a holder of a writer's connection
+        has. From the pool it would keep those waiting who post, and so itself."""
+        async with self._apart, translated():
+            connection = await asyncpg.connect(self._dsn, server_settings=self._settings, timeout=CONNECT_TIMEOUT)
+            try:
+                yield connection
+            finally:
+                await _ended(connection)
+
     async def connect_direct(self) -> asyncpg.Connection[Any]:
         """A connection of its own to the server itself, for LISTEN; the caller closes it."""
         async with translated():
@@ -256,6 +271,13 @@ async def _borrowed(pool: asyncpg.Pool[Any]) -> AsyncIterator[Connection]:
         except asyncpg.InternalClientError:
             connection.terminate()
             raise
+
+
+async def _ended(connection: asyncpg.Connection[Any]) -> None:
+    try:
+        await connection.close(timeout=CONNECT_TIMEOUT)
+    except (*DRIVER, TimeoutError):
+        connection.terminate()
 
 
 async def _reads(connection: asyncpg.Connection[Any]) -> None:

@@ -48,6 +48,9 @@ class RejectionCode(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     INVALID_RATE = "INVALID_RATE"
     FIXED_BY_SETTINGS = "FIXED_BY_SETTINGS"
+    MISSING = "MISSING"
+    UNKNOWN_FIELD = "UNKNOWN_FIELD"
+    INVALID_VALUE = "INVALID_VALUE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,11 @@ entries, lines, accounts and balances together, which triggers prove instead of 
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     Date,
-    DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -29,26 +26,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from sources.database.columns import KEY_TEXT, MOMENT, references, required
 from sources.database.metadata import METADATA
 
 _SCHEMA = "ledger"
-_KEY_TEXT = Text(collation="C")
-
-
-def _required(name: str, kind: Any, **more: Any) -> Column[Any]:
-    return Column(name, kind, nullable=False, **more)
 
 
 def _references(columns: str, table: str, referred: str, name: str) -> ForeignKeyConstraint:
-    targets = [f"{_SCHEMA}.{table}.{column}" for column in referred.split()]
-    return ForeignKeyConstraint(columns.split(), targets, name=name)
+    return references(columns, f"{_SCHEMA}.{table}", referred, name)
 
 
 currency = Table(
     "currency",
     METADATA,
-    _required("code", _KEY_TEXT),
-    _required("exponent", SmallInteger),
+    required("code", KEY_TEXT),
+    required("exponent", SmallInteger),
     PrimaryKeyConstraint("code", name="currency_pkey"),
     schema=_SCHEMA,
 )
@@ -56,13 +48,13 @@ currency = Table(
 ledger = Table(
     "ledger",
     METADATA,
-    _required("ledger_id", BigInteger, server_default=Identity(always=True)),
-    _required("code", _KEY_TEXT),
-    _required("name", Text),
-    _required("functional_currency", _KEY_TEXT),
+    required("ledger_id", BigInteger, server_default=Identity(always=True)),
+    required("code", KEY_TEXT),
+    required("name", Text),
+    required("functional_currency", KEY_TEXT),
     Column("locked_through", Date),
-    _required("names_version", BigInteger, server_default=text("0")),
-    _required("created_at", DateTime(timezone=True), server_default=text("now()")),
+    required("names_version", BigInteger, server_default=text("0")),
+    required("created_at", MOMENT, server_default=text("now()")),
     PrimaryKeyConstraint("ledger_id", name="ledger_pkey"),
     UniqueConstraint("code", name="ledger_code_key"),
     _references("functional_currency", "currency", "code", "ledger_functional_currency_fkey"),
@@ -72,10 +64,10 @@ ledger = Table(
 head = Table(
     "head",
     METADATA,
-    _required("ledger_id", BigInteger),
-    _required("last_sequence", BigInteger, server_default=text("0")),
-    _required("last_hash", LargeBinary),
-    _required("last_posted_at", DateTime(timezone=True), server_default=text("'-infinity'::timestamptz")),
+    required("ledger_id", BigInteger),
+    required("last_sequence", BigInteger, server_default=text("0")),
+    required("last_hash", LargeBinary),
+    required("last_posted_at", MOMENT, server_default=text("'-infinity'::timestamptz")),
     PrimaryKeyConstraint("ledger_id", name="head_pkey"),
     _references("ledger_id", "ledger", "ledger_id", "head_ledger_fkey"),
     schema=_SCHEMA,
@@ -84,15 +76,15 @@ head = Table(
 account = Table(
     "account",
     METADATA,
-    _required("ledger_id", BigInteger),
-    _required("account_id", BigInteger, server_default=Identity(always=True)),
-    _required("code", _KEY_TEXT),
-    _required("name", Text),
-    _required("type", _KEY_TEXT),
-    _required("normal_side", _KEY_TEXT),
-    Column("currency", _KEY_TEXT),
+    required("ledger_id", BigInteger),
+    required("account_id", BigInteger, server_default=Identity(always=True)),
+    required("code", KEY_TEXT),
+    required("name", Text),
+    required("type", KEY_TEXT),
+    required("normal_side", KEY_TEXT),
+    Column("currency", KEY_TEXT),
     Column("parent_id", BigInteger),
-    _required("active", Boolean, server_default=text("true")),
+    required("active", Boolean, server_default=text("true")),
     PrimaryKeyConstraint("ledger_id", "account_id", name="account_pkey"),
     UniqueConstraint("ledger_id", "code", name="account_code_key"),
     _references("ledger_id", "ledger", "ledger_id", "account_ledger_fkey"),
@@ -104,23 +96,23 @@ account = Table(
 entry = Table(
     "entry",
     METADATA,
-    _required("ledger_id", BigInteger),
-    _required("sequence", BigInteger),
-    _required("effective_date", Date),
+    required("ledger_id", BigInteger),
+    required("sequence", BigInteger),
+    required("effective_date", Date),
     Column("document_date", Date),
-    _required("posted_at", DateTime(timezone=True)),
-    _required("posted_by", _KEY_TEXT),
-    Column("journal", _KEY_TEXT),
-    _required("description", Text),
-    Column("reference", _KEY_TEXT),
-    _required("idempotency_key", _KEY_TEXT),
-    _required("origin", _KEY_TEXT, server_default=text("''::text")),
+    required("posted_at", MOMENT),
+    required("posted_by", KEY_TEXT),
+    Column("journal", KEY_TEXT),
+    required("description", Text),
+    Column("reference", KEY_TEXT),
+    required("idempotency_key", KEY_TEXT),
+    required("origin", KEY_TEXT, server_default=text("''::text")),
     Column("reverses", BigInteger),
-    _required("line_count", Integer),
-    _required("total", BigInteger),
-    _required("body_hash", LargeBinary),
-    _required("hash", LargeBinary),
-    _required("canonical_version", SmallInteger),
+    required("line_count", Integer),
+    required("total", BigInteger),
+    required("body_hash", LargeBinary),
+    required("hash", LargeBinary),
+    required("canonical_version", SmallInteger),
     PrimaryKeyConstraint("ledger_id", "sequence", name="entry_pkey"),
     UniqueConstraint("ledger_id", "origin", "idempotency_key", name="entry_key_key"),
     Index("entry_reverses_key", "ledger_id", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")),
@@ -134,17 +126,17 @@ entry = Table(
 line = Table(
     "line",
     METADATA,
-    _required("ledger_id", BigInteger),
-    _required("sequence", BigInteger),
-    _required("line_number", Integer),
-    _required("account_id", BigInteger),
-    _required("effective_date", Date),
-    _required("currency", _KEY_TEXT),
-    _required("amount", BigInteger),
-    _required("functional_amount", BigInteger),
+    required("ledger_id", BigInteger),
+    required("sequence", BigInteger),
+    required("line_number", Integer),
+    required("account_id", BigInteger),
+    required("effective_date", Date),
+    required("currency", KEY_TEXT),
+    required("amount", BigInteger),
+    required("functional_amount", BigInteger),
     Column("description", Text),
-    Column("tax_code", _KEY_TEXT),
-    _required("dimensions", JSONB, server_default=text("'{}'::jsonb")),
+    Column("tax_code", KEY_TEXT),
+    required("dimensions", JSONB, server_default=text("'{}'::jsonb")),
     PrimaryKeyConstraint("ledger_id", "sequence", "line_number", name="line_pkey"),
     Index("line_by_account", "ledger_id", "account_id", "effective_date", "sequence", "line_number"),
     Index("line_by_date", "ledger_id", "effective_date", "sequence", "line_number"),
@@ -156,14 +148,14 @@ def _balance_table(name: str, period: str, *indexes: Index) -> Table:
     return Table(
         name,
         METADATA,
-        _required("ledger_id", BigInteger),
-        _required("account_id", BigInteger),
-        _required("currency", _KEY_TEXT),
-        _required(period, Date),
-        _required("debit", BigInteger),
-        _required("credit", BigInteger),
-        _required("functional_debit", BigInteger),
-        _required("functional_credit", BigInteger),
+        required("ledger_id", BigInteger),
+        required("account_id", BigInteger),
+        required("currency", KEY_TEXT),
+        required(period, Date),
+        required("debit", BigInteger),
+        required("credit", BigInteger),
+        required("functional_debit", BigInteger),
+        required("functional_credit", BigInteger),
         PrimaryKeyConstraint("ledger_id", "account_id", "currency", period, name=f"{name}_pkey"),
         *indexes,
         schema=_SCHEMA,
@@ -180,13 +172,14 @@ balance_year = _balance_table("balance_year", "year")
 rate = Table(
     "rate",
     METADATA,
-    _required("base", _KEY_TEXT),
-    _required("quote", _KEY_TEXT),
-    _required("type", _KEY_TEXT),
-    _required("on_date", Date),
-    _required("rate", Numeric),
-    _required("source", _KEY_TEXT),
-    _required("recorded_at", DateTime(timezone=True), server_default=text("now()")),
+    required("base", KEY_TEXT),
+    required("quote", KEY_TEXT),
+    required("type", KEY_TEXT),
+    required("on_date", Date),
+    required("rate", Numeric),
+    required("source", KEY_TEXT),
+    required("recorded_at", MOMENT, server_default=text("now()")),
+    required("recorded_by", KEY_TEXT, server_default=text("''::text")),
     PrimaryKeyConstraint("base", "quote", "type", "on_date", name="rate_pkey"),
     _references("base", "currency", "code", "rate_base_fkey"),
     _references("quote", "currency", "code", "rate_quote_fkey"),

@@ -164,7 +164,12 @@ def _lookup(name: str, key: Getter, entries: dict[str, Account], file: str) -> A
     default = entries.get("default")
 
     def find(scope: Scope) -> str:
-        wanted = shown(key(scope))
+        value = key(scope)
+        if type(value) is tuple:  # the first of several that the table has
+            stated = [each for each in map(shown, value) if each]
+            wanted = next((each for each in stated if each in entries), stated[0] if stated else "")
+        else:
+            wanted = shown(value)
         found = entries.get(wanted, default)
         if found is None:
             message = f"the table {name} has nothing for {wanted[:100]!r} and no default"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sources.mapping.language import Getter, Scope
+from sources.mapping.matching_bills import DEFAULT_TOLERANCE, Tolerance
 from sources.mapping.model import Policy, Unmapped, UnmappedCode
 
 Account = str | Callable[[Scope], str]
@@ -34,6 +35,8 @@ class LineRule:
     condition: Getter | None
     currency: Getter | None
     rate_on: Getter | None
+    before: Getter | None
+    carried: Getter | None
     description: Getter | None
     tax_code: Getter | None
     dimensions: tuple[tuple[str, Getter], ...]
@@ -55,6 +58,7 @@ class PostingRule:
     name: str
     date: Getter
     date_text: str
+    rate_on: Getter | None
     document_date: Getter | None
     description: Getter
     reference: Getter | None
@@ -82,7 +86,8 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """A rule file, read and checked. `digest` is the SHA-256 of its text and of the rules that it extends: another digest is
-    another version. `rules` are in the order in which they are tried, by kind of document."""
+    another version. `rules` are in the order in which they are tried, by kind of document. `tolerance`:
+    of bills that are of an order. `settings`: what expressions find under that name."""
 
     name: str
     file: str
@@ -91,3 +96,5 @@ class RuleSet:
     rounding: Account
     exchange_gain: Account
     exchange_loss: Account
+    settings: Mapping[str, Any]
+    tolerance: Tolerance = DEFAULT_TOLERANCE

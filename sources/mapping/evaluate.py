@@ -16,6 +16,7 @@ from sources.mapping.functional import Exchange, Line, Side, completed
 from sources.mapping.identities import disagreement
 from sources.mapping.language import ExpressionFailed, Getter, as_date
 from sources.mapping.model import MappedPosting, Mapping, Unmapped, UnmappedCode
+from sources.mapping.payloads import Scope
 from sources.mapping.rates import Rates
 from sources.mapping.splitting import Month, months, split
 from sources.money import EXPONENTS, MAX_MINOR
@@ -24,15 +25,20 @@ MAX_CODE: Final = 255
 MAX_DESCRIPTION: Final = 1_000
 
 _NO_ITEM: Final = (None,)
+_LACKS_HINT: Final = (
+    "They are asked for again by themselves, after longer and longer pauses; the source must let us read payslips."
+)
 
 
 def map_document(rules: RuleSet, facts: Facts, rates: Rates, functional_currency: str) -> Mapping:
-    """The postings of one version of a document, in the rule's order; () where the rule says that nothing posts."""
-    scope = {**facts.names, "item": None}
+    """The postings of one version of a document, in the rule's order; () where the rule says that nothing posts. Raises Unread."""
+    scope = Scope(facts.names, item=None, settings=rules.settings)
     try:
         rule = _rule_for(rules, facts, scope)
         if not rule.postings:
             return ()
+        if facts.lacks is not None:
+            raise NotMapped(UnmappedCode.PAYSLIPS_NOT_READ, facts.lacks, _LACKS_HINT)
         if found := disagreement(facts):
             hint = f"Correct the document in {facts.source}; it is read again then."
             return Unmapped(UnmappedCode.DISAGREEING_FIGURES, found, hint)
@@ -78,22 +84,23 @@ class _Mapper:
     def run(self, scope: dict[str, Any]) -> Iterator[MappedPosting]:
         posting = self._posting
         day = self._date(posting.date, posting.date_text, scope)
-        exchange = Exchange(self._rates, self._functional, posting.rate_type, day)
+        rated = day if posting.rate_on is None else self._date(posting.rate_on, "rate_on", scope)
+        exchange = Exchange(self._rates, self._functional, posting.rate_type, rated)
         if posting.spread is None:
             lines: list[Line] = []
             for line in posting.lines:
                 for amount in self._amounts(line, scope):
-                    self._add(lines, line, scope, amount)
-            yield from self._entry(posting.name, day, None, lines, scope, exchange)
+                    self._add(lines, line, scope, amount, rated)
+            yield from self._entry(posting.name, day, day, None, lines, scope, exchange)
             return
         by_month: dict[Month, list[Line]] = {}
         for line in posting.lines:
             for amount in self._amounts(line, scope):
                 for month, part in _spread(posting.spread, amount, scope, line.where):
-                    self._add(by_month.setdefault(month, []), line, scope, part)
+                    self._add(by_month.setdefault(month, []), line, scope, part, rated)
         for month in sorted(by_month):
             name = f"{posting.name}/{month.label}"
-            yield from self._entry(name, month.end, month.label, by_month[month], scope, exchange)
+            yield from self._entry(name, day, month.end, month.label, by_month[month], scope, exchange)
 
     def _amounts(self, line: LineRule, scope: dict[str, Any]) -> Iterator[int]:
         """The line's amounts, debit positive, with the item that each is of in the scope. Zero drops the line."""
@@ -109,8 +116,8 @@ class _Mapper:
                 yield amount * line.sign
         scope["item"] = None
 
-    def _add(self, lines: list[Line], line: LineRule, scope: dict[str, Any], amount: int) -> None:
-        """Appends the line, or the lines that it is split into."""
+    def _add(self, lines: list[Line], line: LineRule, scope: dict[str, Any], amount: int, day: date) -> None:
+        """Appends the line, or the lines that it is split into. `day`: whose rates the posting takes."""
         where = line.where
         currency = self._facts.currency if line.currency is None else self._currency(line, scope)
         rate_on = None if line.rate_on is None else self._date(line.rate_on, "rate_on", scope)
@@ -120,14 +127,43 @@ class _Mapper:
             tuple([(name, text) for name, each in line.dimensions if (text := _shortened(_text(each, scope, where)))]),
         )
         if not line.shares:
-            lines.append(Line(_account(line.account, scope, where), amount, currency, rate_on, *texts))
+            in_parts = line.carried is not None or line.before is not None
+            is_foreign = currency != self._functional
+            carried = self._carried(line, scope, amount, rate_on, day) if in_parts and is_foreign else ()
+            lines.append(Line(_account(line.account, scope, where), amount, currency, rate_on, *texts, carried))
             return
         for account, part in zip(line.shares, split(amount, line.weights), strict=True):
             if part:
                 lines.append(Line(_account(account, scope, where), part, currency, rate_on, *texts))
 
+    def _carried(
+        self, line: LineRule, scope: dict[str, Any], amount: int, rate_on: date | None, day: date
+    ) -> tuple[tuple[int, date], ...]:
+        """What the line is in the books by, as amounts and days that sum to its amount. Of a part of what came in at one rate: the
+        whole up to and with it, less the whole before, so that all parts sum to the whole in every currency."""
+        found: list[tuple[int, date]] = []
+        if line.carried is not None:
+            parts = _value(line.carried, scope, line.where) or ()
+            found = [(line.sign * each["amount"], as_date(each["on"]) or day) for each in parts]
+        before = None if line.before is None else _value(line.before, scope, line.where)
+        if before and rate_on is not None and not found:
+            if type(before) is not int:
+                raise _failed(line.where, "before does not give a whole number of minor units")
+            return (amount + line.sign * before, rate_on), (-line.sign * before, rate_on)
+        rest = amount - sum([part for part, _ in found])
+        if not found or not rest:
+            return tuple(found)
+        return *found, (rest, rate_on or day)
+
     def _entry(
-        self, name: str, day: date, label: str | None, lines: list[Line], scope: dict[str, Any], exchange: Exchange
+        self,
+        name: str,
+        dated: date,
+        day: date,
+        label: str | None,
+        lines: list[Line],
+        scope: dict[str, Any],
+        exchange: Exchange,
     ) -> Iterator[MappedPosting]:
         posting, where = self._posting, self._posting.where
         mapped = completed(lines, exchange, self._side(scope), f"the posting {name} of the rule {self._rule.name}")
@@ -136,7 +172,7 @@ class _Mapper:
         if any(abs(line.amount) > MAX_MINOR or abs(line.functional or 0) > MAX_MINOR for line in mapped):
             raise _failed(where, f"a line of the posting {name} is beyond {MAX_MINOR} minor units")
         description = _text(posting.description, scope, where) or name
-        document_date = exchange.day if label else None
+        document_date = dated if label else None
         if posting.document_date is not None:
             document_date = as_date(_value(posting.document_date, scope, where))
         yield MappedPosting(
@@ -149,6 +185,8 @@ class _Mapper:
             journal=posting.journal,
             reference=None if posting.reference is None else _shortened(_text(posting.reference, scope, where)) or None,
             lines=mapped,
+            added=len(mapped) - len(lines),
+            rated=_rated(lines, exchange, posting.rate_type),
         )
 
     def _side(self, scope: dict[str, Any]) -> Side:
@@ -188,6 +226,17 @@ def _spread(spread: Spread, amount: int, scope: dict[str, Any], where: str) -> I
     for month, part in zip(found, split(amount, [month.days for month in found]), strict=True):
         if part:
             yield Month(month.label, month.end, 0), part
+
+
+def _rated(lines: Iterable[Line], exchange: Exchange, kind: str) -> tuple[str, ...]:
+    days = [_rated_line(line, exchange) for line in lines if line.currency != exchange.functional]
+    return (kind, *days) if days else ()
+
+
+def _rated_line(line: Line, exchange: Exchange) -> str:
+    if not line.carried:
+        return (line.rate_on or exchange.day).isoformat()
+    return " ".join([f"{amount}@{day}" for amount, day in line.carried])
 
 
 def _value(getter: Getter, scope: dict[str, Any], where: str) -> Any:

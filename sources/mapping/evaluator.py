@@ -219,6 +219,14 @@ def _month_end(value: Any) -> date:
     return day.replace(day=calendar.monthrange(day.year, day.month)[1])
 
 
+def _lookup(table: Any, key: Any) -> Any:
+    if not isinstance(table, dict):
+        raise Unfit("what is looked up in is no table of the settings")
+    if key is None:
+        return table.get("default")
+    return table.get(str(key) if type(key) is int else _text(key), table.get("default"))
+
+
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
     {
         "abs": _absolute,
@@ -233,10 +241,11 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "date": _date,
         "day": _day,
         "month_end": _month_end,
+        "lookup": _lookup,
     }
 )
 """round: to a whole number, half to even. number: of a decimal text. date: of an ISO text. day: in UTC, of seconds since 1970
-(None of None). month_end: the last day of a date's month."""
+(None of None). month_end: the last day of a date's month. lookup: of a table of the settings, its default or None."""
 
 Evaluator.functions = dict(FUNCTIONS)
 

@@ -2,7 +2,7 @@
 
 Where all lines are in one currency, they must balance in it. Each is converted half to even; what that leaves over goes to
 the account `rounding`. A line that is taken out of the books at the rate it came in by (`rate_on`) leaves a realised gain or
-loss. Where currencies differ (a payer paid in another one than the processor credited), the whole difference is one.
+loss: a receivable of 100 EUR booked at 1.10 and paid at 1.20 is credited with 110, and 10 are a gain (IAS 21.28). Where currencies differ (a payer paid in another one than the processor credited), the whole difference is one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from sources.mapping.compiled import NotMapped
 from sources.mapping.model import MappedLine, UnmappedCode
-from sources.mapping.rates import WINDOW, Rates, convert, in_minor_units, settlement
+from sources.mapping.rates import WINDOW, Rates, convert, in_minor_units
 from sources.money import EXPONENTS, format_minor
 
 Side = Callable[[str], str]
@@ -25,7 +25,8 @@ _IMPLAUSIBLE: Final = 2
 
 
 class Line(NamedTuple):
-    """A line before its functional amount is known. `rate_on`: the day whose rate it is in the books by."""
+    """A line before its functional amount is known. `rate_on`: the day whose rate it is in the books by. `carried`: amounts and
+    days, which sum to the amount; each was, or is to be, converted by itself. () where the whole is."""
 
     account: str
     amount: int
@@ -34,6 +35,7 @@ class Line(NamedTuple):
     description: str | None
     tax_code: str | None
     dimensions: tuple[tuple[str, str], ...]
+    carried: tuple[tuple[int, date], ...] = ()
 
 
 class Exchange:
@@ -55,6 +57,17 @@ class Exchange:
             raise NotMapped(UnmappedCode.MISSING_RATE, message, hint)
         return in_minor_units(rate, currency, self.functional)
 
+    def booked(self, line: Line) -> int:
+        """What the line is in the books by, in functional minor units. Raises NotMapped."""
+        if not line.carried:
+            return convert(line.amount, self.rate(line.currency, line.rate_on or self.day))
+        return sum([convert(amount, self.rate(line.currency, day)) for amount, day in line.carried])
+
+    def is_at(self, rate: Fraction, line: Line) -> bool:
+        """Whether the line is in the books by this rate alone: then nothing of it is a gain or loss. Raises NotMapped."""
+        days = {day for _, day in line.carried} or {line.rate_on or self.day}
+        return all(self.rate(line.currency, day) == rate for day in days)
+
 
 def completed(lines: Sequence[Line], exchange: Exchange, side: Side, what: str) -> tuple[MappedLine, ...]:
     """The lines with functional amounts, and what balances those. () where there are none. Raises NotMapped."""
@@ -69,7 +82,7 @@ def completed(lines: Sequence[Line], exchange: Exchange, side: Side, what: str) 
         return tuple(
             [
                 MappedLine(account, amount, currency, None, description, tax_code, dimensions)
-                for account, amount, _, _, description, tax_code, dimensions in lines
+                for account, amount, _, _, description, tax_code, dimensions, _ in lines
             ]
         )
     return _of_one_currency(lines, exchange, side)
@@ -81,11 +94,14 @@ def _of_one_currency(lines: Sequence[Line], exchange: Exchange, side: Side) -> t
     mapped: list[MappedLine] = []
     difference = residual = 0
     for line in lines:
-        booked = rate if line.rate_on is None else exchange.rate(currency, line.rate_on)
-        settled = settlement(line.amount, booked, rate)
-        difference += settled.difference
-        residual -= settled.at_settlement
-        mapped.append(_mapped(line, settled.at_document))
+        booked = exchange.booked(line)
+        at_settlement = convert(line.amount, rate)
+        if exchange.is_at(rate, line):
+            residual -= booked
+        else:
+            difference += at_settlement - booked
+            residual -= at_settlement
+        mapped.append(_mapped(line, booked))
     if difference:
         gain_or_loss = "exchange_gain" if difference < 0 else "exchange_loss"
         mapped.append(MappedLine(side(gain_or_loss), 0, currency, difference))
@@ -102,7 +118,7 @@ def _of_several_currencies(lines: Sequence[Line], exchange: Exchange, side: Side
             amount = line.amount
             mapped.append(_mapped(line, None))
         else:
-            amount = convert(line.amount, exchange.rate(line.currency, line.rate_on or exchange.day))
+            amount = exchange.booked(line)
             mapped.append(_mapped(line, amount))
         off += amount
         debits += max(amount, 0)

@@ -39,6 +39,7 @@ _LONGEST_COMPARED: Final = 100
 _MOST_COMPARED: Final = 300
 
 _PATH = re.compile(r"[a-z_][a-z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*", re.ASCII)
+_PATHS = re.compile(rf"\[\s*{_PATH.pattern}(\s*,\s*{_PATH.pattern})+\s*\]", re.ASCII)
 _PIECES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([{}])")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ALLOWED: Final = (
@@ -91,6 +92,9 @@ def expression(text: str, vocabulary: Vocabulary) -> Getter:
         path = stripped.split(".")
         vocabulary.check(path)
         return _path(path)
+    if _PATHS.fullmatch(stripped):
+        getters = [expression(path, vocabulary) for path in stripped[1:-1].split(",")]
+        return lambda scope: tuple([getter(scope) for getter in getters])
     tree = _parse(stripped)
     _check(tree, vocabulary)
     body = _Exact(stripped).visit(tree)

@@ -24,10 +24,10 @@ _RATE_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,30}", re.ASCII)
 _MAX_DIMENSIONS: Final = 16
 POSTING_KEYS: Final = (
     *("name", "date", "document_date", "description", "reference", "journal"),
-    *("if", "rate_type", "spread", "lines"),
+    *("if", "rate_type", "rate_on", "spread", "lines"),
 )
 LINE_KEYS: Final = (
-    *("account", "split", "debit", "credit", "currency", "rate_on"),
+    *("account", "split", "debit", "credit", "currency", "rate_on", "before", "carried"),
     *("each", "if", "description", "tax_code", "dimensions"),
 )
 
@@ -39,17 +39,18 @@ class Reading:
     kind: str
     accounts: Accounts
     rate_type: str
+    settings: Collection[str] = ()
 
 
-def vocabulary(kind: str, item: Collection[str] | None = None) -> Vocabulary:
-    """The names of a kind of document, and of an item of one of its lists."""
-    return Vocabulary(NAMES[kind], item, GROUPS)
+def vocabulary(kind: str, item: Collection[str] | None = None, settings: Collection[str] = ()) -> Vocabulary:
+    """The names of a kind of document, of an item of one of its lists, and of the settings of the rules."""
+    return Vocabulary(NAMES[kind] | {"settings"}, item, {**GROUPS, "settings": settings})
 
 
 def read_posting(node: Node, reading: Reading) -> PostingRule | None:
     """The posting; None where it has a fault that leaves nothing to run."""
     node.only(*POSTING_KEYS)
-    names = vocabulary(reading.kind)
+    names = vocabulary(reading.kind, None, reading.settings)
     name = node.string("name", required=True)
     if name is not None and not NAME.fullmatch(name):
         node.fault("a name has a-z, 0-9, _ and -, at most 63", "name")
@@ -62,6 +63,8 @@ def read_posting(node: Node, reading: Reading) -> PostingRule | None:
     lines = [_read_line(each, reading) for each in node.tables("lines", required=True)]
     if "lines" in node.values and isinstance(node.values["lines"], list) and len(lines) < 1:
         node.fault("a posting has lines, each under [[rules.postings.lines]]", "lines")
+    if spread is not None and any(line and (line.before or line.carried) for line in lines):
+        node.fault("the lines of a posting with a spread take no before and no carried", "spread")
     document_date = node.expression("document_date", names)
     reference = node.template("reference", names)
     condition = node.expression("if", names)
@@ -73,6 +76,7 @@ def read_posting(node: Node, reading: Reading) -> PostingRule | None:
         name=name,
         date=day,
         date_text=node.values["date"],
+        rate_on=node.expression("rate_on", names),
         document_date=document_date,
         description=description,
         reference=reference,
@@ -108,7 +112,7 @@ def _read_spread(node: Node, kind: str) -> Spread | None:
 def _read_line(node: Node, reading: Reading) -> LineRule | None:
     node.only(*LINE_KEYS)
     each = node.choice("each", tuple(sorted(ITEMS[reading.kind]))) if "each" in node.values else None
-    names = vocabulary(reading.kind, ITEMS[reading.kind][each] if each else None)
+    names = vocabulary(reading.kind, ITEMS[reading.kind][each] if each else None, reading.settings)
     side = _side(node)
     amount = node.expression(side, names) if side else None
     account: Account = ""
@@ -120,6 +124,7 @@ def _read_line(node: Node, reading: Reading) -> LineRule | None:
         node.fault("a line takes one of account and split", "split")
     else:
         weights, shares = _read_split(node, reading.accounts, names)
+    _check_carried(node)
     line = _rest_of_line(node, names)
     if side is None or amount is None:
         return None
@@ -141,10 +146,20 @@ def _rest_of_line(node: Node, names: Vocabulary) -> Mapping[str, Any]:
         "condition": node.expression("if", names),
         "currency": node.expression("currency", names),
         "rate_on": node.expression("rate_on", names),
+        "before": node.expression("before", names),
+        "carried": node.expression("carried", names),
         "description": node.template("description", names),
         "tax_code": node.template("tax_code", names),
         "dimensions": _read_dimensions(node, names),
     }
+
+
+def _check_carried(node: Node) -> None:
+    """What is taken out of the books in part, or as the sum of what came in, is one amount on one account."""
+    if "split" in node.values and ("before" in node.values or "carried" in node.values):
+        node.fault("a line with before or carried takes no split", "split")
+    if "before" in node.values and "rate_on" not in node.values:
+        node.fault("before needs rate_on: the day whose rate the whole is in the books by", "before")
 
 
 def _side(node: Node) -> str | None:

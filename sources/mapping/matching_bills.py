@@ -37,6 +37,10 @@ class Tolerance:
     price: Decimal = Decimal("0.005")
 
 
+DEFAULT_TOLERANCE: Final = Tolerance()
+"""No more than was ordered or received, and a price within 0.5 %."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLine:
     """What a bill, the order and its receipts say of one order line; quantities in one unit, prices for one of it.
@@ -61,12 +65,12 @@ class Mismatch:
     message: str
 
 
-def match(lines: tuple[OrderLine, ...], tolerance: Tolerance = Tolerance()) -> tuple[Mismatch, ...]:
+def match(lines: tuple[OrderLine, ...], tolerance: Tolerance = DEFAULT_TOLERANCE) -> tuple[Mismatch, ...]:
     """All that disagrees; (): the bill is matched."""
     return tuple([found for line in lines for found in _line(line, tolerance)])
 
 
-def mismatches(row: Mapping[str, Any], tolerance: Tolerance = Tolerance()) -> tuple[Mismatch, ...]:
+def mismatches(row: Mapping[str, Any], tolerance: Tolerance = DEFAULT_TOLERANCE) -> tuple[Mismatch, ...]:
     """`match` for a row of mirror.invoice, its raw payload decoded; (): it agrees, or is of no order. Facts that cannot be read
     agree with nothing."""
     raw = row.get("raw")

@@ -37,6 +37,7 @@ class UnmappedCode(StrEnum):
     UNBALANCED = "UNBALANCED"
     MISSING_RATE = "MISSING_RATE"
     DISAGREEING_FIGURES = "DISAGREEING_FIGURES"
+    PAYSLIPS_NOT_READ = "PAYSLIPS_NOT_READ"
 
 
 class MappedLine(NamedTuple):
@@ -56,7 +57,8 @@ class MappedLine(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class MappedPosting:
     """One entry that a document calls for. `name` is unique among a document's postings ("invoice", "release/2026-01");
-    `rule` names the rule that made it. Lines are at least two and balance."""
+    `rule` names the rule that made it. Lines are at least two and balance; the last `added` ones are what rates left over.
+    `rated`: the kind of rate, and the day of each line in another currency."""
 
     name: str
     rule: str
@@ -67,9 +69,11 @@ class MappedPosting:
     journal: str | None
     reference: str | None
     lines: tuple[MappedLine, ...]
+    added: int = 0
+    rated: tuple[str, ...] = ()
 
     def outcome(self) -> bytes:
-        """SHA-256 of all that would be posted: an equal outcome posts nothing anew, whichever rule gave it."""
+        """SHA-256 of all that would be posted, whichever rule gave it."""
         body = (
             self.effective_date,
             self.document_date,
@@ -77,6 +81,22 @@ class MappedPosting:
             self.journal,
             self.reference,
             [tuple(line) for line in self.lines],
+        )
+        return hashlib.sha256(orjson.dumps(body)).digest()
+
+    def substance(self) -> bytes:
+        """SHA-256 of what the document says of it: without descriptions, and of rates their days, not their values. An equal one
+        posts nothing anew, unless somebody asks for it."""
+        body = (
+            self.effective_date,
+            self.document_date,
+            self.journal,
+            self.reference,
+            self.rated,
+            [
+                (line.account, line.amount, line.currency, line.tax_code, line.dimensions)
+                for line in self.lines[: len(self.lines) - self.added]
+            ],
         )
         return hashlib.sha256(orjson.dumps(body)).digest()
 

@@ -1,4 +1,4 @@
-"""Dated exchange rates, looked up without guessing, and what an exchange difference is. Pure."""
+"""Dated exchange rates, looked up without guessing. Pure."""
 
 from __future__ import annotations
 
@@ -84,20 +84,3 @@ def convert(amount: int, rate: Fraction) -> int:
     whole, rest = divmod(amount * rate.numerator, rate.denominator)
     twice = 2 * rest
     return whole + (twice > rate.denominator or (twice == rate.denominator and whole % 2 == 1))
-
-
-class Settlement(NamedTuple):
-    """What settles an amount, in functional minor units. `difference` is what brings the two into balance, and goes to gain
-    (negative: a credit) or loss (positive: a debit): at_document + difference = at_settlement."""
-
-    at_document: int
-    at_settlement: int
-    difference: int
-
-
-def settlement(amount: int, document_rate: Fraction, settlement_rate: Fraction) -> Settlement:
-    """The realised exchange difference of one line that takes `amount` (debit positive) out of the books at the document's
-    rate, where the money counts at the day's rate (both of `in_minor_units`). A receivable of 100 EUR booked at 1.10 and paid
-    at 1.20 is credited with -110 for money of -120: the difference of -10 is a gain. IAS 21.28."""
-    at_document, at_settlement = convert(amount, document_rate), convert(amount, settlement_rate)
-    return Settlement(at_document, at_settlement, at_settlement - at_document)

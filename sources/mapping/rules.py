@@ -3,6 +3,8 @@
 name = "Acme US"
 extends = "starter"            # the built-in rules, after the file's own; one of the same name is replaced by the file's
 rate_type = "spot"             # which exchange rates; "spot" where it is not stated
+[settings]                     # what the rules decide by, as settings.name
+[three_way_match]              # by how much bills may differ from their orders
 [accounts]                     # name = account
 [tables.tax]                   # key = account; `default` for all else
 [[rules]]                      # the first one that takes a document is the one; postings = [] posts nothing
@@ -28,30 +30,34 @@ from sources.mapping.model import InvalidRules, Policy, RuleFault
 from sources.mapping.nodes import MAX_FAULTS, Node, RuleText, TooManyFaults
 from sources.mapping.places import Path, TooManyParts, places
 from sources.mapping.rates import DEFAULT_TYPE
+from sources.mapping.settings import Settings, read_settings
 from sources.mapping.starter import STARTER_FILE, starter_text
+from sources.mapping.tolerances import read_tolerance
 
 MAX_TEXT: Final = 1_000_000
 """Characters of a rule file."""
 
 _STARTER: Final = "starter"
-_TOP_KEYS: Final = ("name", "extends", "rate_type", "accounts", "tables", "rules")
+_TOP_KEYS: Final = ("name", "extends", "rate_type", "settings", "three_way_match", "accounts", "tables", "rules")
 RULE_KEYS: Final = ("name", "kind", "sources", "when", "if", "policy", "postings")
 _IN_COMMON: Final = frozenset.intersection(*NAMES.values())
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
-def load(text: str, file: str = "rules.toml") -> RuleSet:
-    """Reads and checks a rule file. `file` is what messages call it. Raises InvalidRules."""
+def load(text: str, file: str = "rules.toml", starter: str | None = None) -> RuleSet:
+    """Reads and checks a rule file. `file` is what messages call it; `starter`: the built-in rules as they were when it was kept,
+    None: as they are now. Raises InvalidRules."""
     root = _parse(text, file, own=True)
     digest = hashlib.sha256(text.encode("utf-8", "replace"))
-    starter = None
+    extended = None
     if root.values.get("extends") == _STARTER:
-        digest.update(b"\0" + starter_text().encode())
-        starter = _parse(starter_text(), STARTER_FILE, own=False)
+        starter = starter or starter_text()
+        digest.update(b"\0" + starter.encode())
+        extended = _parse(starter, STARTER_FILE, own=False)
     try:
-        return _read(root, starter, digest.digest())
+        return _read(root, extended, digest.digest())
     except TooManyFaults:
-        raise _faulty(root, starter) from None
+        raise _faulty(root, extended) from None
 
 
 def _read(root: Node, starter: Node | None, digest: bytes) -> RuleSet:
@@ -65,17 +71,19 @@ def _read(root: Node, starter: Node | None, digest: bytes) -> RuleSet:
     if starter:
         accounts.add(starter)
     accounts.add(root)
-    own = _read_rules(root, accounts, rate_type)
-    inherited = _read_rules(starter, accounts, rate_type) if starter else []
+    settings = read_settings(root, starter)
+    own = _read_rules(root, accounts, rate_type, settings)
+    inherited = _read_rules(starter, accounts, rate_type, settings) if starter else []
     common = Vocabulary(_IN_COMMON)
     rounding, gain, loss = (accounts.named(each, common) for each in ("rounding", "exchange_gain", "exchange_loss"))
     accounts.unused(root)
+    tolerance = read_tolerance(root)
     if root.text.faults or (starter and starter.text.faults):
         raise _faulty(root, starter)
     replaced = {rule.name for rule in own}
     rules = own + [rule for rule in inherited if rule.name not in replaced]
     by_kind = {kind: tuple([rule for rule in rules if rule.kind == kind]) for kind in KINDS}
-    return RuleSet(name, file, digest, by_kind, rounding, gain, loss)
+    return RuleSet(name, file, digest, by_kind, rounding, gain, loss, settings, tolerance=tolerance)
 
 
 def _faulty(*roots: Node | None) -> InvalidRules:
@@ -112,11 +120,11 @@ def _parse(text: str, file: str, *, own: bool) -> Node:
 # ---------------------------------------------------------------- rules
 
 
-def _read_rules(root: Node, accounts: Accounts, rate_type: str) -> list[Rule]:
+def _read_rules(root: Node, accounts: Accounts, rate_type: str, settings: Settings) -> list[Rule]:
     found: list[Rule] = []
     names: set[str] = set()
     for node in root.tables("rules"):
-        rule = _read_rule(node, accounts, rate_type)
+        rule = _read_rule(node, accounts, rate_type, settings)
         name = node.values.get("name")
         if isinstance(name, str):
             if name in names:
@@ -127,7 +135,7 @@ def _read_rules(root: Node, accounts: Accounts, rate_type: str) -> list[Rule]:
     return found
 
 
-def _read_rule(node: Node, accounts: Accounts, rate_type: str) -> Rule | None:
+def _read_rule(node: Node, accounts: Accounts, rate_type: str, settings: Settings) -> Rule | None:
     node.only(*RULE_KEYS)
     name = node.string("name", required=True)
     if name is not None and not NAME.fullmatch(name):
@@ -138,8 +146,8 @@ def _read_rule(node: Node, accounts: Accounts, rate_type: str) -> Rule | None:
     if kind is None:
         return None
     when = _read_when(node, kind)
-    condition = node.expression("if", vocabulary(kind))
-    postings = _read_postings(node, Reading(kind, accounts, rate_type))
+    condition = node.expression("if", vocabulary(kind, None, settings))
+    postings = _read_postings(node, Reading(kind, accounts, rate_type, settings))
     return Rule(
         where=node.where,
         name=name or "",

@@ -18,11 +18,12 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
 class Standing:
-    """The named accounts and tables of a rule file, and of the built-in rules where it extends them."""
+    """The named accounts and tables of a rule file, and of the built-in rules where it extends them: `starter`, as they were when
+    the file was stored; None: as they are."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, starter: str | None = None) -> None:
         own = tomllib.loads(text)
-        inherited = tomllib.loads(starter_text()) if "extends" in own else {}
+        inherited = tomllib.loads(starter or starter_text()) if "extends" in own else {}
         self._accounts: Mapping[str, Any] = {**inherited.get("accounts", {}), **own.get("accounts", {})}
         tables: dict[str, dict[str, Any]] = {}
         for stated in (inherited, own):

@@ -45,7 +45,8 @@ class Changes:
         )
 
     async def record(self, connection: Connection) -> None:
-        """Last in the transaction. Whatever was known of these documents is to be looked at once more, at once."""
+        """Last in the transaction. Whatever was known of these documents is to be looked at once more, at once; and of payments
+        of invoices among them, which are mapped by what they settle: those are not looked at closer than for what has changed."""
         if self._posts and self._gone:
             columns = [list(column) for column in zip(*self._gone, strict=True)]
             await connection.execute(_RECORD, self.source, self.now, *columns, list(self._gone.values()))
@@ -63,7 +64,8 @@ async def enrol(connection: Connection, source: str, post_from: date | None, now
 
 async def renamed(connection: Connection, settings: SourceSettings, ledger_ids: Iterable[int]) -> Problem | None:
     """Why a source that has not posted yet may not: under another name its documents may be posted already, on or after its
-    cut-over, and keys of entries begin with the name. None: it may, or a person let it. For a connection that sees every ledger."""
+    cut-over, or be about to, and keys of entries begin with the name. (What a run that died has posted waits to be looked at again.)
+    None: it may, or a person let it. For a connection that sees every ledger."""
     name = settings.name
     other = await connection.fetchval(
         _RENAMED, name, settings.route, list(ledger_ids), settings.post_from, RENAMED_CODE
@@ -87,8 +89,19 @@ ON CONFLICT (ledger_id, source, kind, account, external_id) DO UPDATE
 SET change = DEFAULT, gone = excluded.gone, attempts = 0, not_before = excluded.not_before"""
 _RECORD = f"""
 INSERT INTO pipeline.todo (ledger_id, source, kind, account, external_id, gone, since, not_before)
-SELECT ledger_id, $1, kind, account, external_id, gone, $2, $2
-FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::boolean[]) AS met (ledger_id, kind, account, external_id, gone)
+SELECT ledger_id, $1, kind, account, external_id, bool_or(gone), $2, $2
+FROM (
+    SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::boolean[])
+        AS met (ledger_id, kind, account, external_id, gone)
+    UNION ALL
+    SELECT settling.* FROM unnest($3::bigint[], $4::text[], $6::text[]) AS settled (ledger_id, kind, external_id)
+    CROSS JOIN LATERAL (
+        SELECT p.ledger_id, 'payment', '', p.external_id, p.deleted_at IS NOT NULL FROM mirror.payment p
+        WHERE p.ledger_id = settled.ledger_id AND p.source = $1 AND p.invoice_external_id = settled.external_id OFFSET 0
+    ) AS settling
+    WHERE settled.kind = 'invoice'
+) AS found
+GROUP BY ledger_id, kind, account, external_id
 ORDER BY ledger_id, kind COLLATE "C", account COLLATE "C", external_id COLLATE "C"
 {_SET}"""
 _ENROL = f"""
@@ -120,8 +133,9 @@ _POSTS = "SELECT post_from IS NOT NULL FROM mirror.source_state WHERE source = $
 _RENAMED = """
 SELECT min(other.source) FROM mirror.source_state other
 WHERE other.source <> $1 AND other.route::jsonb - 2 = $2::jsonb - 2
-    AND EXISTS (SELECT FROM pipeline.posting made WHERE made.ledger_id = ANY($3::bigint[]) AND made.source = other.source
-        AND made.status = 'POSTED' AND made.effective_date >= $4)
+    AND (EXISTS (SELECT FROM pipeline.posting made WHERE made.ledger_id = ANY($3::bigint[]) AND made.source = other.source
+            AND made.status = 'POSTED' AND made.effective_date >= $4)
+        OR EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ANY($3::bigint[]) AND due.source = other.source))
     AND NOT EXISTS (SELECT FROM pipeline.posting own WHERE own.ledger_id = ANY($3::bigint[]) AND own.source = $1)
     AND NOT EXISTS (SELECT FROM mirror.issue allowed WHERE allowed.ledger_id = ANY($3::bigint[]) AND allowed.source = $1
         AND allowed.code = $5 AND allowed.resolved_at IS NOT NULL)"""

@@ -6,18 +6,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sources.connectors.registry import DOCUMENT_KINDS
 from sources.documents import Deletion
 from sources.mirror import statements
 from sources.mirror.changes import Changes
-from sources.mirror.settings import GIVES
 from sources.mirror.statements import Touched
 from sources.mirror.writing import Key
 from sources.texts import clean
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
-
-_KINDS = tuple(sorted({kind for kinds in GIVES.values() for kind in kinds}))
 
 
 async def delete(
@@ -26,7 +24,7 @@ async def delete(
     """Marks what the source says is gone, and adds it to `changes`; answers with the bank statements among it."""
     touched: set[Touched] = set()
     stated = list(deletions)
-    for kind in sorted({deletion.kind for deletion in stated} & set(_KINDS)):
+    for kind in sorted({deletion.kind for deletion in stated} & set(DOCUMENT_KINDS)):
         ids = [clean(deletion.external_id) for deletion in stated if deletion.kind == kind]
         condition = "ledger_id = ANY($3) AND external_id = ANY($4)"
         marked = await connection.fetch(_MARK[kind].format(condition), changes.source, changes.now, ledger_ids, ids)
@@ -53,7 +51,7 @@ async def compare(
 async def forget(connection: Connection, changes: Changes) -> None:
     """Marks everything held of a source as deleted, until it is read again."""
     touched: set[Touched] = set()
-    for kind in _KINDS:
+    for kind in DOCUMENT_KINDS:
         gone = await connection.fetch(_MARK[kind].format("true"), changes.source, changes.now)
         touched |= await _with_parts(connection, kind, [(row[0], row[1]) for row in gone], changes)
     await statements.settle(connection, touched, changes)
@@ -76,7 +74,7 @@ async def _with_parts(
 _MARK = {
     kind: f"UPDATE mirror.{kind} held SET deleted_at = $2 "
     "WHERE source = $1 AND deleted_at IS NULL AND ({}) RETURNING ledger_id, external_id"
-    for kind in _KINDS
+    for kind in DOCUMENT_KINDS
 }
 _MISS = """
 UPDATE mirror.{} SET missing_since = $2

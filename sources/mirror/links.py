@@ -65,6 +65,12 @@ async def documents_of_entries(reader: Reader, keys: Sequence[Key], want: Want, 
     return found
 
 
+async def rules_of_entries(reader: Reader, keys: Sequence[Key], want: Want, _args: Args) -> Results:
+    """By which rule, of which version, documents became entries; keys: (ledger_id, sequence). Entries that no rule made have none."""
+    rows = await reader.fetch(_RULES, *split(keys))
+    return {(row["ledger_id"], row["sequence"]): want.row(dict(row)) for row in rows}
+
+
 def _document(kind: str, link: Any) -> Key:
     account = (link["account"],) if kind == _TRANSACTION else ()
     return (link["ledger_id"], link["source"], *account, link["external_id"])
@@ -74,6 +80,10 @@ _ENTRIES = """
 SELECT ledger_id, source, account, external_id, sequence FROM mirror.document_entry
 WHERE kind = $1 AND (ledger_id, source, account, external_id) IN
     (SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]))
+ORDER BY ledger_id, sequence"""
+_RULES = """
+SELECT DISTINCT ON (ledger_id, sequence) ledger_id, sequence, rule, ruleset_version, posting FROM mirror.document_entry
+WHERE (ledger_id, sequence) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[])) AND rule IS NOT NULL
 ORDER BY ledger_id, sequence"""
 _DOCUMENTS = """
 SELECT ledger_id, source, kind, account, external_id, sequence FROM mirror.document_entry

@@ -15,7 +15,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,17 @@ class PayslipDesk:
             for run_id in tasks:
                 self._leave((ledger_id, source, run_id), tasks[run_id])
 
+    async def read(self, run: Run, connector: Connector) -> SourceUnavailable | None:
+        """Reads the payslips of one run, however long that takes, and stores them; together with whoever asks for them meanwhile.
+        Answers with why they could not be read, None: they are held."""
+        task = self._join(run, connector)
+        try:
+            await asyncio.wait((task,))
+            outcome = _outcome(run[1], task)
+        finally:
+            self._leave(run, task)
+        return outcome if isinstance(outcome, SourceUnavailable) else None
+
     async def close(self) -> None:
         tasks = [ask.task for ask in self._asks.values() if ask.task is not None]
         for task in tasks:
@@ -91,7 +102,7 @@ class PayslipDesk:
         self, ledger_id: int, connector: Connector, source: str, run_ids: Sequence[str]
     ) -> dict[str, Slips]:
         drafts = list(getattr(connector, "draft_statuses", ()))
-        async with self._transaction(ledger_id) as connection:
+        async with self.transaction(ledger_id) as connection:
             runs = await connection.fetch(_RUNS, ledger_id, source, list(run_ids), drafts)
             slips: dict[str, list[Payslip]] = {row["external_id"]: [] for row in runs if row["payslips_given"]}
             for run_id, *values in await connection.fetch(_SLIPS, ledger_id, source, list(slips)):
@@ -130,7 +141,7 @@ class PayslipDesk:
             held = await self._held(ledger_id, connector, source, [run_id])
             if run_id in held:
                 return held[run_id]
-            async with self._transaction(ledger_id) as connection:
+            async with self.transaction(ledger_id) as connection:
                 version = await connection.fetchrow(_VERSION, *run)
             try:
                 slips = await connector.fetch_payslips(run_id)
@@ -142,21 +153,22 @@ class PayslipDesk:
             except Exception as error:
                 logger.exception("a connector failed", source=source)
                 raise SourceUnavailable("its answer could not be understood; the log says more.") from error
-            async with self._transaction(ledger_id) as connection:
+            async with self.transaction(ledger_id) as connection:
                 if version and await connection.fetchval(_STORED, *run, *version, slips is not None):
                     await write_payslips(connection, run, rows)
-                    await _tell(connection, run, version["clock_timestamp"])
+                    await tell(connection, run, version["clock_timestamp"])
             return None if slips is None else tuple([_as_stored(row) for row in rows])
 
     @asynccontextmanager
-    async def _transaction(self, ledger_id: int) -> AsyncIterator[Connection]:
+    async def transaction(self, ledger_id: int) -> AsyncIterator[Connection]:
+        """A transaction that sees this ledger alone."""
         async with self._database.writer() as connection, connection.transaction():
             await connection.execute(f"SET LOCAL ledgergraph.ledgers = '{ledger_id:d}'")
             yield connection
 
 
-async def _tell(connection: Connection, run: Run, now: datetime) -> None:
-    """The run posts by its payslips, too."""
+async def tell(connection: Connection, run: Run, now: datetime) -> None:
+    """The pipeline is to look at the run, which posts by its payslips, too. Last in a transaction."""
     ledger_id, source, run_id = run
     changes = Changes(source, now, posts=await posts(connection, source))
     changes.add("payroll_run", [(ledger_id, run_id)])
@@ -186,7 +198,7 @@ def _outcome(source: str, task: asyncio.Task[Slips]) -> Slips | SourceUnavailabl
     return task.result()
 
 
-_COLUMNS = ("external_id", "employee_id", "employee_name", "net", "gross", "department")
+_COLUMNS = tuple([field.name for field in fields(Payslip)])
 _RUNS = """
 SELECT external_id, payslips_given FROM mirror.payroll_run JOIN mirror.source_state state USING (source)
 WHERE ledger_id = $1 AND source = $2 AND external_id = ANY($3) AND payslips_at IS NOT NULL
@@ -199,5 +211,6 @@ SELECT content_hash, clock_timestamp() FROM mirror.payroll_run
 WHERE ledger_id = $1 AND source = $2 AND external_id = $3"""
 # Not when the run changed meanwhile: its new version is asked for anew.
 _STORED = """
-UPDATE mirror.payroll_run SET payslips_at = $5, payslips_given = $6
+UPDATE mirror.payroll_run SET payslips_at = $5, payslips_given = $6, payslips_attempts = NULL, payslips_not_before = NULL,
+    payslips_error = NULL
 WHERE ledger_id = $1 AND source = $2 AND external_id = $3 AND content_hash = $4 RETURNING true"""

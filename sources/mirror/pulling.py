@@ -67,8 +67,13 @@ async def _pull(
     run = await store.begin(connection, settings, ledgers, found)
     complete, error = False, None
     try:
-        async with aclosing(_pages(connector, run.cursor, settings.name)) as pages:
-            async for page in pages:
+        async with (
+            aclosing(_pages(connector, run.cursor, settings.name)) as pages,
+            aclosing(pages if getattr(connector, "waits_for_storing", False) else _ahead(pages)) as ahead,
+        ):
+            async for page in ahead:
+                # Some list everything at times: what they say counts from the first page on, and never what they said before.
+                run.remembers = getattr(connector, "lists_everything", False)
                 await store.store_page(connection, run, page)
                 complete = page.complete
         if not complete:
@@ -80,9 +85,8 @@ async def _pull(
             raise
         logger.exception("a page could not be stored", source=settings.name)
         error = "what it stated could not be stored; the log says more."
-    everything = getattr(connector, "lists_everything", False)
     restated = getattr(connector, "restated_problems", ())
-    as_of = await store.end(connection, run, error, everything=everything, restated=restated)
+    as_of = await store.end(connection, run, error, everything=run.remembers, restated=restated)
     logger.info(
         "source pulled",
         source=settings.name,
@@ -94,6 +98,22 @@ async def _pull(
         error=error,
     )
     return Pulled(as_of, error)
+
+
+async def _ahead(pages: AsyncIterator[Page]) -> AsyncGenerator[Page, None]:
+    """The same pages, each of them asked for while the one before it is stored."""
+
+    async def following() -> Page | None:
+        return await anext(pages, None)
+
+    task = asyncio.create_task(following())
+    try:
+        while (page := await task) is not None:
+            task = asyncio.create_task(following())
+            yield page
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _pages(connector: Connector, cursor: str | None, source: str) -> AsyncGenerator[Page, None]:

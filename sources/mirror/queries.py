@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -48,9 +48,27 @@ def state_of(alias: str) -> dict[str, str]:
 
 
 def _parts(want: Want, stored: str) -> list[Row]:
-    """Rows of a document's array, which stands beside the document's currency."""
+    """Rows of a document's array, which stands beside the document's currency; what a document that was stored by an earlier
+    release does not have is null."""
     currency, parts = orjson.loads(stored)
-    return [want.row({**part, "currency": currency}) for part in parts]
+    absent: dict[str, Any] = dict.fromkeys(want.columns)
+    return [want.row({**absent, **part, "currency": currency}) for part in parts]
+
+
+PARTS_OF_PAY = ("gross", "employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions")
+
+
+_COST = ("gross", "employer_taxes", "employer_contributions")
+
+
+def _of_payslips(name: str) -> str:
+    """A figure of a payroll run: as the run states it, else the sum of its payslips, where they are held, all state it, and are
+    those of the run's net."""
+    return f"""coalesce(p.{name}, (
+    SELECT CASE WHEN count(*) = count(slip.{name}) AND sum(slip.net) = p.net THEN sum(slip.{name})::bigint END
+    FROM mirror.payslip slip
+    WHERE slip.ledger_id = p.ledger_id AND slip.source = p.source AND slip.run_external_id = p.external_id
+        AND p.payslips_at IS NOT NULL))"""
 
 
 INVOICE = View(
@@ -73,11 +91,11 @@ PAYROLL_RUN = View(
     "mirror.payroll_run p",
     columns(
         "p",
-        "ledger_id source external_id period_start period_end pay_date source_status currency gross employee_taxes deductions "
-        "reimbursements net employer_taxes employer_contributions",
+        "ledger_id source external_id period_start period_end pay_date source_status currency net",
     )
+    | {name: _of_payslips(name) for name in PARTS_OF_PAY}
     | {
-        "total_cost": "coalesce(p.total_cost, p.gross + p.employer_taxes + p.employer_contributions)",
+        "total_cost": f"coalesce(p.total_cost, {' + '.join(map(_of_payslips, _COST))})",
         "fetched_at": "greatest(p.changed_at, state.as_of)",
     },
     joins=state_of("p"),
@@ -189,13 +207,25 @@ def split(keys: Iterable[Key]) -> list[list[Any]]:
 # ---------------------------------------------------------------- sources
 
 
-async def source_states(reader: Reader, settings: Sequence[SourceSettings]) -> dict[str, tuple[Held, str | None]]:
-    """What is known of each source, and PostgreSQL's text of its last success."""
+class SourceState(NamedTuple):
+    """What is known of a source. Moments are PostgreSQL's text; `documents`: that it stated so far, also during a pull; `cursor`:
+    where the next pull goes on, its first LONGEST_CURSOR characters."""
+
+    held: Held = Held()
+    as_of: str | None = None
+    last_success_at: str | None = None
+    documents: int = 0
+    cursor: str | None = None
+
+
+async def source_states(reader: Reader, settings: Sequence[SourceSettings]) -> dict[str, SourceState]:
+    """What is known of each source; of one that was read under other settings, not where that went on."""
     routes = {each.name: each.route for each in settings}
-    found: dict[str, tuple[Held, str | None]] = dict.fromkeys(routes, (Held(), None))
-    for name, route, as_of, success, error, problems in await reader.fetch(_STATES, list(routes)):
-        current = route == routes[name]
-        found[name] = (Held(as_of if current else None, last_error=error, problems=problems), success)
+    found = dict.fromkeys(routes, SourceState())
+    for name, route, success, error, problems, *position in await reader.fetch(_STATES, list(routes)):
+        as_of, documents, cursor = position if route == routes[name] else (None, 0, None)
+        held = Held(as_of, last_error=error, problems=problems)
+        found[name] = SourceState(held, as_of, success, documents, cursor)
     return found
 
 
@@ -205,5 +235,7 @@ async def former_sources(reader: Reader, names: Iterable[str]) -> Sequence[Row]:
     return await reader.fetch(sql, list(names))
 
 
-_STATES = """
-SELECT source, route, as_of, last_success_at, last_error, problems FROM mirror.source_state WHERE source = ANY($1)"""
+LONGEST_CURSOR: Final = 1_000
+_STATES = f"""
+SELECT source, route, last_success_at, last_error, problems, as_of, documents, left(cursor, {LONGEST_CURSOR})
+FROM mirror.source_state WHERE source = ANY($1)"""

@@ -18,14 +18,16 @@ from datetime import datetime, timedelta
 import structlog
 
 from sources.caller import Caller
-from sources.database.pool import Database
+from sources.database.pool import Database, translated
 from sources.documents import Connector, Payslip
 from sources.errors import SourceUnavailable
 from sources.mirror import freshness, state
 from sources.mirror.freshness import Asking, Freshness, Held, Pulled
+from sources.mirror.payslip_rounds import PayslipRounds
 from sources.mirror.payslips import PayslipDesk
 from sources.mirror.pulling import SourceLock, pull
 from sources.mirror.settings import SourceSettings
+from sources.mirror.submitting import Outcome, Refused, Submission, submit
 
 __all__ = ["Asking", "Refresher"]
 
@@ -59,10 +61,15 @@ class _Flight:
 class _SourcePulls:
     """One source in this process: the flight under way, the one that follows it, and the last one that ended."""
 
-    def __init__(self, database: Database, settings: SourceSettings, connector: Connector) -> None:
+    def __init__(
+        self, database: Database, settings: SourceSettings, connector: Connector, rounds: PayslipRounds
+    ) -> None:
         self.settings = settings
         self.connector = connector
+        self._rounds = rounds
         self._lock = SourceLock(database, settings.name)
+        self._submitting = asyncio.Lock()
+        self._submitting_lock = SourceLock(database, settings.name)
         self._landed: _Flight | None = None
         self._current: _Flight | None = None
         self._queued: _Flight | None = None
@@ -92,7 +99,15 @@ class _SourcePulls:
             self._queued = flight
         return flight
 
+    async def submit(
+        self, submissions: Sequence[Submission], submitted_by: str, ledgers: Mapping[str, int]
+    ) -> list[Outcome | Refused]:
+        """One at a time in this process; a pull, and other processes, are waited for by the source's lock."""
+        async with self._submitting, translated(), self._submitting_lock.held() as connection:
+            return await submit(connection, self.settings, ledgers, submissions, submitted_by)
+
     async def close(self) -> None:
+        await self._submitting_lock.close()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -106,6 +121,8 @@ class _SourcePulls:
                 flight.pulled = await pull(self._lock, self.settings, self.connector, ledgers, flight.begin)
                 flight.done.set()
                 self._landed, self._current, self._queued = flight, self._queued, None
+                if flight.pulled.error is None:
+                    self._rounds.begin(self.settings, self.connector, ledgers[self.settings.home])
         finally:
             for left in (self._current, self._queued):
                 if left is not None:
@@ -120,10 +137,13 @@ class Refresher:
         self, database: Database, sources: Iterable[tuple[SourceSettings, Connector]], *, deadline: float = DEADLINE
     ) -> None:
         self._database = database
-        self._sources = {settings.name: _SourcePulls(database, settings, connector) for settings, connector in sources}
+        self._slips = PayslipDesk(database, deadline)
+        self._rounds = PayslipRounds(self._slips)
+        self._sources = {
+            settings.name: _SourcePulls(database, settings, connector, self._rounds) for settings, connector in sources
+        }
         self._deadline = deadline
         self._ledgers: dict[str, int] = {}
-        self._slips = PayslipDesk(database, deadline)
 
     @property
     def configured(self) -> tuple[SourceSettings, ...]:
@@ -141,6 +161,7 @@ class Refresher:
 
     async def close(self) -> None:
         """Cancels pulls that go on (the next start resumes them) and closes the connectors."""
+        await self._rounds.close()
         await self._slips.close()
         for pulls in self._sources.values():
             await pulls.close()
@@ -178,6 +199,20 @@ class Refresher:
         flight = pulls.join(asked, age, self._ledgers)
         await flight.done.wait()
         return flight.pulled
+
+    async def submit(self, name: str, submissions: Sequence[Submission], submitted_by: str) -> list[Outcome | Refused]:
+        """Stores documents that somebody submits of a source. Raises DatabaseUnavailable and SourceUnavailable."""
+        pulls = self._sources[name]
+        if not self._known(name):
+            await self._look([name])
+        missing = freshness.missing_ledger(pulls.settings, self._ledgers)
+        if missing is not None:
+            raise SourceUnavailable(missing)
+        return await pulls.submit(submissions, submitted_by, self._ledgers)
+
+    async def payslips_read(self, name: str) -> None:
+        """Waits until the payslips that entries of the source need were read behind its last pull, as far as they can be now."""
+        await self._rounds.ended(name)
 
     async def _ensure(
         self, pulls: _SourcePulls, asking: Asking, age: float, wait: float, now: datetime | None, held: Held | None

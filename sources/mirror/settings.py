@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from types import MappingProxyType
 from typing import Any
 
+from sources.connectors.registry import KINDS
 from sources.documents import BankStatement, Document
 
 DEFAULT_MAX_AGE = 300.0
@@ -16,20 +16,6 @@ DEFAULT_MAX_AGE = 300.0
 
 SHORTEST_PERIOD = 60.0
 """Seconds between two pulls by schedule, where no period is stated."""
-
-GIVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "stripe": ("invoice", "payment"),
-        "xero-payroll": ("payroll_run",),
-        "bank-statements": ("bank_statement",),
-        "tryton": ("invoice",),
-    }
-)
-"""Kind of source -> the kinds of document that it gives."""
-
-_ORIGIN = ("path", "tenant_id", "client_id", "database")
-"""Options that say whose documents a source gives. Stripe's account is in no option, and
-Tryton's company may be the user's: their connectors tell (`Page.afresh`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +40,7 @@ class SourceSettings:
     @property
     def gives(self) -> tuple[str, ...]:
         """The kinds of document that it gives: "invoice", "payment", "payroll_run" or "bank_statement"."""
-        return GIVES[self.kind]
+        return KINDS[self.kind].gives
 
     @property
     def period(self) -> float:
@@ -64,7 +50,8 @@ class SourceSettings:
     @property
     def home(self) -> str:
         """The ledger of documents that no bank account places elsewhere: `ledger`, or its tenant's override."""
-        return self.accounts.get(str(self.options.get("tenant_id", "")), self.ledger)
+        tenant = KINDS[self.kind].tenant
+        return self.accounts.get(str(self.options.get(tenant)), self.ledger) if tenant else self.ledger
 
     @property
     def ledgers(self) -> frozenset[str]:
@@ -75,7 +62,7 @@ class SourceSettings:
     def route(self) -> str:
         """Changes when documents may belong elsewhere, or come from elsewhere, than before: then a copy made under another
         route counts for nothing. Not by address or key: those change for one and the same account."""
-        origin = {name: str(self.options[name]) for name in _ORIGIN if name in self.options}
+        origin = {name: str(self.options[name]) for name in KINDS[self.kind].origin if name in self.options}
         return json.dumps([self.kind, self.ledger, sorted(self.accounts.items()), origin])
 
     def ledger_of(self, document: Document) -> str:

@@ -21,6 +21,7 @@ from sources.mirror.changes import RENAMED_CODE, Changes, enrol, renamed
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
 from sources.mirror.state import Standing
+from sources.pieces import in_pieces
 from sources.texts import clean
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ KEPT_DAYS = 30
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
     `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
-    cursor of a last page that states nothing, not yet stored."""
+    cursor of a last page that states nothing, not yet stored. `remembers`: all that it mentions, until its end tells what is
+    gone; one that does not list everything takes the memory of a page."""
 
     settings: SourceSettings
     ledgers: Mapping[str, int]
@@ -43,6 +45,7 @@ class Run:
     posts: bool
     run_id: int | None = None
     behind: str | None = None
+    remembers: bool = True
     pages: int = 0
     documents: int = 0
     changed: int = 0
@@ -119,11 +122,11 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
             await deletions.forget(connection, changes)
             await connection.execute(_BEGIN_AFRESH, run.source)
         batch = writing.Batch(changes)
-        unstorable = [problem for document in page.documents if (problem := _add(batch, run, document))]
+        added = [_add(batch, run, document) async for document in in_pieces(page.documents)]
         changed = await batch.write(connection)
         touched = await deletions.delete(connection, list(run.ledgers.values()), page.deletions, changes)
         await statements.settle(connection, batch.touched | touched, changes)
-        problems = [*page.problems, *unstorable]
+        problems = [*page.problems, *(unstorable for unstorable in added if unstorable)]
         await issues.note(connection, run.home_id, run.source, problems, run.started_at, run.problems)
         await issues.close_read(connection, run.home_id, run.source, batch.external_ids, run.problems, now)
         await changes.record(connection)
@@ -132,7 +135,9 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
     run.documents += batch.documents
     run.changed += changed
     run.deleted += len(page.deletions)
-    run.mentioned |= batch.mentioned
+    if run.remembers:
+        run.mentioned |= batch.mentioned
+        run.mentioned |= {(kind, ledger, clean(id_)) for kind, id_ in page.unread for ledger in run.ledgers.values()}
 
 
 async def end(

@@ -1,5 +1,5 @@
 """Deliveries of source systems' webhooks: stored before they are acknowledged, each once, and done with when a pull that began
-later has come to its end. One statement each.
+later has come to its end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ KEPT_DAYS: Final = 30
 MAX_BODY: Final = 1_000_000
 """Bytes of a delivery."""
 MAX_DELIVERY_ID: Final = 255
+CLOSED_AT_ONCE: Final = 20_000
+FORGOTTEN_AT_ONCE: Final = 5_000
+"""Deliveries that one statement deals with, so that it ends soon however many came. What is left of old ones goes later."""
 
 
 async def receive(
@@ -33,8 +36,11 @@ async def receive(
 
 async def close(connection: Connection, source: str, as_of: datetime) -> int:
     """What was delivered up to then is dealt with: the copy is as of this moment. Answers with the number of those; forgets
-    deliveries of long ago."""
-    return int(await connection.fetchval(_CLOSE, source, as_of))
+    deliveries of long ago. What another process closes at this moment is left to it."""
+    closed = 0
+    while (count := int(await connection.fetchval(_CLOSE, source, as_of))) == CLOSED_AT_ONCE:
+        closed += count
+    return closed + count
 
 
 async def waiting(connection: Connection, sources: Iterable[str]) -> set[str]:
@@ -46,14 +52,22 @@ _RECEIVE = """
 INSERT INTO mirror.webhook (source, delivery_id, received_at, headers, body)
 VALUES ($1, $2, clock_timestamp(), $3::jsonb, $4)
 ON CONFLICT DO NOTHING RETURNING true"""
+# Rows in the order of their key, those of others skipped: processes that close at one time do not wait for each other.
 _CLOSE = f"""
-WITH forgotten AS (
-    DELETE FROM mirror.webhook WHERE received_at < now() - interval '{KEPT_DAYS} days'
-), closed AS (
-    UPDATE mirror.webhook SET processed_at = clock_timestamp()
+WITH old AS MATERIALIZED (
+    SELECT source, delivery_id FROM mirror.webhook WHERE received_at < now() - interval '{KEPT_DAYS} days'
+    ORDER BY received_at LIMIT {FORGOTTEN_AT_ONCE} FOR UPDATE SKIP LOCKED
+), forgotten AS (
+    DELETE FROM mirror.webhook held USING old WHERE held.source = old.source AND held.delivery_id = old.delivery_id
+), met AS MATERIALIZED (
+    SELECT delivery_id FROM mirror.webhook
     WHERE source = $1 AND processed_at IS NULL AND received_at <= $2
         AND received_at >= now() - interval '{KEPT_DAYS} days'
-    RETURNING delivery_id
+    ORDER BY received_at LIMIT {CLOSED_AT_ONCE} FOR UPDATE SKIP LOCKED
+), closed AS (
+    UPDATE mirror.webhook held SET processed_at = clock_timestamp() FROM met
+    WHERE held.source = $1 AND held.delivery_id = met.delivery_id
+    RETURNING held.delivery_id
 )
 SELECT count(*) FROM closed"""
 _WAITING = "SELECT DISTINCT source FROM mirror.webhook WHERE processed_at IS NULL AND source = ANY($1::text[])"

@@ -156,7 +156,9 @@ class Batch:
         await upsert(connection, tables.payment, [self._rows[key] for key in changed], _PAYMENT)
         payouts = [key for key in changed if self._rows[key]["paid_out"]]
         if payouts:
-            await connection.execute(_PAID_OUT, self._source, [key[1] for key in payouts], [key[2] for key in payouts])
+            ledgers, ids = [key[1] for key in payouts], [key[2] for key in payouts]
+            told = await connection.fetch(_PAID_OUT, self._source, ledgers, ids)
+            self._changes.add("payment", [tuple(row) for row in told])
 
     async def _write_payslips(self, connection: Connection, changed: Iterable[Key]) -> None:
         for _, ledger_id, run_id in (key for key in changed if self._rows[key].get("payslips_given")):
@@ -222,7 +224,8 @@ UPDATE mirror.payment paid SET payout_external_id = payout.external_id
 FROM mirror.payment payout, jsonb_array_elements_text(payout.paid_out) AS member (external_id)
 WHERE payout.source = $1 AND (payout.ledger_id, payout.external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))
     AND paid.ledger_id = payout.ledger_id AND paid.source = $1 AND paid.external_id = member.external_id
-    AND paid.payout_external_id IS DISTINCT FROM payout.external_id"""
+    AND paid.payout_external_id IS DISTINCT FROM payout.external_id
+RETURNING paid.ledger_id, paid.external_id"""
 _DROPPED = """
 UPDATE mirror.bank_transaction SET deleted_at = $4
 WHERE source = $1 AND (ledger_id, statement) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))

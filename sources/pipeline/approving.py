@@ -12,7 +12,7 @@ from enum import StrEnum
 from sources.database.pool import Database
 from sources.pipeline import todo
 from sources.pipeline.model import Key
-from sources.pipeline.taking import wait_turn
+from sources.pipeline.taking import turn
 
 
 class Decision(StrEnum):
@@ -35,8 +35,7 @@ async def decide(
 ) -> list[Decided]:
     """Those of the proposals that were waiting, in order of their ids; the others are left as they are. Wake the pipeline
     afterwards. Raises DatabaseUnavailable."""
-    async with database.writer() as connection, connection.transaction():
-        await wait_turn(connection, ledger_id)
+    async with turn(database, ledger_id) as connection:
         rows = await connection.fetch(_DECIDE, ledger_id, sorted(set(proposal_ids)), decision.value, by)
         found = [
             Decided(

@@ -1,7 +1,7 @@
 """Control accounts beside their subledgers, and bank accounts beside their statements, as of a day.
 
 - A subledger is what the mirrored invoices of every source that posts into the ledger leave open on the day, by party: what is due
-  now, and besides what payments after the day have settled since. Drafts, void invoices, invoices that were given up and duplicates of bills
+  now, and besides what payments after the day have settled since; no more than what matched bank transactions leave of it. Drafts, void invoices, invoices that were given up and duplicates of bills
   leave nothing open. Its control accounts are the codes that the active rules call `receivable` or `payable`.
 - A bank account's ledger account is the one that the rules' table `bank_accounts` gives.
 
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sources.mapping.standing import Standing
+from sources.matching import open_sql
+from sources.pipeline.reconciliation_sql import stands
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
+    from sources.mapping.standing import Standing
 
 MOST_SHOWN: Final = 1_000
 """Parties of a subledger, and lines of a bank account on each side; counts and sums are of all."""
@@ -76,9 +78,10 @@ class BankTie:
     lines: Unmatched
 
 
-async def tie_subledgers(connection: Connection, ledger_id: int, rules: str | None, day: date) -> list[Subledger]:
-    """Those whose accounts the rules (their text) state."""
-    standing = Standing(rules) if rules is not None else None
+async def tie_subledgers(
+    connection: Connection, ledger_id: int, standing: Standing | None, day: date
+) -> list[Subledger]:
+    """Those whose accounts the rules state. `standing`: of the active ones, None: there are none."""
     found = []
     for direction, name, dimension, sign in _SIDES:
         if standing is not None and (codes := standing.codes(name)):
@@ -119,12 +122,12 @@ async def tie_banks(
     connection: Connection,
     ledger_id: int,
     source: str,
-    rules: str | None,
+    standing: Standing | None,
     days: tuple[date, date],
     post_from: date | None,
 ) -> list[BankTie]:
     """The bank accounts of the source that have a statement with a closing balance up to the last day."""
-    table = Standing(rules).table("bank_accounts") if rules is not None else {}
+    table = standing.table("bank_accounts") if standing is not None else {}
     first = max(days[0], post_from) if post_from else days[0]
     found = []
     for row in await connection.fetch(_STATEMENTS, ledger_id, source, days[1]):
@@ -145,18 +148,12 @@ def _unmatched(rows: Sequence[Any]) -> Unmatched:
     return Unmatched(rows[0]["count"], int(rows[0]["sum"]), tuple(rows)) if rows else Unmatched(0, 0, ())
 
 
-# The day of a payment is hidden from the planner: it would read all payments since for every invoice.
-_OPEN = """
+_OPEN = f"""
 SELECT i.party_external_id, i.currency, max(i.party_name) AS name,
-    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * (i.amount_due + coalesce(later.amount, 0))) AS amount
+    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * {open_sql.amount("$3")}) AS amount
 FROM mirror.invoice i
 JOIN mirror.source_state state ON state.source = i.source AND state.post_from IS NOT NULL
-LEFT JOIN LATERAL (
-    SELECT sum(coalesce(p.presented_amount, p.amount)) AS amount FROM mirror.payment p
-    WHERE p.ledger_id = $1 AND p.source = i.source AND p.invoice_external_id = i.external_id AND p.type = 'PAYMENT'
-        AND p.status = 'SUCCEEDED' AND p.deleted_at IS NULL AND p.occurred_on + 0 > $3
-        AND coalesce(p.presented_currency, p.currency) = i.currency
-) AS later ON true
+{open_sql.joins("$3")}
 WHERE i.ledger_id = $1 AND i.direction = $2 AND i.status IN ('OPEN', 'PAID') AND i.deleted_at IS NULL AND i.listed_on <= $3
     AND (i.source, i.external_id) NOT IN (
         SELECT source, external_id FROM pipeline.document WHERE ledger_id = $1 AND kind = 'invoice' AND status = 'DUPLICATE')
@@ -187,8 +184,12 @@ FROM ledger.line l
 WHERE l.ledger_id = $1 AND l.account_id = $2 AND l.currency = $3 AND l.effective_date BETWEEN $4 AND $5 AND l.amount <> 0
     AND NOT EXISTS (
         SELECT FROM mirror.document_entry link
-        WHERE link.ledger_id = $1 AND link.kind = 'bank_transaction' AND link.sequence IN (l.sequence, (
-            SELECT e.reverses FROM ledger.entry e WHERE e.ledger_id = $1 AND e.sequence = l.sequence)))
+        WHERE link.ledger_id = $1 AND link.kind = 'bank_transaction' AND link.sequence = ANY (ARRAY(
+            WITH RECURSIVE chain (sequence) AS (
+                SELECT l.sequence UNION ALL
+                SELECT e.reverses FROM chain JOIN ledger.entry e
+                    ON e.ledger_id = $1 AND e.sequence = chain.sequence AND e.reverses IS NOT NULL
+            ) SELECT sequence FROM chain)))
 ORDER BY l.effective_date, l.sequence, l.line_number LIMIT {MOST_SHOWN}"""
 _TRANSACTIONS = f"""
 SELECT t.external_id, t.dated_on AS dated, t.amount, count(*) OVER () AS count, sum(t.amount) OVER () AS sum
@@ -197,7 +198,6 @@ WHERE t.ledger_id = $1 AND t.source = $2 AND t.account = $3 AND t.currency = $4 
     AND t.visible AND t.status = 'BOOKED' AND (
         SELECT 1 FROM pipeline.posting p
         WHERE p.ledger_id = $1 AND p.source = $2 AND p.kind = 'bank_transaction' AND p.account = $3
-            AND p.external_id = t.external_id AND p.status = 'POSTED' AND (
-                SELECT 1 FROM ledger.entry undone WHERE undone.ledger_id = $1 AND undone.reverses = p.sequence LIMIT 1) IS NULL
+            AND p.external_id = t.external_id AND p.status = 'POSTED' AND {stands("p.sequence")}
         LIMIT 1) IS NULL
 ORDER BY t.dated_on, t.external_id LIMIT {MOST_SHOWN}"""

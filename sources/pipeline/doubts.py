@@ -113,7 +113,7 @@ def _compare(report: Report, tied: Tied, document: Document, past: Past, mapping
         return tied.say(TieState.DIFFERING if live else TieState.MISSING, mapping.code.value)
     wanted = planning.after_cutover(document.version, mapping, terms)
     called = _debits([(line.currency, line.amount) for mapped in wanted for line in mapped.lines])
-    if {mapped.name: mapped.outcome() for mapped in wanted} == {name: each.outcome for name, each in live.items()}:
+    if planning.is_met(past, live, wanted):
         return tied.say(TieState.MATCHED if wanted else None, None, called)
     if not wanted:
         return tied.say(TieState.EXTRA, "NOT_CALLED_FOR", called)

@@ -50,7 +50,7 @@ UNKNOWN_OUTCOME: Final = bytes(32)
 
 class Posting(NamedTuple):
     """One posting that was made of a document. `number` counts the versions of `name`, over all generations.
-    `effective_date` is that of the entry."""
+    `effective_date` is that of the entry. `substance`: see `MappedPosting`; None: not known, the outcome alone tells."""
 
     name: str
     number: int
@@ -62,6 +62,7 @@ class Posting(NamedTuple):
     effective_date: date
     sequence: int | None = None
     reversal_sequence: int | None = None
+    substance: bytes | None = None
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """From what a document calls for and what is posted of it to what is to be done. Pure: the same again after a crash.
 
-- An equal outcome posts nothing. Another one reverses at the original date and posts anew.
+- An equal outcome posts nothing; neither do other texts, or other rates of the same days. Another one reverses at the original
+  date and posts anew. Where somebody asked for the posting anew, texts and rates count too.
 - A document that calls for nothing any more reverses as of the day when it ceased, never before the original date.
 - In a locked period neither is possible: each goes to the first open day, and says so.
 - A posting dated before its source's cut-over counts as not called for; later ones of the same document do post.
@@ -9,7 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Names
 
 from sources.mapping.model import MappedPosting, Mapping, Policy, Unmapped
 from sources.pipeline.drafting import entry_draft, open_day, reversal_draft
@@ -39,8 +41,20 @@ def is_unchanged(version: Version, past: Past, mapping: Mapping, terms: Terms) -
     """Whether a mapping calls for just what is posted."""
     if isinstance(mapping, Unmapped) or not past.postings:
         return False
-    wanted = {mapped.name: mapped.outcome() for mapped in after_cutover(version, mapping, terms)}
-    return wanted == {name: posting.outcome for name, posting in past.live().items()}
+    return is_met(past, past.live(), after_cutover(version, mapping, terms))
+
+
+def is_met(past: Past, live: Names[str, Posting], wanted: Sequence[MappedPosting]) -> bool:
+    """Whether what stands of a document is just what is called for."""
+    return {mapped.name for mapped in wanted} == live.keys() and all(
+        _stands(past, live[mapped.name], mapped) for mapped in wanted
+    )
+
+
+def _stands(past: Past, posting: Posting, mapped: MappedPosting) -> bool:
+    if posting.outcome == mapped.outcome():
+        return True
+    return past.digest is not None and posting.substance is not None and posting.substance == mapped.substance()
 
 
 def plan(
@@ -94,14 +108,13 @@ def _pending(past: Past) -> list[Posting]:
 
 
 def _plan_posting(found: Plan, version: Version, past: Past, mapped: MappedPosting, terms: Terms) -> None:
-    outcome = mapped.outcome()
     standing = past.live().get(mapped.name)
     waiting = past.waiting(mapped.name)
-    if standing is not None and standing.outcome == outcome:
+    if standing is not None and _stands(past, standing, mapped):
         if waiting is not None and waiting.status is not PostingStatus.REJECTED:
             found.withdrawn.append(waiting)
         return
-    same = waiting is not None and waiting.outcome == outcome and waiting.generation == past.generation
+    same = waiting is not None and waiting.outcome == mapped.outcome() and waiting.generation == past.generation
     if waiting is not None and not same and waiting.status is not PostingStatus.REJECTED:
         found.withdrawn.append(waiting)
     if waiting is not None and same and waiting.status is PostingStatus.REJECTED:
@@ -127,6 +140,7 @@ def _making(version: Version, past: Past, mapped: MappedPosting, terms: Terms, w
         rule=mapped.rule,
         ruleset_version=terms.ruleset_version,
         effective_date=day,
+        substance=mapped.substance(),
     )
     return Making(posting._replace(effective_date=day), mapped, entry_draft(version.key, posting, mapped, terms, day))
 

@@ -29,9 +29,10 @@ class Stored:
     passed_over: frozenset[str] = frozenset()
 
 
-async def set_rates(connection: Connection, quotes: Iterable[Quote], source: str) -> Stored:
+async def set_rates(connection: Connection, quotes: Iterable[Quote], source: str, *, by: str = "") -> Stored:
     """Stores rates that were checked (`rate_files.checked`), all or none; of a pair, type and day the rate given here replaces
-    another. `source` says where they are from. Raises InvalidArgument for a source out of bounds, or a rate given twice."""
+    another. `source` says where they are from, `by` who recorded them ("": the command line). Nothing that is posted changes by it.
+    Raises InvalidArgument for a source out of bounds, or a rate given twice."""
     stated = sorted(quotes, key=lambda each: each[:4])
     if not 0 < len(source) <= MAX_SOURCE or clean(source) != source:
         raise InvalidArgument(f"the source of rates must be a text of 1 to {MAX_SOURCE} characters")
@@ -42,7 +43,7 @@ async def set_rates(connection: Connection, quotes: Iterable[Quote], source: str
     written = 0
     async with connection.transaction():
         for start in range(0, len(stated), _AT_ONCE):
-            written += await _store(connection, stated[start : start + _AT_ONCE], source)
+            written += await _store(connection, stated[start : start + _AT_ONCE], source, by)
     return Stored(len(stated), written)
 
 
@@ -54,6 +55,6 @@ async def load_file(connection: Connection, data: bytes, name: str) -> Stored:
     return Stored(stored.stated, stored.written, found.passed_over)
 
 
-async def _store(connection: Connection, quotes: Sequence[Quote], source: str) -> int:
+async def _store(connection: Connection, quotes: Sequence[Quote], source: str, by: str) -> int:
     columns = [list(column) for column in zip(*quotes, strict=True)]
-    return int(await connection.fetchval("SELECT ledger.set_rates($1, $2, $3, $4, $5, $6)", *columns, source))
+    return int(await connection.fetchval("SELECT ledger.set_rates($1, $2, $3, $4, $5, $6, $7)", *columns, source, by))

@@ -23,6 +23,7 @@ import orjson
 from sources.database.pool import Database
 from sources.errors import InvalidArgument, NotFound
 from sources.pipeline import documents, taking
+from sources.pipeline.by_hand import REINSTATED_CODE
 from sources.pipeline.documents import DATED_BY
 from sources.pipeline.doubts import load, map_anew
 from sources.pipeline.drafting import REVERSED, document_prefix
@@ -46,7 +47,7 @@ _QUIET: Final = (DocumentStatus.NOTHING, DocumentStatus.BEFORE_CUTOVER)
 @asynccontextmanager
 async def reading(database: Database, ledger_id: int) -> AsyncIterator[Connection]:
     """One snapshot that sees the ledger alone, with dates as dates. Raises DatabaseUnavailable."""
-    async with database.writer() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with database.apart() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         await taking.see(connection, ledger_id)
         yield connection
 
@@ -57,11 +58,12 @@ async def open_report(connection: Connection, ledger_id: int, source: str) -> Re
     state = await connection.fetchrow("SELECT as_of FROM mirror.source_state WHERE source = $1", source)
     if books is None or state is None:
         raise NotFound(f"nothing was read yet of the source {source[:80]}")
-    rules = await connection.fetchval(_RULES, ledger_id, books.rules)
-    return Report(books, books.cutovers.get(source), state["as_of"], rules)
+    return Report(books, books.cutovers.get(source), state["as_of"])
 
 
-async def tie_documents(connection: Connection, report: Report, source: str, first: date, last: date) -> None:
+async def tie_documents(
+    connection: Connection, report: Report, book: RuleBook, source: str, first: date, last: date
+) -> None:
     """Fills in the documents dated first..last. Raises InvalidArgument for too many."""
     doubtful: list[Tied] = []
     ledger_id = report.books.ledger.ledger_id
@@ -82,7 +84,6 @@ async def tie_documents(connection: Connection, report: Report, source: str, fir
             f"of these days {len(doubtful):,} documents changed without being looked at, or show no amount of theirs in their "
             f"entries; take fewer days, with at most {MOST_MAPPED:,} of them"
         )
-    book = RuleBook()
     for start in range(0, len(doubtful), 500):
         await map_anew(connection, report, book, doubtful[start : start + 500])
     await _add_gone(connection, report, source, (first, last), waiting)
@@ -136,7 +137,7 @@ def _slim(row: Any) -> dict[str, Any]:
     if settles:
         settles = {**settles, "issue_date": settles["issue_date"] and date.fromisoformat(settles["issue_date"])}
     stated = {"content_hash": row["content_hash"], "payout_external_id": row["payout_external_id"]}
-    return {**stated, "settles": settles}
+    return {**stated, "settles": settles, "exchange": orjson.loads(row["exchange"]) if row["exchange"] else None}
 
 
 # ---------------------------------------------------------------- states
@@ -147,6 +148,9 @@ def _decide(report: Report, tied: Tied, row: Any, digest: bytes, waits: bool, is
     stands, status = bool(tied.sequences), row["status"]
     if waits or row["proposed"] or (status in ("ISSUE", "DUPLICATE") and issue):
         tied.say(TieState.PENDING, issue or ("WAITING" if waits else "PROPOSED"))
+        return True
+    if row["reinstated"]:
+        tied.say(TieState.EXTRA, REINSTATED_CODE)
         return True
     if row["gone"] or report.post_from is None:
         if stands:
@@ -191,6 +195,3 @@ def _add_strays(report: Report, rows: Sequence[Any], waiting: Collection[Key]) -
             tied = Tied(None, row["dated"], posted=orjson.loads(row["posted"]), sequences=(row["sequence"],))
             tied.say(TieState.EXTRA, "NOT_RECORDED", {})
             report.tied.append(tied)
-
-
-_RULES = "SELECT text FROM mapping.ruleset WHERE ledger_id = $1 AND version = $2"

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-_INVOICES = """
+from sources.pipeline import exchange_sql
+
+_INVOICES = f"""
 SELECT '' AS account, external_id, listed_on AS dated, issue_date AS own_date, currency, direction,
     CASE kind WHEN 'CREDIT_NOTE' THEN -total ELSE total END AS stated, deleted_at IS NOT NULL AS gone, content_hash,
-    NULL::text AS payout_external_id, NULL::jsonb AS settles
-FROM mirror.invoice WHERE ledger_id = $1 AND source = $2 AND listed_on BETWEEN $3 AND $4"""
-_PAYMENTS = """
+    NULL::text AS payout_external_id, NULL::jsonb AS settles, {exchange_sql.INVOICE} AS exchange
+FROM mirror.invoice held WHERE ledger_id = $1 AND source = $2 AND listed_on BETWEEN $3 AND $4"""
+_PAYMENTS = f"""
 SELECT '' AS account, held.external_id, held.occurred_on AS dated, held.occurred_on AS own_date, held.currency,
     NULL AS direction, held.amount AS stated, held.deleted_at IS NOT NULL AS gone, held.content_hash, held.payout_external_id,
     CASE WHEN settled.ledger_id IS NOT NULL
-        THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles
+        THEN jsonb_build_object('issue_date', settled.issue_date, 'currency', settled.currency) END AS settles,
+    {exchange_sql.PAYMENT} AS exchange
 FROM mirror.payment held
 LEFT JOIN LATERAL (
     SELECT i.ledger_id, i.issue_date, i.currency FROM mirror.invoice i
@@ -46,20 +49,35 @@ def _same(alias: str, kind: str) -> str:
     )
 
 
-_REVERSAL = "SELECT FROM ledger.entry undone WHERE undone.ledger_id = $1 AND undone.reverses = p.sequence"
+def stands(sequence: str) -> str:
+    """Whether an entry stands: nobody reversed it, or who did was reversed in turn, and so on."""
+    return f"""(
+        (SELECT 1 FROM ledger.entry undone WHERE undone.ledger_id = $1 AND undone.reverses = {sequence} LIMIT 1) IS NULL
+        OR (WITH RECURSIVE chain (sequence) AS (
+                SELECT {sequence} UNION ALL
+                SELECT undoing.sequence FROM chain JOIN ledger.entry undoing
+                    ON undoing.ledger_id = $1 AND undoing.reverses = chain.sequence
+            ) SELECT count(*) % 2 = 1 FROM chain))"""
+
+
+# An entry that the pipeline has reversed stands if somebody reversed that.
+_STANDS = f"""CASE p.status WHEN 'POSTED' THEN {stands("p.sequence")} WHEN 'REVERSED' THEN (
+        SELECT 1 FROM ledger.entry again WHERE again.ledger_id = $1 AND again.reverses = p.reversal_sequence LIMIT 1
+    ) IS NOT NULL AND {stands("p.sequence")} ELSE false END"""
 _LINK = "SELECT FROM mirror.document_entry link WHERE link.sequence = p.sequence AND"
 
 
 def _standing(kind: str) -> str:
-    """LATERAL clauses: the postings of a document whose entries stand, and the debits of those that nobody reversed."""
+    """LATERAL clauses: the postings of a document whose entries stand on record, and the debits of those that do stand."""
     of_document = f"pipeline.posting p WHERE {_same('p', kind)} AND p.status"
     return f"""
 CROSS JOIN LATERAL (
     SELECT array_agg(p.sequence ORDER BY p.sequence) FILTER (WHERE p.status = 'POSTED') AS sequences,
         bool_or(p.status = 'PROPOSED') AS proposed,
-        bool_or(EXISTS ({_REVERSAL})) FILTER (WHERE p.status = 'POSTED') AS undone,
+        bool_or(NOT p.stands) FILTER (WHERE p.status = 'POSTED') AS undone,
+        bool_or(p.stands) FILTER (WHERE p.status = 'REVERSED') AS reinstated,
         bool_or(NOT EXISTS ({_LINK} {_same("link", kind)})) FILTER (WHERE p.status = 'POSTED') AS unlinked
-    FROM {of_document} IN ('POSTED', 'PROPOSED')
+    FROM (SELECT p.sequence, p.status, {_STANDS} AS stands FROM {of_document} IN ('POSTED', 'PROPOSED', 'REVERSED')) AS p
 ) AS stood
 CROSS JOIN LATERAL (
     SELECT jsonb_object_agg(by.currency, by.debits) AS posted, bool_or(by.shown) AS shown
@@ -67,7 +85,7 @@ CROSS JOIN LATERAL (
         SELECT l.currency, sum(greatest(l.amount, 0))::bigint AS debits, bool_or(abs(l.amount) = abs(held.stated)) AS shown
         FROM ledger.line l
         WHERE l.ledger_id = $1 AND l.sequence = ANY (
-            ARRAY(SELECT p.sequence FROM {of_document} = 'POSTED' AND ({_REVERSAL.replace("FROM", "1 FROM", 1)} LIMIT 1) IS NULL))
+            ARRAY(SELECT p.sequence FROM {of_document} IN ('POSTED', 'REVERSED') AND {_STANDS}))
         GROUP BY l.currency
     ) AS by
 ) AS moved"""
@@ -77,6 +95,7 @@ def _held(kind: str, held: str) -> str:
     return f"""
 SELECT held.*, seen.status, seen.content_hash AS seen, seen.ruleset_version, stood.sequences,
     coalesce(stood.proposed, false) AS proposed, coalesce(stood.undone, false) AS undone,
+    coalesce(stood.reinstated, false) AS reinstated,
     coalesce(stood.unlinked, false) AS unlinked, moved.posted, coalesce(moved.shown, false) OR held.stated = 0 AS shown
 FROM ({held}) AS held
 LEFT JOIN LATERAL (SELECT * FROM pipeline.document seen WHERE {_same("seen", kind)} LIMIT 1) AS seen ON true
@@ -110,7 +129,7 @@ FROM (
 GONE: Final = {kind: _gone(kind) for kind in HELD}
 """Documents of which something stands, and the mirror holds nothing."""
 
-STRAYS: Final = """
+STRAYS: Final = f"""
 SELECT e.sequence, e.effective_date AS dated, e.idempotency_key, (
     SELECT jsonb_object_agg(currency, debits) FROM (
         SELECT l.currency, sum(greatest(l.amount, 0))::bigint AS debits FROM ledger.line l
@@ -119,7 +138,7 @@ FROM ledger.entry e
 WHERE e.ledger_id = $1 AND e.origin = $2 AND e.effective_date BETWEEN $3 AND $4 AND e.reverses IS NULL
     AND e.sequence NOT IN (
         SELECT p.sequence FROM pipeline.posting p WHERE p.ledger_id = $1 AND p.source = $2 AND p.sequence IS NOT NULL)
-    AND (SELECT 1 FROM ledger.entry undone WHERE undone.ledger_id = $1 AND undone.reverses = e.sequence LIMIT 1) IS NULL
+    AND {stands("e.sequence")}
 LIMIT 10000"""
 """Entries of the source that no posting names."""
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from sources.matching import todo as matching_todo
+from sources.matching.model import ItemKey
 from sources.mirror import issues
 from sources.mirror.issues import DocumentIssue
 from sources.pipeline import todo
-from sources.pipeline.model import DocumentStatus, Making, Plan, Posting, PostingStatus
+from sources.pipeline.model import DocumentStatus, Finding, Making, Plan, Posting, PostingStatus
 from sources.pipeline.settling import Step
 from sources.pipeline.taking import Work, columns_of
 from sources.pipeline.todo import Taken
@@ -29,27 +31,36 @@ FAILED_CODE: Final = "MAPPING_FAILED"
 @dataclass(slots=True)
 class Done:
     """A document that was dealt with. `entries`: steps that are in the books now, by their sequence. `unfinished`: it did not
-    come to rest; it is to be looked at again at once."""
+    come to rest; it is to be looked at again at once. `by_hand`: what is to be told of reversals by hand; `over`: what was told of
+    them is."""
 
     work: Work
     plan: Plan
     entries: dict[int, Step] = field(default_factory=dict)
     unfinished: bool = False
+    by_hand: Finding | None = None
+    over: bool = False
 
     @property
     def gives_up_bill(self) -> bool:
         """Its duplicates may be let in."""
         may_be_bill = self.work.document.bill is not None or self.plan.status is DocumentStatus.NOTHING
-        return may_be_bill and self.work.key.kind == "invoice" and bool(self.plan.undo)
+        return may_be_bill and self.work.key.kind in ("invoice", "bank_transaction") and bool(self.plan.undo)
 
 
 async def record(connection: Connection, ledger_id: int, done: Sequence[Done], now: datetime) -> None:
     """Last in the run's transaction. `now`: the database's clock."""
     _keep_proposals(done)
+    await connection.execute(_KEPT_PLANS)
     await _record_documents(connection, ledger_id, done)
     await _record_postings(connection, ledger_id, done)
     await _record_links(connection, ledger_id, done)
+    await connection.execute(_OWN_PLANS)
     await _record_proposals(connection, ledger_id, done)
+    keys = [each.work.key for each in done]
+    await matching_todo.note(
+        connection, ledger_id, [ItemKey(key.kind, key.source, key.account, key.external_id) for key in keys]
+    )
     await _close(connection, ledger_id, done, now)
 
 
@@ -100,6 +111,7 @@ def _posting_columns(postings: Sequence[Posting]) -> list[list[Any]]:
         [each.rule for each in postings],
         [each.ruleset_version for each in postings],
         [each.effective_date for each in postings],
+        [each.substance for each in postings],
     ]
 
 
@@ -160,12 +172,19 @@ async def _record_issues(
 ) -> dict[Taken, datetime]:
     """Answers with what is tried again, and when."""
     had_one = (DocumentStatus.ISSUE, DocumentStatus.DUPLICATE)
-    mended = [each.work.key for each in done if each.work.past.status in had_one and each.plan.finding is None]
+    mended = [
+        each.work.key for each in done if each.plan.finding is None and (each.over or each.work.past.status in had_one)
+    ]
     await issues.close_documents(connection, ledger_id, mended, now)
     failed = [(each.work, finding) for each in done if (finding := each.plan.finding) is not None]
     noted = [
         DocumentIssue(work.key, finding.code, finding.message, finding.hint, work.document.excerpt(), retried=True)
         for work, finding in failed
+    ]
+    noted += [
+        DocumentIssue(each.work.key, finding.code, finding.message, finding.hint, each.work.document.excerpt())
+        for each in done
+        if each.plan.finding is None and (finding := each.by_hand) is not None
     ]
     again = await issues.note_documents(connection, ledger_id, noted, now)
     return {work.taken: again[work.key] or now for work, _ in failed}
@@ -185,6 +204,10 @@ def counted(done: Iterable[Done]) -> Mapping[str, int]:
     return counts
 
 
+# What checks a foreign key is planned for each row where plans are never kept, and that is half of what recording takes. A kept
+# one has to be by an index: made for a table of one page, it would read all of what that has become.
+_KEPT_PLANS: Final = "SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = off"
+_OWN_PLANS: Final = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on"
 _KEYS: Final = "source, kind, account, external_id"
 _ASKED: Final = "$2::text[], $3::text[], $4::text[], $5::text[]"
 _IS_MET: Final = """
@@ -199,13 +222,13 @@ ON CONFLICT (ledger_id, {_KEYS}) DO UPDATE SET status = excluded.status, rule = 
     processed_at = excluded.processed_at"""
 _POSTINGS: Final = f"""
 INSERT INTO pipeline.posting (ledger_id, {_KEYS}, name, generation, number, outcome, status, sequence, reversal_sequence,
-    rule, ruleset_version, effective_date)
+    rule, ruleset_version, effective_date, substance)
 SELECT $1, met.*
 FROM unnest({_ASKED}, $6::text[], $7::integer[], $8::integer[], $9::bytea[], $10::text[], $11::bigint[], $12::bigint[],
-    $13::text[], $14::integer[], $15::date[]) AS met
+    $13::text[], $14::integer[], $15::date[], $16::bytea[]) AS met
 ON CONFLICT (ledger_id, {_KEYS}, name, generation, number) DO UPDATE SET outcome = excluded.outcome,
     status = excluded.status, sequence = excluded.sequence, reversal_sequence = excluded.reversal_sequence,
-    effective_date = excluded.effective_date"""
+    effective_date = excluded.effective_date, substance = excluded.substance"""
 _LINKS: Final = f"""
 INSERT INTO mirror.document_entry (ledger_id, {_KEYS}, sequence, rule, ruleset_version, posting)
 SELECT $1, met.* FROM unnest({_ASKED}, $6::bigint[], $7::text[], $8::integer[], $9::text[]) AS met

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from sources.database.pool import Database
 from sources.pipeline import todo
 from sources.pipeline.model import Key
-from sources.pipeline.taking import columns_of, wait_turn
+from sources.pipeline.taking import columns_of, turn
 
 
 async def repost(database: Database, ledger_id: int, keys: Iterable[Key]) -> list[Key]:
@@ -20,8 +20,7 @@ async def repost(database: Database, ledger_id: int, keys: Iterable[Key]) -> lis
     wanted = sorted(set(keys))
     if not wanted:
         return []
-    async with database.writer() as connection, connection.transaction():
-        await wait_turn(connection, ledger_id)
+    async with turn(database, ledger_id) as connection:
         rows = await connection.fetch(_NEXT_GENERATION, ledger_id, *columns_of(wanted))
         found = sorted(Key(row["source"], row["kind"], row["account"], row["external_id"]) for row in rows)
         await todo.add(connection, ledger_id, found)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from sources.errors import InvalidArgument, NotFound
+from sources.mapping.starter import starter_of
 from sources.texts import clean
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ LONGEST_NAME: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class RuleSetInfo:
-    """A stored version without its text. `digest`: SHA-256 of the text."""
+    """A stored version without its text. `digest`: SHA-256 of the text, and of the built-in rules that it extends."""
 
     version: int
     name: str
@@ -36,22 +37,25 @@ class RuleSetInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoredRuleSet:
-    """A stored version: its text as it was given."""
+    """A stored version: its text as it was given. `starter`: the built-in rules that it extends, as they were then; None: it extends
+    none, or they were not kept."""
 
     version: int
     name: str
     text: str
     active: bool
+    starter: str | None = None
 
 
 async def save(connection: Connection, ledger_id: int, *, text: str, name: str, created_by: str) -> RuleSetInfo:
     """Stores rules under the ledger's next number, not active; a text that is stored already keeps the number and name that it
-    has. The caller has checked that it can be read as rules. Raises InvalidArgument for a text or name out of bounds."""
+    has, unless the built-in rules that it extends have changed since. The caller has checked that it can be read as rules. Raises InvalidArgument for a text or name out of bounds."""
     _check(text, name)
     # One after the other, so that numbers have no gaps.
     await connection.execute(_LOCK, str(ledger_id))
-    digest = hashlib.sha256(text.encode()).digest()
-    await connection.execute(_SAVE, ledger_id, name, text, digest, created_by)
+    starter = starter_of(text)
+    digest = hashlib.sha256(text.encode() + (b"\0" + starter.encode() if starter else b"")).digest()
+    await connection.execute(_SAVE, ledger_id, name, text, digest, created_by, starter)
     row = await connection.fetchrow(f"{_INFO} AND digest = $2", ledger_id, digest)
     assert row is not None
     return RuleSetInfo(*row)
@@ -67,6 +71,11 @@ async def activate(connection: Connection, ledger_id: int, version: int) -> Rule
         await connection.execute(_DEACTIVATE, ledger_id)
         await connection.execute(_ACTIVATE, ledger_id, version)
     return replace(RuleSetInfo(*row), active=True)
+
+
+async def tell(connection: Connection, ledger_id: int, version: int) -> bool:
+    """Whether the caller is the first to hear that this version became active. Others wait until its transaction has ended."""
+    return bool(await connection.fetchval(_TELL, ledger_id, version))
 
 
 async def listed(connection: Connection, ledger_id: int) -> list[RuleSetInfo]:
@@ -99,11 +108,13 @@ def _check(text: str, name: str) -> None:
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ledgergraph rules ' || $1, 0))"
 _INFO = "SELECT version, name, digest, created_at, created_by, active FROM mapping.ruleset WHERE ledger_id = $1"
-_STORED = "SELECT version, name, text, active FROM mapping.ruleset WHERE ledger_id = $1"
+_STORED = "SELECT version, name, text, active, starter FROM mapping.ruleset WHERE ledger_id = $1"
 _SAVE = """
-INSERT INTO mapping.ruleset (ledger_id, version, name, text, digest, created_at, created_by)
-SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, clock_timestamp(), $5 FROM mapping.ruleset WHERE ledger_id = $1
+INSERT INTO mapping.ruleset (ledger_id, version, name, text, digest, created_at, created_by, starter)
+SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, clock_timestamp(), $5, $6 FROM mapping.ruleset WHERE ledger_id = $1
 ON CONFLICT (ledger_id, digest) DO NOTHING"""
 # Two statements: in one, the new row could meet the old one in the index of active rules.
 _DEACTIVATE = "UPDATE mapping.ruleset SET active = false WHERE ledger_id = $1 AND active"
-_ACTIVATE = "UPDATE mapping.ruleset SET active = true WHERE ledger_id = $1 AND version = $2"
+_ACTIVATE = "UPDATE mapping.ruleset SET active = true, told = false WHERE ledger_id = $1 AND version = $2"
+_TELL = """
+UPDATE mapping.ruleset SET told = true WHERE ledger_id = $1 AND version = $2 AND active AND NOT told RETURNING true"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,30 +9,29 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from sources.ledger.posting import Poster
-from sources.mapping import matching_bills
 from sources.mapping.compiled import RuleSet
 from sources.mapping.evaluate import map_document
 from sources.mapping.facts import facts_of
+from sources.mapping.matching_bills import DEFAULT_TOLERANCE, Tolerance
 from sources.mapping.model import Mapping as Mapped
 from sources.mapping.model import Unmapped, UnmappedCode
-from sources.pipeline import planning, settling, taking
-from sources.pipeline.model import DocumentStatus, Finding, Key, Plan, Terms
+from sources.mapping.payloads import Unread
+from sources.pieces import in_pieces
+from sources.pipeline import by_hand, holds, planning, settling, taking
+from sources.pipeline.model import DocumentStatus, Finding, Plan, Terms
 from sources.pipeline.posting import post
 from sources.pipeline.recording import FAILED_CODE, Done
 from sources.pipeline.rulebook import RuleBook
-from sources.pipeline.taking import DUPLICATE_CODE, Batch, Books, Work
+from sources.pipeline.taking import Batch, Books, Work
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
-PIECE: Final = 25
-"""So many are mapped before the event loop is free for others."""
 ROUNDS: Final = 8
 """How often a document is planned within a run."""
 _FAILED_HINT: Final = (
     "The log of the process says more; correct the rules or the document. It is tried again by itself."
 )
-_DUPLICATE_HINT: Final = "If it is another bill, resolve this issue: then it posts. If it is the same one, void it in its source, or mute this issue."
 _LOCKED_THROUGH: Final = "SELECT locked_through FROM ledger.ledger WHERE ledger_id = $1"
 
 _log = logging.getLogger(__name__)
@@ -42,7 +40,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Case:
     """One document of a run: what is called for, and by which version of the rules. `settled`: it is as it was dealt with.
-    `lacks_rate`: there is a rate that mapping it asked for in vain."""
+    `lacks_rate`: there is a rate that mapping it asked for in vain; `unread`: it asked for the payload, which is not loaded."""
 
     work: Work
     mapping: Mapped = ()
@@ -51,6 +49,8 @@ class _Case:
     finding: Finding | None = None
     done: Done | None = None
     lacks_rate: bool = False
+    tolerance: Tolerance = DEFAULT_TOLERANCE
+    unread: bool = False
 
 
 class Run:
@@ -73,12 +73,11 @@ class Run:
         rules = await self._rules()
         if self._version not in rules:
             return []
-        cases = []
-        for number, work in enumerate(self._batch.work):
-            cases.append(self._case(work, rules))
-            if number % PIECE == PIECE - 1:
-                await asyncio.sleep(0)
-        cases = await self._with_all_rates(cases, rules)
+        cases = [self._case(work, rules) async for work in in_pieces(self._batch.work)]
+        cases = await self._with_all_it_takes(cases, rules)
+        for work in self._batch.work:
+            if work.past.live():
+                holds.claim(work, self._batch)
         open_cases: Sequence[_Case] = cases
         for _ in range(ROUNDS):
             open_cases = await self._round(open_cases)
@@ -87,7 +86,16 @@ class Run:
         for case in open_cases:
             assert case.done is not None
             case.done.unfinished = True
-        return [case.done for case in cases if case.done is not None]
+        done = [case.done for case in cases if case.done is not None]
+        await self._see_hands(done)
+        return done
+
+    async def _see_hands(self, done: Sequence[Done]) -> None:
+        seen_before = [each.work for each in done if each.work.past.status is not None or each.work.strays]
+        pasts = {work.key: work.past for work in seen_before}
+        findings, over = await by_hand.look(self._connection, self._books.ledger.ledger_id, pasts)
+        for each in done:
+            each.by_hand, each.over = findings.get(each.work.key), each.work.key in over
 
     async def _rules(self) -> Mapping[int, RuleSet]:
         followed = {work.past.ruleset_version for work in self._batch.work} - {None}
@@ -96,16 +104,23 @@ class Run:
 
     # ---------------------------------------------------------------- mapping
 
-    async def _with_all_rates(self, cases: list[_Case], rules: Mapping[int, RuleSet]) -> list[_Case]:
-        """The cases, mapped anew while the books hold rates of days that the documents do not name, but rules compute."""
+    async def _with_all_it_takes(self, cases: list[_Case], rules: Mapping[int, RuleSet]) -> list[_Case]:
+        """The cases, mapped anew while rules ask for payloads that were not loaded, and while the books hold rates of days that
+        the documents do not name, but rules compute. Without those that changed meanwhile."""
         missed: set[tuple[str, date]] = set()
-        while not self._batch.rates.missed <= missed:
-            missed |= self._batch.rates.missed
-            found = [work.document for work in self._batch.work]
-            functional = self._books.ledger.functional_currency
-            self._batch.rates = await taking.read_rates(self._connection, found, functional, missed)
-            cases = [self._case(case.work, rules) if case.lacks_rate else case for case in cases]
-        return cases
+        while True:
+            if unread := [case.work for case in cases if case.unread]:
+                self._batch.reached.update(work.document.row["status"] for work in unread if work.document.row)
+                changed = await taking.read_payloads(self._connection, self._books, unread)
+                cases = [case for case in cases if case.work.key not in changed]
+            elif not self._batch.rates.missed <= missed:
+                missed |= self._batch.rates.missed
+                found = [work.document for work in self._batch.work]
+                functional = self._books.ledger.functional_currency
+                self._batch.rates = await taking.read_rates(self._connection, found, functional, missed)
+            else:
+                return cases
+            cases = [self._case(case.work, rules) if case.unread or case.lacks_rate else case for case in cases]
 
     def _case(self, work: Work, rules: Mapping[int, RuleSet]) -> _Case:
         """What the document calls for: by the rules that its entries follow, if it still calls for just those, else by the
@@ -118,13 +133,17 @@ class Run:
             case.mapping = self._map(work, rules[self._version])
             case.lacks_rate = _lacks_rate(case.mapping)
             if work.strays:
-                settling.take_over(work.key, work.past, work.strays, case.mapping, self._terms(self._version))
+                terms = self._terms(self._version)
+                settling.take_over(work.key, work.past, work.strays, work.reversals, case.mapping, terms)
             followed = work.past.ruleset_version
             if followed is not None and followed in rules and followed != self._version and work.past.live():
                 before = self._map(work, rules[followed])
                 case.lacks_rate |= _lacks_rate(before)
                 if planning.is_unchanged(work.document.version, work.past, before, self._terms(followed)):
                     case.mapping, case.version = before, followed
+            case.tolerance = rules[case.version].tolerance
+        except Unread:
+            case.unread = True
         except Exception as fault:
             _log.exception("the %s %s of %s could not be mapped", work.key.kind, work.key.external_id, work.key.source)
             case.finding = Finding(FAILED_CODE, f"Mapping it failed: {type(fault).__name__}.", _FAILED_HINT)
@@ -144,14 +163,14 @@ class Run:
 
     async def _round(self, cases: Sequence[_Case]) -> list[_Case]:
         """Plans and posts; answers with the cases that have to be planned anew."""
-        plans = [self._plan(case) for case in cases]
+        plans = [self._plan(case) async for case in in_pieces(cases)]
         outcomes = await post(self._poster, plans)
         looked_up = [
             pair for plan, mine in zip(plans, outcomes, strict=True) for pair in settling.to_look_up(plan.steps(), mine)
         ]
         entries, reversals = await self._look_up(looked_up)
         again = []
-        for case, plan, mine in zip(cases, plans, outcomes, strict=True):
+        async for case, plan, mine in in_pieces(zip(cases, plans, outcomes, strict=True)):
             work, terms = case.work, self._terms(case.version)
             verdict = settling.settle(work.key, work.past, plan, mine, entries, reversals, terms)
             is_refused = verdict.finding is not None and not verdict.again
@@ -182,39 +201,12 @@ class Run:
         if case.finding is not None:
             return planning.refused(work.past, case.finding)
         terms = self._terms(case.version)
-        plan = planning.plan(
-            work.document.version, work.past, case.mapping, terms, self._duplicate(work), _mismatch(work)
-        )
-        bill = work.document.bill
-        if bill is not None and plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
-            self._batch.claimed.setdefault(bill, []).append(work.key)
+        duplicate, mismatch = holds.duplicate(work, self._batch), holds.mismatch(work, case.tolerance)
+        plan = planning.plan(work.document.version, work.past, case.mapping, terms, duplicate, mismatch)
+        if plan.status in (DocumentStatus.POSTED, DocumentStatus.PROPOSED):
+            holds.claim(work, self._batch)
         return plan
-
-    def _duplicate(self, work: Work) -> Finding | None:
-        bill = work.document.bill
-        if bill is None or DUPLICATE_CODE in work.cleared:
-            return None
-        others = [key for key in self._batch.claimed.get(bill, ()) if key.source != work.key.source]
-        return _duplicate_of(others[0]) if others else None
 
 
 def _lacks_rate(mapping: Mapped) -> bool:
     return isinstance(mapping, Unmapped) and mapping.code is UnmappedCode.MISSING_RATE
-
-
-def _mismatch(work: Work) -> Finding | None:
-    """Of a bill, how it disagrees with what was ordered and received, unless a person let it pass."""
-    if matching_bills.CODE in work.cleared or not work.document.is_of_order:
-        return None
-    found = matching_bills.mismatches(work.document.row or {})
-    return (
-        Finding(matching_bills.CODE, " ".join(each.message for each in found), matching_bills.HINT) if found else None
-    )
-
-
-def _duplicate_of(other: Key) -> Finding:
-    message = (
-        f"It has the supplier's tax id, number, total and currency of the bill {other.external_id} of {other.source}, "
-        "which has posted, or is to."
-    )
-    return Finding(DUPLICATE_CODE, message, _DUPLICATE_HINT)

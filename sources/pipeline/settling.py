@@ -83,8 +83,16 @@ class Verdict:
     posted: list[tuple[Step, int]] = field(default_factory=list)
 
 
-def take_over(key: Key, past: Past, strays: Iterable[Standing], mapping: Mapping, terms: Terms) -> None:
-    """Keeps in `past` the entries of the document that nothing was recorded of."""
+def take_over(
+    key: Key,
+    past: Past,
+    strays: Iterable[Standing],
+    reversals: Table[int, Standing],
+    mapping: Mapping,
+    terms: Terms,
+) -> None:
+    """Keeps in `past` the entries of the document that nothing was recorded of. `reversals`, and theirs, by what they reverse: what
+    a stray replaces may have been reversed by hand."""
     mapped = {} if isinstance(mapping, Unmapped) else {each.name: each for each in mapping}
     for stray in sorted(strays):
         name, generation, number, is_reversal = parse_key(stray.idempotency_key, key)
@@ -108,11 +116,22 @@ def take_over(key: Key, past: Past, strays: Iterable[Standing], mapping: Mapping
         past.keep(
             posting._replace(
                 outcome=outcome,
+                substance=_substance(outcome, wanted),
                 status=PostingStatus.POSTED,
                 sequence=stray.sequence,
                 effective_date=stray.effective_date,
             )
         )
+    _see_replaced(past, reversals)
+
+
+def _see_replaced(past: Past, reversals: Table[int, Standing]) -> None:
+    newest = {name: posting.number for name, posting in past.live().items()}
+    for posting in list(past.postings.values()):
+        if posting.status is PostingStatus.POSTED and posting.number < newest[posting.name]:
+            last, _ = last_reversal(posting.sequence or 0, reversals)
+            assert last is not None, "nothing is posted beside what stands"
+            past.keep(posting._replace(status=PostingStatus.REVERSED, reversal_sequence=last.sequence))
 
 
 def _outcome(key: Key, posting: Posting, mapped: MappedPosting | None, found: Standing, terms: Terms) -> bytes:
@@ -121,6 +140,10 @@ def _outcome(key: Key, posting: Posting, mapped: MappedPosting | None, found: St
         return UNKNOWN_OUTCOME
     checked = check(entry_draft(key, posting, mapped, terms, found.effective_date))[0]
     return mapped.outcome() if checked and checked.body_hash == found.body_hash else UNKNOWN_OUTCOME
+
+
+def _substance(outcome: bytes, mapped: MappedPosting | None) -> bytes | None:
+    return None if mapped is None or outcome == UNKNOWN_OUTCOME else mapped.substance()
 
 
 def to_look_up(steps: Iterable[Step], outcomes: Sequence[Outcome]) -> Iterator[tuple[int | None, int | None]]:
@@ -168,7 +191,8 @@ def _keep(past: Past, verdict: Verdict, step: Step, sequence: int) -> None:
 def _meet(key: Key, past: Past, verdict: Verdict, step: Step, found: Standing, terms: Terms) -> None:
     if isinstance(step, Making):
         outcome = _outcome(key, step.posting, step.mapped, found, terms)
-        posting = step.posting._replace(outcome=outcome, effective_date=found.effective_date)
+        substance = _substance(outcome, step.mapped)
+        posting = step.posting._replace(outcome=outcome, substance=substance, effective_date=found.effective_date)
         step = Making(posting, step.mapped, step.draft)
     _keep(past, verdict, step, found.sequence)
 
@@ -187,10 +211,16 @@ def _refuse(
             past.restored[step.posting.sequence or 0] = last.sequence, last.effective_date
             return
     verdict.locked |= any(reason.code is RejectionCode.PERIOD_LOCKED for reason in reasons)
+    verdict.finding = verdict.finding or finding_of(reasons)
+
+
+def finding_of(reasons: Iterable[Reason]) -> Finding | None:
+    """Why the ledger refuses an entry, where it is more than what time changes."""
     told = [reason for reason in reasons if reason.code not in _PASSING]
-    if told and verdict.finding is None:
-        message = " ".join(dict.fromkeys(f"{reason.message[:1].upper()}{reason.message[1:]}." for reason in told[:3]))
-        verdict.finding = Finding(told[0].code.value, message, _HINTS.get(told[0].code, _HINT))
+    if not told:
+        return None
+    message = " ".join(dict.fromkeys(f"{reason.message[:1].upper()}{reason.message[1:]}." for reason in told[:3]))
+    return Finding(told[0].code.value, message, _HINTS.get(told[0].code, _HINT))
 
 
 def _says(outcome: Outcome, code: RejectionCode) -> bool:

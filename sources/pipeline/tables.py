@@ -12,8 +12,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
-    DateTime,
-    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -27,50 +25,43 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 import sources.ledger.tables
+from sources.database.columns import KEY_TEXT, MOMENT, references, required
 from sources.database.metadata import METADATA
 
 __all__ = ["sources"]
 
 _SCHEMA = "pipeline"
-_KEY_TEXT = Text(collation="C")
-_MOMENT = DateTime(timezone=True)
 _DOCUMENT = "ledger_id source kind account external_id"
 _POSTING = f"{_DOCUMENT} name generation number"
-
-
-def _required(name: str, kind: Any, **more: Any) -> Column[Any]:
-    return Column(name, kind, nullable=False, **more)
-
-
-def _references(columns: str, table: str, name: str) -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(columns.split(), [f"{table}.{column}" for column in columns.split()], name=name)
 
 
 def _key() -> tuple[Column[Any], ...]:
     """The columns that name a document."""
     return (
-        _required("ledger_id", BigInteger),
-        _required("source", _KEY_TEXT),
-        _required("kind", _KEY_TEXT),
-        _required("account", _KEY_TEXT, server_default=text("''::text")),
-        _required("external_id", _KEY_TEXT),
+        required("ledger_id", BigInteger),
+        required("source", KEY_TEXT),
+        required("kind", KEY_TEXT),
+        required("account", KEY_TEXT, server_default=text("''::text")),
+        required("external_id", KEY_TEXT),
     )
 
 
 ruleset = Table(
     "ruleset",
     METADATA,
-    _required("ledger_id", BigInteger),
-    _required("version", Integer),
-    _required("name", Text),
-    _required("text", Text),
-    _required("digest", LargeBinary),
-    _required("created_at", _MOMENT),
-    _required("created_by", _KEY_TEXT),
-    _required("active", Boolean, server_default=text("false")),
+    required("ledger_id", BigInteger),
+    required("version", Integer),
+    required("name", Text),
+    required("text", Text),
+    required("digest", LargeBinary),
+    required("created_at", MOMENT),
+    required("created_by", KEY_TEXT),
+    required("active", Boolean, server_default=text("false")),
+    Column("starter", Text),
+    required("told", Boolean, server_default=text("false")),
     PrimaryKeyConstraint("ledger_id", "version", name="ruleset_pkey"),
     UniqueConstraint("ledger_id", "digest", name="ruleset_digest_key"),
-    _references("ledger_id", "ledger.ledger", "ruleset_ledger_fkey"),
+    references("ledger_id", "ledger.ledger", "ledger_id", "ruleset_ledger_fkey"),
     Index("ruleset_active", "ledger_id", unique=True, postgresql_where=text("active")),
     schema="mapping",
 )
@@ -79,13 +70,23 @@ todo = Table(
     "todo",
     METADATA,
     *_key(),
-    _required("change", BigInteger, server_default=Identity(always=True)),
-    _required("gone", Boolean, server_default=text("false")),
-    _required("since", _MOMENT),
-    _required("attempts", Integer, server_default=text("0")),
-    _required("not_before", _MOMENT),
+    required("change", BigInteger, server_default=Identity(always=True)),
+    required("gone", Boolean, server_default=text("false")),
+    required("since", MOMENT),
+    required("attempts", Integer, server_default=text("0")),
+    required("not_before", MOMENT),
     PrimaryKeyConstraint(*_DOCUMENT.split(), name="todo_pkey"),
-    Index("todo_by_turn", "ledger_id", "not_before", "change"),
+    *[
+        Index(
+            f"todo_{name}",
+            "ledger_id",
+            "not_before",
+            "change",
+            postgresql_where=text(f"NOT gone AND attempts {attempts}"),
+        )
+        for name, attempts in (("fresh", "= 0"), ("again", "> 0"))
+    ],
+    Index("todo_gone", "ledger_id", "source", "not_before", "change", postgresql_where=text("gone")),
     schema=_SCHEMA,
 )
 
@@ -93,15 +94,15 @@ document = Table(
     "document",
     METADATA,
     *_key(),
-    _required("status", _KEY_TEXT),
-    Column("rule", _KEY_TEXT),
+    required("status", KEY_TEXT),
+    Column("rule", KEY_TEXT),
     Column("ruleset_version", Integer),
     Column("content_hash", LargeBinary),
-    _required("generation", Integer, server_default=text("1")),
+    required("generation", Integer, server_default=text("1")),
     Column("bill_key", LargeBinary),
-    _required("processed_at", _MOMENT),
+    required("processed_at", MOMENT),
     PrimaryKeyConstraint(*_DOCUMENT.split(), name="document_pkey"),
-    _references("ledger_id", "ledger.ledger", "document_ledger_fkey"),
+    references("ledger_id", "ledger.ledger", "ledger_id", "document_ledger_fkey"),
     Index(
         "document_waiting",
         "ledger_id",
@@ -117,18 +118,19 @@ posting = Table(
     "posting",
     METADATA,
     *_key(),
-    _required("name", _KEY_TEXT),
-    _required("generation", Integer),
-    _required("number", Integer),
-    _required("outcome", LargeBinary),
-    _required("status", _KEY_TEXT),
+    required("name", KEY_TEXT),
+    required("generation", Integer),
+    required("number", Integer),
+    required("outcome", LargeBinary),
+    required("status", KEY_TEXT),
     Column("sequence", BigInteger),
     Column("reversal_sequence", BigInteger),
-    _required("rule", _KEY_TEXT),
-    _required("ruleset_version", Integer),
-    _required("effective_date", Date),
+    required("rule", KEY_TEXT),
+    required("ruleset_version", Integer),
+    required("effective_date", Date),
+    Column("substance", LargeBinary),
     PrimaryKeyConstraint(*_POSTING.split(), name="posting_pkey"),
-    _references(_DOCUMENT, "pipeline.document", "posting_document_fkey"),
+    references(_DOCUMENT, "pipeline.document", _DOCUMENT, "posting_document_fkey"),
     Index(
         "posting_live",
         *_DOCUMENT.split(),
@@ -140,22 +142,32 @@ posting = Table(
     schema=_SCHEMA,
 )
 
+watch = Table(
+    "watch",
+    METADATA,
+    required("ledger_id", BigInteger),
+    required("sequence", BigInteger),
+    PrimaryKeyConstraint("ledger_id", name="watch_pkey"),
+    references("ledger_id", "ledger.ledger", "ledger_id", "watch_ledger_fkey"),
+    schema=_SCHEMA,
+)
+
 proposal = Table(
     "proposal",
     METADATA,
-    _required("proposal_id", BigInteger, server_default=Identity(always=True)),
+    required("proposal_id", BigInteger, server_default=Identity(always=True)),
     *_key(),
-    _required("name", _KEY_TEXT),
-    _required("generation", Integer),
-    _required("number", Integer),
-    _required("draft", JSONB),
-    _required("created_at", _MOMENT),
-    Column("decided_at", _MOMENT),
-    Column("decided_by", _KEY_TEXT),
-    Column("decision", _KEY_TEXT),
+    required("name", KEY_TEXT),
+    required("generation", Integer),
+    required("number", Integer),
+    required("draft", JSONB),
+    required("created_at", MOMENT),
+    Column("decided_at", MOMENT),
+    Column("decided_by", KEY_TEXT),
+    Column("decision", KEY_TEXT),
     PrimaryKeyConstraint("ledger_id", "proposal_id", name="proposal_pkey"),
     UniqueConstraint(*_POSTING.split(), name="proposal_posting_key"),
-    _references(_POSTING, "pipeline.posting", "proposal_posting_fkey"),
-    Index("proposal_waiting", "ledger_id", "created_at", postgresql_where=text("decision IS NULL")),
+    references(_POSTING, "pipeline.posting", _POSTING, "proposal_posting_fkey"),
+    Index("proposal_waiting", "ledger_id", "proposal_id", postgresql_where=text("decision IS NULL")),
     schema=_SCHEMA,
 )

@@ -5,15 +5,18 @@ All of it in the transaction that has the ledger's claim (`sources.pipeline.todo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sources.database.pool import Database
 from sources.ledger.model import LedgerRef
 from sources.mapping import matching_bills
 from sources.mapping.rates import WINDOW, Quote, Rates
-from sources.pipeline import documents, settling, todo
+from sources.pipeline import bank_days, documents, settling, todo
+from sources.pipeline.bank_days import BankDay
 from sources.pipeline.documents import Document
 from sources.pipeline.drafting import document_prefix
 from sources.pipeline.model import DocumentStatus, Key, Past, Posting, PostingStatus
@@ -37,16 +40,21 @@ class Books:
     cutovers: Mapping[str, date]
     now: datetime
 
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(UTC).date()
+
 
 @dataclass(slots=True)
 class Work:
-    """One document to look at. `strays`: its entries of which nothing is recorded. `cleared`: codes of what held it up
-    until a person let it pass."""
+    """One document to look at. `strays`: its entries of which nothing is recorded; `reversals`: where there are such, of them and of
+    what stands on record. `cleared`: codes of what held it up until a person let it pass."""
 
     taken: Taken
     document: Document
     past: Past
     strays: Sequence[Standing] = ()
+    reversals: Mapping[int, Standing] = field(default_factory=dict)
     cleared: frozenset[str] = frozenset()
 
     @property
@@ -56,11 +64,15 @@ class Work:
 
 @dataclass(slots=True)
 class Batch:
-    """`claimed`: bill -> the document that has posted it, or is to."""
+    """`claimed`: bill -> the document that has posted it, or is to. `days`: of bank transactions; `days_posted`: such a day -> the
+    sources that have posted it, or are to. `reached`: statuses of invoices whose payload rules ask for."""
 
     work: list[Work]
     rates: Rates = field(default_factory=Rates)
     claimed: dict[bytes, list[Key]] = field(default_factory=dict)
+    days: dict[Key, BankDay] = field(default_factory=dict)
+    days_posted: dict[BankDay, set[str]] = field(default_factory=dict)
+    reached: set[str] = field(default_factory=set)
 
 
 async def see(connection: Connection, ledger_id: int) -> None:
@@ -68,12 +80,20 @@ async def see(connection: Connection, ledger_id: int) -> None:
     await connection.execute("SELECT set_config('ledgergraph.ledgers', $1, true)", str(int(ledger_id)))
 
 
-async def wait_turn(connection: Connection, ledger_id: int) -> None:
-    """As `todo.claim`, once no worker has the ledger: for what changes what is recorded of documents."""
-    await see(connection, ledger_id)
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('ledgergraph pipeline ' || $1::bigint, 0))", ledger_id
-    )
+@asynccontextmanager
+async def turn(database: Database, ledger_id: int) -> AsyncIterator[Connection]:
+    """A transaction that has the ledger as a worker does (`todo.claim`), once no worker has it: for what changes what is recorded
+    of documents. Who waits holds none of the connections that the worker needs to come to its end. Raises DatabaseUnavailable,
+    and Unavailable when it waits longer than a statement may."""
+    async with database.writer() as connection, connection.transaction():
+        await see(connection, ledger_id)
+        if await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({_TURN})", ledger_id):
+            yield connection
+            return
+    async with database.apart() as connection, connection.transaction():
+        await see(connection, ledger_id)
+        await connection.execute(f"SELECT pg_advisory_xact_lock({_TURN})", ledger_id)
+        yield connection
 
 
 async def read_books(connection: Connection, ledger_id: int) -> Books | None:
@@ -86,22 +106,44 @@ async def read_books(connection: Connection, ledger_id: int) -> Books | None:
     return Books(ledger, row["locked_through"], row["version"], cutovers, row["now"])
 
 
-async def take(connection: Connection, books: Books, limit: int) -> Batch:
-    """What is due, the longest waiting first."""
+async def take(connection: Connection, books: Books, limit: int, reached: set[str]) -> Batch:
+    """What is due, the longest waiting first. `reached`: see `documents.load`; the run adds to it."""
     ledger_id = books.ledger.ledger_id
     due = await todo.take(connection, ledger_id, list(books.cutovers), limit)
     if not due:
         return Batch([])
     keys = [taken.key for taken in due]
-    found = await documents.load(connection, ledger_id, keys, books.cutovers, books.now.astimezone(UTC).date())
+    found = await documents.load(connection, ledger_id, keys, books.cutovers, books.today, reached)
     pasts = await read_pasts(connection, ledger_id, keys)
     await see_reversals(connection, ledger_id, [past for past in pasts.values() if past.digest is None])
     work = [Work(taken, found[taken.key], pasts[taken.key]) for taken in due]
-    batch = Batch(work, await read_rates(connection, list(found.values()), books.ledger.functional_currency))
+    rates = await read_rates(connection, list(found.values()), books.ledger.functional_currency)
+    batch = Batch(work, rates, reached=reached)
     await _read_strays(connection, ledger_id, batch)
-    await _read_duplicates(connection, ledger_id, batch)
-    await _read_cleared(connection, ledger_id, batch)
+    await read_holds(connection, ledger_id, batch)
     return batch
+
+
+async def read_holds(connection: Connection, ledger_id: int, batch: Batch) -> None:
+    """What documents of a batch may have to wait for, and what a person let pass."""
+    await _read_duplicates(connection, ledger_id, batch)
+    batch.days, batch.days_posted = await bank_days.read(connection, ledger_id, [work.document for work in batch.work])
+    await _read_cleared(connection, ledger_id, batch)
+
+
+async def read_payloads(connection: Connection, books: Books, work: Sequence[Work]) -> set[Key]:
+    """Loads these documents whole. Answers with those that have changed since they were taken: they are as they were, and due
+    once more."""
+    keys = [each.key for each in work]
+    found = await documents.load(connection, books.ledger.ledger_id, keys, books.cutovers, books.today)
+    changed = set()
+    for each in work:
+        document = found[each.key]
+        if document.version != each.document.version:
+            changed.add(each.key)
+        else:
+            each.document = document
+    return changed
 
 
 async def read_pasts(connection: Connection, ledger_id: int, keys: Sequence[Key]) -> dict[Key, Past]:
@@ -153,6 +195,13 @@ async def _read_strays(connection: Connection, ledger_id: int, batch: Batch) -> 
         }
         if row["sequence"] not in recorded:
             work.strays = [*work.strays, standing(row)]
+    strayed = [work for work in batch.work if work.strays]
+    sequences = [each.sequence for work in strayed for each in work.past.live().values() if each.sequence is not None]
+    sequences += [each.sequence for work in strayed for each in work.strays]
+    if sequences:
+        _, reversals = await read_standings(connection, ledger_id, [], sequences)
+        for work in strayed:
+            work.reversals = reversals
 
 
 async def read_standings(
@@ -187,7 +236,11 @@ async def _read_duplicates(connection: Connection, ledger_id: int, batch: Batch)
 
 
 async def _read_cleared(connection: Connection, ledger_id: int, batch: Batch) -> None:
-    keys = [work.key for work in batch.work if work.document.bill is not None or work.document.is_of_order]
+    keys = [
+        work.key
+        for work in batch.work
+        if work.document.bill is not None or work.document.is_of_order or work.key in batch.days
+    ]
     if not keys:
         return
     codes: dict[Key, set[str]] = {}
@@ -219,9 +272,11 @@ def _posting(row: Any) -> Posting:
         row["effective_date"],
         row["sequence"],
         row["reversal_sequence"],
+        row["substance"],
     )
 
 
+_TURN = "hashtextextended('ledgergraph pipeline ' || $1::bigint, 0)"
 _EARLY = date(1900, 1, 1)
 _BOOKS = """
 SELECT code, functional_currency, locked_through, version, clock_timestamp() AS now

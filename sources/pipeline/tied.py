@@ -50,11 +50,9 @@ class Tied:
 
 @dataclass(slots=True)
 class Report:
-    """A source's documents dated within a period, in order of date. `rules`: text of the active ones. `post_from`: None: the
-    source does not post."""
+    """A source's documents dated within a period, in order of date. `post_from`: None: the source does not post."""
 
     books: Books
     post_from: date | None
     as_of: datetime | None
-    rules: str | None
     tied: list[Tied] = field(default_factory=list)

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sources.pipeline.model import DocumentStatus, Key
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
+
+NEW_FOR_ONE_AGAIN: Final = 4
+"""So many documents that changed are taken for one that is tried again, while both wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,11 @@ async def claim(connection: Connection, ledger_id: int) -> bool:
 
 
 async def take(connection: Connection, ledger_id: int, sources: Sequence[str], limit: int) -> list[Taken]:
-    """At most `limit` documents of these sources whose time has come, those that have waited longest first. What disappeared is
-    taken when its source has been read to the end: it may come back until then."""
+    """At most `limit` documents of these sources whose time has come, those that have waited longest first. Where more are due,
+    one that is tried again comes for every four others, so that neither sort waits for all of the other one. What disappeared
+    is taken when its source has been read to the end: it may come back until then. A payroll run whose payslips are being read
+    is left for a while: without them it would be an issue, for a moment. Reads as much of a long queue as of a short one: each
+    sort has an index in the order of its turn."""
     rows = await connection.fetch(_TAKE, ledger_id, list(sources), limit)
     return [Taken(Key(*row[:4]), *row[4:]) for row in rows]
 
@@ -66,6 +72,24 @@ async def close(
     columns = [list(column) for column in zip(*(each.key for each in taken), strict=True)]
     changes, moments = [each.change for each in taken], [put_off.get(each) for each in taken]
     return int(await connection.fetchval(_CLOSE, ledger_id, *columns, changes, moments))
+
+
+async def has_moved(connection: Connection, ledger_id: int, taken: Iterable[Taken]) -> bool:
+    """Whether any of these changed again since it was taken."""
+    columns = [list(column) for column in zip(*((*each.key, each.change) for each in taken), strict=True)]
+    return bool(columns) and bool(await connection.fetchval(_HAS_MOVED, ledger_id, *columns))
+
+
+async def hasten(connection: Connection, ledger_id: int, statuses: Iterable[DocumentStatus]) -> int:
+    """What waits to be tried again and was left in one of these states is due now; of duplicates, those whose bill nobody
+    has posted any more. Answers with the number of those."""
+    return int(await connection.fetchval(_HASTEN, ledger_id, [str(status) for status in statuses]))
+
+
+async def due_ledgers(connection: Connection) -> list[int]:
+    """Ledgers of which something is due, or disappeared, or which have entries that nobody has looked at for what was done by hand;
+    for a connection that sees them."""
+    return [row[0] for row in await connection.fetch(_DUE_LEDGERS)]
 
 
 async def add(connection: Connection, ledger_id: int, keys: Iterable[Key]) -> int:
@@ -95,15 +119,37 @@ _CLAIM = """
 SELECT set_config('ledgergraph.ledgers', ($1::bigint)::text, true), set_config('plan_cache_mode', 'force_custom_plan', true),
     set_config('enable_bitmapscan', 'off', true),
     pg_try_advisory_xact_lock(hashtextextended('ledgergraph pipeline ' || $1::bigint, 0)) AS claimed"""
-# Not clock_timestamp(), which no index can be searched by.
-# The source is hidden from the planner: on a table that it takes for small it would read all of a source's by their key.
 _TAKEABLE = """
-held.source || '' = ANY ($2::text[]) AND (NOT held.gone OR EXISTS (
+held.source = ANY ($2::text[]) AND (NOT held.gone OR EXISTS (
     SELECT FROM mirror.source_state state WHERE state.source = held.source AND state.as_of IS NOT NULL))"""
+_READS_PAYSLIPS = """
+held.kind = 'payroll_run' AND held.since > statement_timestamp() - interval '10 minutes' AND EXISTS (
+    SELECT FROM mirror.payroll_run run JOIN mirror.source_state state ON state.source = run.source
+    WHERE run.ledger_id = $1 AND run.source = held.source AND run.external_id = held.external_id AND run.payslips_follow
+        AND run.payslips_at IS NULL AND run.payslips_error IS NULL AND run.deleted_at IS NULL
+        AND greatest(run.period_end, run.pay_date) >= state.post_from)"""
+# Not clock_timestamp(), which no index can be searched by.
+_LANE = """
+SELECT held.source, held.kind, held.account, held.external_id, held.change, held.since, held.attempts, held.not_before
+    FROM pipeline.todo held WHERE held.ledger_id = $1 AND held.not_before <= statement_timestamp()"""
+# The source is hidden from the planner: on a table that it takes for small it would read all of a source's by their key.
+_OF_SOURCES = f"held.source || '' = ANY ($2::text[]) AND NOT ({_READS_PAYSLIPS})"
+_FIRST = "ORDER BY held.not_before, held.change LIMIT $3"
 _TAKE = f"""
-SELECT source, kind, account, external_id, change, since, attempts FROM pipeline.todo held
-WHERE ledger_id = $1 AND not_before <= statement_timestamp() AND {_TAKEABLE}
-ORDER BY not_before, change LIMIT $3"""
+WITH come AS (
+    ({_LANE} AND NOT held.gone AND held.attempts = 0 AND {_OF_SOURCES} {_FIRST})
+    UNION ALL
+    (SELECT held.* FROM mirror.source_state state
+    CROSS JOIN LATERAL ({_LANE} AND held.gone AND held.source = state.source {_FIRST}) AS held
+    WHERE state.source = ANY ($2::text[]) AND state.as_of IS NOT NULL {_FIRST})
+), again AS ({_LANE} AND NOT held.gone AND held.attempts > 0 AND {_OF_SOURCES} {_FIRST}
+), chosen AS (
+    SELECT *, row_number() OVER (ORDER BY not_before, change) AS place FROM come
+    UNION ALL
+    SELECT *, {NEW_FOR_ONE_AGAIN} * row_number() OVER (ORDER BY not_before, change) FROM again
+    ORDER BY place, attempts LIMIT $3
+)
+SELECT source, kind, account, external_id, change, since, attempts FROM chosen ORDER BY not_before, change"""
 _KEYS = "held.source = {0}.source AND held.kind = {0}.kind AND held.account = {0}.account AND held.external_id = {0}.external_id"
 _CLOSE = f"""
 WITH locked AS MATERIALIZED (
@@ -123,6 +169,14 @@ WITH locked AS MATERIALIZED (
     RETURNING held.change
 )
 SELECT count(*) FROM removed"""
+# By its key, one by one: with no statistics of a table that was empty a moment ago, a join would read all of it.
+_HAS_MOVED = f"""
+SELECT EXISTS (
+    SELECT FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]) AS taken (source, kind, account, external_id, change)
+    CROSS JOIN LATERAL (
+        SELECT held.change FROM pipeline.todo held WHERE held.ledger_id = $1 AND {_KEYS.format("taken")} LIMIT 1
+    ) AS now
+    WHERE now.change <> taken.change)"""
 # Whether the document is gone, as the mirror has it now.
 _GONE = (
     "CASE wanted.kind WHEN 'bank_transaction' THEN NOT EXISTS (SELECT FROM mirror.bank_transaction d WHERE d.ledger_id = $1 "
@@ -158,3 +212,34 @@ SELECT asked.ledger_id, count(held.change), min(held.since), min(held.not_before
 FROM unnest($1::bigint[]) AS asked (ledger_id)
 LEFT JOIN pipeline.todo held ON held.ledger_id = asked.ledger_id AND {_TAKEABLE}
 GROUP BY asked.ledger_id"""
+# The first of each lane by its index, whatever the planner believes of how many are due.
+_FIRST_OF = """
+(SELECT due.not_before FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND NOT due.gone AND due.attempts {}
+    ORDER BY due.not_before, due.change LIMIT 1)"""
+_DUE_LEDGERS = f"""
+SELECT ledger_id FROM ledger.ledger
+WHERE {_FIRST_OF.format("= 0")} <= statement_timestamp() OR {_FIRST_OF.format("> 0")} <= statement_timestamp()
+    OR (SELECT 1 FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.gone
+        AND due.not_before <= statement_timestamp() LIMIT 1) IS NOT NULL
+    OR (SELECT 1 FROM pipeline.document known WHERE known.ledger_id = ledger.ledger_id LIMIT 1) IS NOT NULL AND EXISTS (
+        SELECT FROM ledger.head LEFT JOIN pipeline.watch USING (ledger_id)
+        WHERE head.ledger_id = ledger.ledger_id AND head.last_sequence > coalesce(watch.sequence, 0))
+    OR (SELECT 1 FROM matching.todo due WHERE due.ledger_id = ledger.ledger_id LIMIT 1) IS NOT NULL
+ORDER BY code"""
+_HASTEN = f"""
+WITH locked AS MATERIALIZED (
+    SELECT held.source, held.kind, held.account, held.external_id
+    FROM pipeline.todo held
+    JOIN pipeline.document met ON met.ledger_id = $1 AND {_KEYS.format("met")} AND met.status = ANY ($2::text[])
+    WHERE held.ledger_id = $1 AND held.attempts > 0 AND held.not_before > statement_timestamp()
+        AND (met.status <> 'DUPLICATE' OR met.bill_key IS NULL OR NOT EXISTS (
+            SELECT FROM pipeline.document other WHERE other.ledger_id = $1 AND other.bill_key = met.bill_key
+                AND other.source <> met.source AND other.status IN ('POSTED', 'PROPOSED')))
+    ORDER BY held.source, held.kind, held.account, held.external_id
+    FOR UPDATE OF held
+), hastened AS (
+    UPDATE pipeline.todo held SET not_before = statement_timestamp() FROM locked
+    WHERE held.ledger_id = $1 AND {_KEYS.format("locked")}
+    RETURNING held.change
+)
+SELECT count(*) FROM hastened"""

@@ -1,6 +1,7 @@
 """From documents that changed to entries: takes what is due of one ledger, maps, plans, posts and records it.
 
     claim, take -> map -> plan -> Poster -> settle -> record        (one transaction holds the claim and records)
+                                            -> related              (what hangs on these is due, whoever dies before they are recorded)
 
 The entries are posted on the poster's own connections, each under a key that the document gives. A worker that dies leaves
 nothing but entries of which nothing is recorded; the next one finds them by their keys and goes on from there.
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from sources.database.faults import without_values
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
-from sources.pipeline import taking, todo
+from sources.matching import worker as matching
+from sources.pipeline import by_hand, related, rulesets, taking, todo
 from sources.pipeline.model import DocumentStatus, Undoing
 from sources.pipeline.recording import Done, counted, record
 from sources.pipeline.rulebook import RuleBook
@@ -41,16 +44,23 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Counts:
     """What a run did. `taken`: documents; `entries` and `reversals`: that are in the books now; `statuses`: documents by what
-    became of them. `busy`: another worker has the ledger, and nothing was done."""
+    became of them. `matched`: documents that matching looked at. `busy`: another worker has the ledger, and nothing was done."""
 
     taken: int = 0
     entries: int = 0
     reversals: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     busy: bool = False
+    matched: int = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be more to do."""
+        return bool(self.taken or self.matched)
 
     def add(self, other: Counts) -> None:
         self.taken += other.taken
+        self.matched += other.matched
         self.entries += other.entries
         self.reversals += other.reversals
         for status, count in other.statuses.items():
@@ -59,17 +69,18 @@ class Counts:
 
 class Pipeline:
     """The worker of one process, used from one event loop. It looks after one ledger at a time; workers of several processes
-    take turns at a ledger."""
+    take turns at a ledger. `book`: the process's rules, None: of its own."""
 
-    def __init__(self, database: Database, poster: Poster, *, batch: int = BATCH) -> None:
+    def __init__(self, database: Database, poster: Poster, *, batch: int = BATCH, book: RuleBook | None = None) -> None:
         self._database = database
         self._poster = poster
         self._batch = batch
-        self._book = RuleBook()
+        self._book = book or RuleBook()
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
         self._rules_seen: dict[int, int | None] = {}
         self._limits: dict[int, int] = {}
+        self._reached: dict[int, set[str]] = {}
 
     def wake(self) -> None:
         """There may be something to do: `run_forever` looks at once."""
@@ -94,7 +105,7 @@ class Pipeline:
         and holds up no other. Raises DatabaseUnavailable."""
         total = Counts()
         async with self._database.lookup() as connection:
-            waiting = [row["ledger_id"] for row in await connection.fetch(_DUE_LEDGERS)]
+            waiting = await todo.due_ledgers(connection)
         while waiting:
             waiting = [ledger_id for ledger_id in waiting if await self._goes_on(ledger_id, total)]
         return total
@@ -109,12 +120,12 @@ class Pipeline:
             _log.exception("documents of ledger %s could not be posted", ledger_id)
             return False
         total.add(counts)
-        return counts.taken > 0
+        return counts.goes_on
 
     async def run_ledger(self, ledger_id: int) -> Counts:
         """One ledger, until nothing is due or another worker has it."""
         total = Counts()
-        while (counts := await self.run_once(ledger_id)).taken:
+        while (counts := await self.run_once(ledger_id)).goes_on:
             total.add(counts)
         total.busy = counts.busy
         return total
@@ -144,12 +155,13 @@ class Pipeline:
         async with self._database.writer() as connection, connection.transaction():
             if await todo.claim(connection, ledger_id) and (books := await taking.read_books(connection, ledger_id)):
                 first = await todo.take(connection, ledger_id, list(books.cutovers), 1)
-                _log.error("the %s cannot be recorded: %s", [str(taken.key) for taken in first], fault)
+                _log.error("the %s cannot be recorded: %s", [str(taken.key) for taken in first], without_values(fault))
                 await todo.close(connection, ledger_id, (), dict.fromkeys(first, books.now + _PUT_OFF))
 
     async def _run(self, ledger_id: int, limit: int) -> Counts:
         async with self._database.writer() as connection:
             counts, new_rules, done = Counts(), None, list[Done]()
+            await by_hand.watch(connection, ledger_id)
             async with connection.transaction():
                 if not await todo.claim(connection, ledger_id):
                     return Counts(busy=True)
@@ -160,29 +172,46 @@ class Pipeline:
                     new_rules = books.rules
                 else:
                     done = await self._work(connection, books, books.rules, limit)
+                    if not done:
+                        counts.matched = await self._match(connection, books)
             if new_rules is not None:
-                await _hasten(connection, ledger_id, DocumentStatus.ISSUE)
+                await _hasten(connection, ledger_id, DocumentStatus.ISSUE, new_rules)
                 self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.
-        return _counts(done) if new_rules is None else await self._run(ledger_id, limit)
+        if new_rules is not None:
+            return await self._run(ledger_id, limit)
+        return _counts(done) if done else counts
+
+    async def _match(self, connection: Connection, books: Books) -> int:
+        """What is to be matched, once nothing is to be posted: so that as much as possible is there to be matched with."""
+        assert books.rules is not None
+        rules = await self._book.versions(connection, books.ledger.ledger_id, {books.rules})
+        if books.rules not in rules:
+            return 0
+        return await matching.step(connection, books.ledger.ledger_id, rules[books.rules])
 
     async def _work(self, connection: Connection, books: Books, version: int, limit: int) -> list[Done]:
-        batch = await taking.take(connection, books, limit)
+        reached = self._reached.setdefault(books.ledger.ledger_id, set())
+        batch = await taking.take(connection, books, limit, reached)
         if not batch.work:
             return []
         done = await Run(self._book, self._poster, connection, books, version, batch).go()
         if done:
+            async with self._database.writer() as beside:
+                await related.look_again(beside, books.ledger.ledger_id, books.ledger.functional_currency, done)
             await record(connection, books.ledger.ledger_id, done, books.now)
         return done
 
 
-async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus) -> None:
-    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows."""
+async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus, rules: int | None = None) -> None:
+    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows. `rules`:
+    because of these, unless another process has done so already."""
     async with connection.transaction():
         await taking.see(connection, ledger_id)
-        await connection.execute(_HASTEN, ledger_id, status.value)
+        if rules is None or await rulesets.tell(connection, ledger_id, rules):
+            await todo.hasten(connection, ledger_id, [status])
 
 
 def _counts(done: Sequence[Done]) -> Counts:
@@ -192,21 +221,3 @@ def _counts(done: Sequence[Done]) -> Counts:
 
 
 _PUT_OFF = timedelta(minutes=15)
-_DUE_LEDGERS = """
-SELECT ledger_id FROM ledger.ledger
-WHERE EXISTS (SELECT FROM pipeline.todo due WHERE due.ledger_id = ledger.ledger_id AND due.not_before <= statement_timestamp())
-ORDER BY code"""
-_HASTEN = """
-WITH locked AS MATERIALIZED (
-    SELECT held.source, held.kind, held.account, held.external_id
-    FROM pipeline.todo held
-    JOIN pipeline.document met ON met.ledger_id = $1 AND met.source = held.source AND met.kind = held.kind
-        AND met.account = held.account AND met.external_id = held.external_id AND met.status = $2
-    WHERE held.ledger_id = $1 AND held.not_before > statement_timestamp()
-    ORDER BY held.source, held.kind, held.account, held.external_id
-    FOR UPDATE OF held
-)
-UPDATE pipeline.todo held SET not_before = statement_timestamp()
-FROM locked
-WHERE held.ledger_id = $1 AND held.source = locked.source AND held.kind = locked.kind AND held.account = locked.account
-    AND held.external_id = locked.external_id"""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from gateway import sourceconfig
 from gateway.config import load
-from gateway.sourceconfig import KINDS
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
+from sources.connectors.registry import KINDS
 from sources.errors import ConfigurationError
 from sources.mirror.settings import SourceSettings
 
@@ -146,7 +149,7 @@ def test_all_mistakes_are_told_at_once_with_file_key_and_rule(tmp_path: Path) ->
         f"{path}: [limits] depth: must be a whole number from 1 on, not 'deep'",
         f"{path}: [limits] stall_seconds: must be a number of seconds above 0, not -1",
         f"{path}: [[sources]] Stripe!: name: must be of a-z",
-        f"{path}: [[sources]] pay: kind: must be one of stripe, xero-payroll, bank-statements, tryton, not 'payroll'",
+        f"{path}: [[sources]] pay: kind: must be one of {', '.join(KINDS)}, not 'payroll'",
         f"{path}: [[sources]] shop: ledger: must be the code of the ledger",
         f"{path}: [[sources]] shop: max_age: must be a number of seconds from 0 to 315360000, not -1",
         f"{path}: [[sources]] shop: base_url: must be an http:// or https:// address",
@@ -187,7 +190,7 @@ def test_a_value_that_python_itself_stumbles_over_is_told(tmp_path: Path, kind: 
 )
 def test_a_ledger_of_an_account_that_cannot_apply_is_told(tmp_path: Path, kind: str, table: str, rule: str) -> None:
     values = {"api_key": "env:KEY", "client_secret": "env:KEY", "client_id": "app", "tenant_id": "t1", "path": "x"}
-    options = "".join(f'{key} = "{values[key]}"\n' for key in KINDS[kind].required)
+    options = "".join(f'{key} = "{values[key]}"\n' for key in KINDS[kind].example)
     text = f'[[sources]]\nname = "one"\nkind = "{kind}"\nledger = "acme-us"\n{options}[sources.accounts]\n{table}\n'
     path = file(tmp_path, text)
     told = refused({"KEY": "word"}, config=path)
@@ -368,7 +371,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: Path) -> None:
-    """What the settings accept, the connectors' constructors accept."""
+    """What the settings accept, the connectors' constructors accept: the example of each kind, and every text besides."""
     values = {
         "base_url": "http://127.0.0.1:1",
         "token_url": "http://127.0.0.1:1/token",
@@ -376,10 +379,27 @@ def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: P
         "company": "1",
     }
     for name, kind in KINDS.items():
-        options = {key: values.get(key, "word") for key in (*kind.required, *kind.optional)}
-        source = SourceSettings(name="x", kind=name, ledger="l", options=options)
+        assert {*kind.required} <= {*kind.example} <= {*kind.texts, *kind.tables}
+        source = SourceSettings(name="x", kind=name, ledger="l", options=kind.example)
         assert connector_for(source)
+        for key in {*kind.texts} - {*kind.example}:
+            with suppress(
+                ConfigurationError
+            ):  # a setting that the connector knows may go with others than the example's
+                connector_for(replace(source, options={**kind.example, key: values.get(key, "word")}))
         assert set(source.gives) <= {"invoice", "payment", "payroll_run", "bank_statement"}
+
+
+def test_tables_of_options_reach_the_connector_with_their_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = replace(KINDS["bank-statements"], tables=("columns",))
+    monkeypatch.setattr(sourceconfig, "KINDS", {"bank-statements": kind})
+    line = 'columns = { day = 1, names = ["a", "env:WORD"], deep = { key = "env:WORD" } }'
+    (source,) = load({"WORD": "s3cret"}, config=file(tmp_path, posting(line))).sources
+    assert source.options["columns"] == {"day": 1, "names": ["a", "s3cret"], "deep": {"key": "s3cret"}}
+    (told,) = refused({}, config=file(tmp_path, posting('columns = ["env:NONE"]')))
+    assert "columns[0]: names the environment variable NONE, which is not set" in told
 
 
 def test_caches_can_be_switched_off(tmp_path: Path) -> None:

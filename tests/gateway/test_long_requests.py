@@ -19,8 +19,8 @@ from gateway.engine import Engine
 from gateway.limits import Limits
 from resolvers.context import Services
 from sources.database.pool import Database
+from sources.feed import Feed
 from sources.ledger.directory import Directory
-from sources.ledger.feed import Feed
 from sources.ledger.posting import Poster
 from sources.mirror.refresh import Refresher
 from tests.gateway.processes import until

@@ -9,6 +9,7 @@ import json
 import logging
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 from prometheus_client import Gauge
@@ -117,6 +118,32 @@ async def test_secrets_are_never_logged(stream: io.StringIO, client: Any) -> Non
     assert good not in stream.getvalue()
     assert good.split(".")[2] not in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_what_the_database_quotes_is_not_logged(terminal: bool, owner_url: str) -> None:
+    """Neither the row that it refuses nor the value: what it was, and where, is."""
+    stream = io.StringIO()
+    stream.isatty = lambda: terminal  # type: ignore[method-assign]
+    logs.configure("info", stream)
+    connection = await asyncpg.connect(owner_url)
+    await connection.execute("CREATE TEMP TABLE person (name text CONSTRAINT no_byron CHECK (name !~ 'Byron'))")
+    for statement in ("INSERT INTO person VALUES ('Ada Byron')", "SELECT 'Ada Byron'::bigint"):
+        try:
+            try:
+                await connection.execute(statement)
+            except asyncpg.PostgresError as fault:
+                raise RuntimeError("it was not stored") from fault
+        except RuntimeError:
+            structlog.get_logger("test").exception("one")
+            logging.getLogger("other").exception("two")
+    await connection.close()
+    told = stream.getvalue()
+    assert told.count("RuntimeError: it was not stored") == 4
+    assert "no_byron" in told
+    assert told.count("SQLSTATE 22P02") == 2
+    assert "Byron'" not in told
+    assert "Ada" not in told
 
 
 def test_anything_can_be_logged(stream: io.StringIO) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
+from functools import partial
 
 import pytest
 
 from gateway import rulefiles, scheduling
 from gateway.rulefiles import STARTER, read_rules
 from gateway.scheduling import Scheduler
-from sources.errors import ConfigurationError
+from sources.errors import ConfigurationError, SourceUnavailable
 from sources.mirror import webhooks
 from sources.mirror.settings import DEFAULT_MAX_AGE, SourceSettings
 from sources.pipeline.worker import Pipeline
@@ -86,6 +88,45 @@ async def test_a_webhook_has_its_source_pulled_at_once(database_url: str) -> Non
                     return not await webhooks.waiting(connection, ["billing"])
 
             await until(done)
+
+
+async def test_deliveries_that_come_together_are_one_pull(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has its source pulled at once; what comes soon after it waits for the next pull."""
+    monkeypatch.setattr(scheduling, "WOKEN_SECONDS", 0.3)
+    connector, began = script(), list[float]()
+    async with open_graph(database_url, sources=[(source(every=3600.0), connector)]) as graph:
+        await graph.found()
+        async with running(graph) as scheduler:
+            await until(lambda: len(connector.pulls) == 1)
+
+            def reached(pulls: int) -> bool:
+                return len(connector.pulls) >= pulls
+
+            for wanted in (2, 3):
+                for _ in range(5):
+                    scheduler.wake("billing")
+                    await asyncio.sleep(0)
+                await until(partial(reached, wanted))
+                began.append(asyncio.get_running_loop().time())
+    assert began[1] - began[0] > 0.2
+    assert len(connector.pulls) == 3
+
+
+async def test_a_source_that_fails_is_asked_again_soon(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long its period is: that it failed a moment ago is no answer for the whole of it."""
+    monkeypatch.setattr(scheduling, "RETRY_SECONDS", 0.05)
+    connector = script()
+    connector.failure = SourceUnavailable("it is down.")
+    async with open_graph(database_url, sources=[(source(every=3600.0), connector)]) as graph:
+        await graph.found()
+        async with running(graph):
+            await until(lambda: len(connector.pulls) >= 3)
+            connector.failure = None
+
+            async def held() -> bool:
+                return (await graph.data("{ sources { status } }"))["sources"] == [{"status": "OK"}]
+
+            await until(held)
 
 
 async def test_a_delivery_that_nobody_acted_on_wakes_its_source_at_the_start(database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -9,6 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,29 @@ async def test_a_gateway_takes_webhooks_beside_the_graph(database_url: str, owne
     owner = await asyncpg.connect(owner_url)
     assert await owner.fetchval("SELECT count(*) FROM mirror.webhook WHERE processed_at IS NULL") == 1
     await owner.close()
+
+
+async def test_a_flood_of_deliveries_is_closed_and_forgotten_in_pieces(door: Door) -> None:
+    """By several processes at one time, of several sources: each is closed once, and none waits for another one."""
+    await door.owner.execute(
+        "INSERT INTO mirror.webhook (source, delivery_id, received_at, headers, body) "
+        "SELECT name, n::text, now() - CASE WHEN n > 5000 THEN interval '40 days' ELSE interval '1 hour' END, '{}', '' "
+        "FROM unnest(ARRAY['billing', 'payroll']) name, generate_series(1, 12000) n"
+    )
+
+    async def close(source: str) -> int:
+        async with door.database.writer() as connection:
+            return await webhooks.close(connection, source, datetime.now(UTC))
+
+    counts = await asyncio.gather(*(close(source) for source in ("billing", "payroll") * 4))
+    assert sum(counts) == 2 * 5000
+    assert await door.owner.fetchval("SELECT count(*) FROM mirror.webhook") <= 24_000 - webhooks.FORGOTTEN_AT_ONCE
+    assert [await close("billing") for _ in range(2)] == [0, 0]
+    assert await door.owner.fetchval("SELECT count(*) FROM mirror.webhook") == 2 * 5000
+
+
+async def test_what_is_not_signed_costs_the_database_nothing(door: Door) -> None:
+    """A flood of it asks for no connection at all."""
+    door.app._database = None  # type: ignore[assignment]
+    assert {(await door.send("billing", event(n), stripe_signature="t=1,v1=0"))[0] for n in range(200)} == {401}
+    assert {(await door.send("none", event(n)))[0] for n in range(200)} == {404}

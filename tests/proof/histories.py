@@ -1,7 +1,8 @@
 """Random lives of documents, and a model of what the rules make of them: written beside the rules below, not from the product.
 
 A history is what a source states of one document: created, changed, void, deleted, stated again, an older version after a newer
-one, two versions at once. What it stated last counts.
+one, two versions at once. What it stated last counts. A payment in euro settles an invoice, before or after that is stated, at the
+rate of its day; the rates come late.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ when = { status = ["SUCCEEDED"] }
   lines = [
     { account = "1000", debit = "net" },
     { account = "expense", debit = "fee" },
-    { account = "receivable", credit = "amount" },
+    { account = "receivable", credit = "amount", rate_on = "settles.issue_date or occurred_on" },
   ]
 
 [[rules]]
@@ -55,18 +56,30 @@ class Wanted:
     nets: tuple[tuple[str, int], ...]
 
 
-def wanted(paper: Paper) -> list[Wanted]:
-    """What the rules call for of a version that is not deleted."""
-    found = [each for each in _called_for(paper) if each.day >= CUTOVER]
+def rate(day: date) -> int:
+    """Dollars for a euro."""
+    return 2 + day.toordinal() % 2
+
+
+def wanted(paper: Paper, settled_on: date | None = None) -> list[Wanted]:
+    """What the rules call for of a version that is not deleted. `settled_on`: of a payment, the day of its invoice."""
+    found = [each for each in _called_for(paper, settled_on) if each.day >= CUTOVER]
     return [replace(each, nets=tuple(sorted((code, net) for code, net in each.nets if net))) for each in found]
 
 
-def _called_for(paper: Paper) -> Iterator[Wanted]:
+def _called_for(paper: Paper, settled_on: date | None) -> Iterator[Wanted]:
     if isinstance(paper, Payment):
         if paper.status is PaymentStatus.SUCCEEDED:
             assert paper.occurred_on is not None
-            fee = paper.fee or 0
-            nets = (("1000", paper.amount - fee), ("6000", fee), ("1100", -paper.amount))
+            fee, day = paper.fee or 0, paper.occurred_on
+            now, then = (1, 1) if paper.currency == "USD" else (rate(day), rate(settled_on or day))
+            money = (paper.amount - fee) * now
+            nets = (
+                ("1000", money),
+                ("6000", fee * now),
+                ("1100", -paper.amount * then),
+                ("7000", paper.amount * (then - now)),
+            )
             yield Wanted("received", paper.occurred_on, nets)
         return
     if paper.status not in (InvoiceStatus.OPEN, InvoiceStatus.PAID):
@@ -168,7 +181,8 @@ class Histories:
         statuses = [PaymentStatus.SUCCEEDED] * 4 + [PaymentStatus.PENDING, PaymentStatus.FAILED]
         return Kit.payment(
             history.external_id, status=self.chance.choice(statuses), amount=amount, fee=fee, net=amount - fee,
-            occurred_on=self._day(),
+            occurred_on=self._day(), currency=self.chance.choice(["USD", "EUR"]),
+            invoice_external_id=self.chance.choice([None, f"d{self.chance.randrange(self.count)}"]),
         )  # fmt: skip
 
     def _day(self) -> date:
@@ -178,8 +192,16 @@ class Histories:
 
     def wanted(self) -> dict[Name, list[Wanted]]:
         """By document, of the versions stated last; documents that call for nothing are left out."""
-        found = {each.name: wanted(each.now) for each in self.all if each.now is not None}
+        found = {each.name: wanted(each.now, self._settled_on(each.now)) for each in self.all if each.now is not None}
         return {name: sorted(postings, key=lambda each: each.name) for name, postings in found.items() if postings}
+
+    def _settled_on(self, paper: Paper) -> date | None:
+        """The day of the invoice that a payment settles, gone or not; None: it was never stated."""
+        if isinstance(paper, Invoice) or paper.invoice_external_id is None:
+            return None
+        invoice = self.all[int(paper.invoice_external_id[1:])]
+        newest = invoice.stated[-1] if invoice.stated else None
+        return newest.issue_date if isinstance(newest, Invoice) else None
 
     def nets(self) -> dict[str, int]:
         """Of the whole ledger, by account."""

@@ -7,21 +7,28 @@ LEDGERGRAPH_TEST_EXAMPLES=20 plays 10,000 histories.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sources.ledger.model import Posted, ReversalDraft
+from sources.mapping.rates import Quote
 from sources.pipeline.drafting import REVERSED, document_prefix
 from sources.pipeline.model import Key
+from sources.pipeline.rates import set_rates
+from sources.pipeline.reposting import repost
+from sources.pipeline.resolving import look_again
 from tests.examples import FACTOR
-from tests.proof.histories import RULES, Histories, Name, Wanted, nets_of
+from tests.proof.histories import RULES, Histories, Name, Wanted, nets_of, rate
 from tests.sources.pipeline.company import CUTOVER, Company, opened
 from tests.sources.pipeline.fragile import Crash, Fuse, fragile
 
@@ -108,9 +115,12 @@ async def test_lives_of_documents_end_as_the_rules_say(seed: int, database_url: 
     locked = CUTOVER - timedelta(days=30)
     async with opened(database_url, owner_url) as company:
         await company.use_rules(RULES)
-        for _ in range(6):
+        late = chance.randrange(6)
+        for number in range(6):
             documents, gone = histories.page(0.5)
             await company.state(*documents, gone=gone)
+            if number == late:
+                await rates_come(company)
             for _ in range(chance.randrange(4)):
                 await dies(company, Fuse(chance.randrange(2, 60)), chance.choice([20, 90, 500]))
             if locking and chance.random() < 0.4:
@@ -128,6 +138,68 @@ async def test_lives_of_documents_end_as_the_rules_say(seed: int, database_url: 
         assert len(await company.entries()) == before, "the same again posted something"
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(2000, 2000 + max(2, RUNS // 2)))
+async def test_whatever_a_person_reverses_is_told_of_until_the_books_are_right(
+    seed: int, database_url: str, owner_url: str
+) -> None:
+    """Entries, their reversals and the reversals of those, at any time, also while a worker has died. What issues say is then
+    done: nothing else is wrong."""
+    histories = Histories(seed, EACH)
+    chance = histories.chance
+    async with opened(database_url, owner_url) as company:
+        await company.use_rules(RULES)
+        await rates_come(company)
+        for _ in range(6):
+            documents, gone = histories.page(0.5)
+            await company.state(*documents, gone=gone)
+            await dies(company, Fuse(chance.randrange(2, 90)), chance.choice([20, 90, 500]))
+            for _ in range(3):
+                standing = await company.owner.fetch(_NOT_REVERSED)
+                chosen = chance.sample([row["sequence"] for row in standing], k=min(4, len(standing)))
+                await reversed_by_hand(company, chosen)
+            if chance.random() < 0.5:
+                await company.look()
+        documents, gone = histories.mend()
+        await company.state(*documents, gone=gone)
+        await company.look()
+        told = await mended_as_told(company)
+        assert told >= {"REVERSED_BY_HAND", "REINSTATED_BY_HAND"}
+        assert await company.nets() == histories.nets()
+        assert await company.findings() == []
+        assert await company.to_do() == []
+
+
+async def reversed_by_hand(company: Company, sequences: Iterable[int]) -> None:
+    for sequence in sequences:
+        draft = ReversalDraft(
+            ledger=company.ledger, idempotency_key=f"hand {sequence}", sequence=sequence,
+            effective_date=date(2190, 1, 1), posted_by="ann",
+        )  # fmt: skip
+        assert isinstance((await company.poster.post([draft]))[0], Posted)
+
+
+async def mended_as_told(company: Company) -> set[str]:
+    """Does what open issues say, until there is none; answers with their codes."""
+    codes = set()
+    while rows := await company.owner.fetch(_OPEN):
+        for row in rows:
+            codes.add(row["code"])
+            if row["code"] == "REINSTATED_BY_HAND":
+                await reversed_by_hand(company, map(int, re.findall(r"by (\d+)\)", row["message"])))
+            else:
+                await repost(company.database, company.ledger.ledger_id, [Key(*row[:4])])
+        await company.look()
+    return codes
+
+
+async def rates_come(company: Company) -> None:
+    days = [CUTOVER + timedelta(days=number) for number in range(-60, 200)]
+    quotes = [Quote("EUR", "USD", "spot", day, Decimal(rate(day))) for day in days]
+    await set_rates(company.speaking, quotes, "test")
+    await look_again(company.database, [company.ledger.ledger_id])
+
+
 async def dies(company: Company, fuse: Fuse, batch: int) -> None:
     """A worker that runs until its fuse has burnt down, or nothing is due."""
     try:
@@ -143,6 +215,7 @@ async def test_killed_processes_lose_and_double_nothing(seed: int, database_url:
     histories = Histories(seed, EACH)
     async with opened(database_url, owner_url) as company:
         await company.use_rules(RULES)
+        await rates_come(company)
         for _ in range(4):
             documents, gone = histories.page(0.6)
             await company.state(*documents, gone=gone)
@@ -180,6 +253,11 @@ async def posts_something(company: Company) -> None:
             await asyncio.sleep(0.005)
 
 
+_NOT_REVERSED = """
+SELECT sequence FROM ledger.entry e WHERE NOT EXISTS (SELECT FROM ledger.entry r WHERE r.reverses = e.sequence)
+ORDER BY sequence"""
+_OPEN = """
+SELECT source, kind, account, external_id, code, message FROM mirror.issue WHERE closed_at IS NULL ORDER BY opened_at, subject"""
 _NEWEST = "SELECT max(sequence) FROM ledger.entry"
 _LINES = """
 SELECT sequence, code, sum(functional_amount)::bigint AS net FROM ledger.line JOIN ledger.account USING (ledger_id, account_id)

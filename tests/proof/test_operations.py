@@ -23,7 +23,7 @@ from graphql import (
 
 from gateway.demo.servers.bank_files import USD_ACCOUNT, write_bank_files
 from gateway.limits import Limits
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
 from sources.mirror.settings import SourceSettings
 from tests.graph import CHART, SCHEMA, Graph, entry, open_graph
 from tests.proof.processes import OPERATIONS, operation

@@ -37,8 +37,8 @@ from resolvers.context import Services
 from resolvers.nodes import KINDS
 from sources.caller import Caller
 from sources.database.pool import Database
+from sources.feed import Feed
 from sources.ledger.directory import Directory
-from sources.ledger.feed import Feed
 from sources.ledger.posting import Poster
 from sources.mirror.refresh import Refresher
 from tests.documents import literal
@@ -47,7 +47,9 @@ from tests.graph import SCHEMA
 LEDGER, POST, ADMIN = {"ledger:read"}, {"ledger:post"}, {"ledger:admin"}
 INVOICES, PAYROLL, CASH = {"invoices:read"}, {"payroll:read"}, {"cash:read"}
 PERSONAL, SOURCES = {"payroll:personal"}, {"sources:read"}
-KEEPERS, APPROVERS = {"sources:admin"}, {"mappings:approve"}
+KEEPERS, APPROVERS, SUBMITTERS = {"sources:admin"}, {"mappings:approve"}, {"documents:submit"}
+MATCHES = INVOICES | CASH
+MATCHERS = {"matches:approve"} | MATCHES
 INHERITED: set[str] = set()
 """Readable by whoever was let to the field that led there."""
 
@@ -62,21 +64,29 @@ TYPES: dict[str, set[str]] = {
     "LedgerSaved": INHERITED, "AccountsSaved": INHERITED, "ChangeRejected": INHERITED, "RejectionReason": INHERITED,
     "AccountConnection": INHERITED, "AccountEdge": INHERITED,
     "JournalEntryConnection": INHERITED, "JournalEntryEdge": INHERITED,
-    "JournalLineConnection": INHERITED, "JournalLineEdge": INHERITED,
+    "JournalLineConnection": INHERITED, "JournalLineEdge": INHERITED, "RulePosting": INHERITED,
     "InvoiceConnection": INHERITED, "InvoiceEdge": INHERITED, "PaymentConnection": INHERITED, "PaymentEdge": INHERITED,
     "PayrollRunConnection": INHERITED, "PayrollRunEdge": INHERITED,
-    "IntegrationIssue": INHERITED, "IntegrationIssueConnection": INHERITED, "IntegrationIssueEdge": INHERITED,
+    "IssueEvent": SOURCES, "IntegrationIssue": INHERITED, "IntegrationIssueConnection": INHERITED, "IntegrationIssueEdge": INHERITED,
     "SyncRun": INHERITED, "SyncRunConnection": INHERITED, "SyncRunEdge": INHERITED,
     "MappingVersion": INHERITED, "MappingVersionConnection": INHERITED, "MappingVersionEdge": INHERITED,
     "MappingFault": INHERITED, "MappingInvalid": INHERITED, "MappingSaved": INHERITED, "MappingPreview": INHERITED,
     "DocumentPreview": LEDGER, "PostingChange": LEDGER, "DraftEntry": LEDGER, "DraftLine": LEDGER,
     "Proposal": LEDGER, "ProposalConnection": INHERITED, "ProposalEdge": INHERITED,
     "SourceSynced": INHERITED, "IssueSaved": INHERITED, "ProposalsDecided": INHERITED, "DocumentsReposted": INHERITED,
+    "DocumentTaken": INHERITED, "DocumentRejected": INHERITED, "SubmitDocumentsPayload": INHERITED,
     "RatesSaved": INHERITED,
     "Reconciliation": INHERITED, "ReconciliationTotal": LEDGER, "ReconciliationStateTotal": INHERITED,
     "ReconciledDocument": LEDGER, "ReconciledAmount": LEDGER,
     "Subledger": INVOICES, "SubledgerTotal": INVOICES, "SubledgerParty": INVOICES,
     "BankTieOut": CASH, "UnmatchedTransaction": CASH, "UnmatchedLine": CASH,
+    "BankMatch": MATCHES, "MatchReason": MATCHES, "MatchAllocation": MATCHES, "OpenBankTransaction": MATCHES, "OpenItem": MATCHES,
+    "PartyAgeing": MATCHES, "OpenTotal": MATCHES, "OpenPayout": MATCHES, "InvoiceWithoutMoney": MATCHES, "MatchingRule": MATCHES,
+    "OpenPayrollRun": PAYROLL, "BankAndBooks": INHERITED, "MatchSaved": INHERITED, "MatchingRuleRemoved": INHERITED,
+    "BankMatchConnection": INHERITED, "BankMatchEdge": INHERITED, "OpenItemConnection": INHERITED, "OpenItemEdge": INHERITED,
+    "OpenBankTransactionConnection": INHERITED, "OpenBankTransactionEdge": INHERITED,
+    "PartyAgeingConnection": INHERITED, "PartyAgeingEdge": INHERITED,
+    "MatchingRuleConnection": INHERITED, "MatchingRuleEdge": INHERITED,
     "BankAccountConnection": INHERITED, "BankAccountEdge": INHERITED,
     "BankTransactionConnection": INHERITED, "BankTransactionEdge": INHERITED,
 }  # fmt: skip
@@ -92,16 +102,25 @@ FIELDS: dict[str, set[str]] = {
     "Mutation.createAccounts": ADMIN, "Mutation.updateAccount": ADMIN,
     "Mutation.postEntry": POST, "Mutation.postEntries": POST, "Mutation.reverseEntry": POST,
     "Mutation.syncSource": KEEPERS, "Mutation.resolveIssue": KEEPERS, "Mutation.muteIssue": KEEPERS,
+    "Mutation.submitDocuments": SUBMITTERS,
     "Mutation.saveMapping": KEEPERS, "Mutation.setRates": KEEPERS,
     "Mutation.approveProposals": APPROVERS, "Mutation.rejectProposals": APPROVERS, "Mutation.repostDocuments": APPROVERS,
+    "Query.matchProposals": MATCHES, "Query.unmatchedTransactions": MATCHES, "Query.openItems": MATCHES,
+    "Query.openItemsByParty": MATCHES, "Query.bankAndBooks": MATCHES, "Query.matchingRules": MATCHES,
+    "BankAndBooks.bankOnlyTotals": MATCHES, "BankAndBooks.bankOnly": MATCHES, "BankAndBooks.payoutTotals": MATCHES,
+    "BankAndBooks.payouts": MATCHES, "BankAndBooks.paidWithoutMoneyTotals": MATCHES,
+    "BankAndBooks.paidWithoutMoney": MATCHES, "BankAndBooks.payrollRuns": PAYROLL,
+    "Mutation.confirmMatch": MATCHERS, "Mutation.rejectMatch": MATCHERS, "Mutation.unmatch": MATCHERS,
+    "Mutation.matchManually": MATCHERS, "Mutation.removeMatchingRule": MATCHERS,
     "Query.reconciliation": SOURCES | LEDGER, "Reconciliation.subledgers": INVOICES, "Reconciliation.banks": CASH,
     "ReconciledDocument.currency": INVOICES | PAYROLL | CASH, "ReconciledDocument.stated": INVOICES | PAYROLL | CASH,
     "ReconciliationTotal.stated": INVOICES | PAYROLL | CASH, "ReconciliationStateTotal.stated": INVOICES | PAYROLL | CASH,
-    "Subscription.postings": LEDGER,
+    "Subscription.postings": LEDGER, "Subscription.integrationIssues": SOURCES,
     "Ledger.id": INHERITED, "Ledger.code": INHERITED, "Ledger.name": INHERITED, "Ledger.functionalCurrency": INHERITED,
     "JournalEntry.documents": INVOICES | PAYROLL | CASH, "IntegrationIssue.excerpt": INVOICES | PAYROLL | CASH,
-    "PayrollRun.payslips": PERSONAL,
+    "JournalEntry.rulePosting": SOURCES, "PayrollRun.payslips": PERSONAL,
     "Source.status": SOURCES, "Source.lastSuccessAt": SOURCES, "Source.lastError": SOURCES,
+    "Source.asOf": SOURCES, "Source.documentsRead": SOURCES, "Source.cursor": SOURCES,
 }  # fmt: skip
 NODES = {
     "ledger:us": LEDGER,

@@ -72,8 +72,8 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 FULL = """{ invoices(maxAge: 0) { totalCount nodes {
     id ledger { code } source { name kind } externalId direction kind number status sourceStatus
-    party { name externalId taxId } currency issueDate dueDate subtotal tax taxes { code rate taxable amount } rounding total
-    prepaid amountDue lines { description quantity amount tax taxCode serviceFrom serviceTo } entries { id } } } }"""
+    party { name externalId taxId } currency issueDate dueDate subtotal tax taxes { code rate taxable amount account } rounding total
+    prepaid amountDue lines { description quantity amount tax taxCode serviceFrom serviceTo product account } entries { id } } } }"""
 
 
 async def test_an_invoice_comes_back_as_it_was_stated(world: World) -> None:
@@ -89,10 +89,19 @@ async def test_an_invoice_comes_back_as_it_was_stated(world: World) -> None:
                 rounding=1,
                 total=-809,
                 prepaid=5,
-                taxes=(TaxAmount(amount=190, code="VAT", rate="19.5", taxable=1000), TaxAmount(amount=0)),
+                taxes=(
+                    TaxAmount(amount=190, code="VAT", rate="19.5", taxable=1000, account="2400"),
+                    TaxAmount(amount=0),
+                ),
                 lines=(
                     InvoiceLine(
-                        amount=12345, description="Seats", quantity="1.50", tax=7, service_from=date(2026, 1, 1)
+                        amount=12345,
+                        description="Seats",
+                        quantity="1.50",
+                        tax=7,
+                        service_from=date(2026, 1, 1),
+                        account="4.1",
+                        product="S-1",
                     ),
                 ),
             )
@@ -104,15 +113,31 @@ async def test_an_invoice_comes_back_as_it_was_stated(world: World) -> None:
         "externalId": 'in:1"', "direction": "RECEIVABLE", "kind": "INVOICE", "number": "A-1", "status": "OPEN",
         "sourceStatus": "open", "party": {"name": "Globex ü", "externalId": "cus_1", "taxId": "DE1"}, "currency": "BHD",
         "issueDate": "2026-03-01", "dueDate": "2026-04-01", "subtotal": "-1.000", "tax": "0.190",
-        "taxes": [{"code": "VAT", "rate": "19.5", "taxable": "1.000", "amount": "0.190"},
-                  {"code": None, "rate": None, "taxable": None, "amount": "0.000"}],
+        "taxes": [{"code": "VAT", "rate": "19.5", "taxable": "1.000", "amount": "0.190", "account": "2400"},
+                  {"code": None, "rate": None, "taxable": None, "amount": "0.000", "account": None}],
         "rounding": "0.001", "total": "-0.809", "prepaid": "0.005", "amountDue": "1.190",
         "lines": [{"description": "Seats", "quantity": "1.50", "amount": "12.345", "tax": "0.007", "taxCode": None,
-                   "serviceFrom": "2026-01-01", "serviceTo": None}],
+                   "serviceFrom": "2026-01-01", "serviceTo": None, "product": "S-1", "account": "4.1"}],
         "entries": [],
     }  # fmt: skip
     node = await world.data("query ($id: ID!) { node(id: $id) { id ... on Invoice { total } } }", {"id": found["id"]})
     assert node["node"] == {"id": found["id"], "total": "-0.809"}
+
+
+async def test_what_an_earlier_release_did_not_store_is_null(world: World, owner_url: str) -> None:
+    lines = (InvoiceLine(amount=1, account="4.1", product="S-1"),)
+    world.stripe.pages = Kit.pages([Kit.invoice(lines=lines, taxes=(TaxAmount(amount=190, account="2400"),))])
+    await world.data(FULL)
+    owner = await asyncpg.connect(owner_url)
+    for column in ("lines", "taxes"):
+        await owner.execute(
+            f"UPDATE mirror.invoice SET {column} = jsonb_build_array({column} -> 0 #- '{{account}}' #- '{{product}}')"
+        )
+    await owner.close()
+    (found,) = (await world.data("{ invoices { nodes { lines { account product } taxes { account } } } }"))["invoices"][
+        "nodes"
+    ]
+    assert found == {"lines": [{"account": None, "product": None}], "taxes": [{"account": None}]}
 
 
 async def test_invoices_are_filtered_and_paged_newest_first(world: World) -> None:
@@ -257,6 +282,41 @@ async def test_a_ledger_that_does_not_exist_is_named_to_those_who_claim_it(datab
             for sentence in (source["lastError"], error["message"]):
                 assert ("late" in sentence) is named
                 assert "does not exist yet" in sentence
+
+
+async def test_sources_tell_how_far_they_were_read(database_url: str) -> None:
+    """Also while a first reading goes on; where the next pull goes on only to who sees all that the source feeds."""
+    script = Script(*Kit.pages([Kit.invoice("a"), Kit.invoice("b")], [Kit.invoice("c")]))
+    script.hold(at=1)
+    query = '{ sources { asOf documentsRead cursor } syncRuns(source: "stripe") { nodes { state } } }'
+    async with open_graph(database_url, sources=((Kit.stripe(ledger="us", max_age=3600), script),)) as graph:
+        await graph.found("us")
+        untold = {"asOf": None, "documentsRead": 0, "cursor": None}
+        assert await graph.data(query) == {"sources": [untold], "syncRuns": {"nodes": []}}
+        reading = asyncio.create_task(graph.services.refresher.sync("stripe"))
+        while (found := await graph.data(query))["sources"][0] == untold:
+            await asyncio.sleep(0.01)
+        assert found["sources"] == [{"asOf": None, "documentsRead": 2, "cursor": "1"}]
+        assert found["syncRuns"]["nodes"] == [{"state": "RUNNING"}]
+        script.release()
+        await reading
+        (told,) = (await graph.data(query))["sources"]
+        assert told["asOf"].endswith("+00:00")
+        assert (told["documentsRead"], told["cursor"]) == (3, "2")
+
+
+async def test_where_a_source_goes_on_is_for_those_who_see_all_of_it(database_url: str) -> None:
+    """A cursor may name files of other ledgers."""
+    sources = ((Kit.bank(ledger="us", accounts={"DE1": "eu"}), Script(*Kit.pages([]))),)
+    async with open_graph(database_url, sources=sources) as graph:
+        await graph.found("us")
+        await graph.found("eu")
+        await graph.services.refresher.sync("bank")
+        found = [
+            (await graph.run("{ sources { cursor } }", by=caller(ledgers=ledgers)))["data"]["sources"]
+            for ledgers in (["us", "eu"], ["us"])
+        ]
+        assert found == [[{"cursor": "1"}], [{"cursor": None}]]
 
 
 async def test_sources_tell_what_is_wrong(world: World) -> None:

@@ -19,7 +19,7 @@ from gateway.demo.servers.bank_files import USD_ACCOUNT, write_bank_files
 from gateway.demo.servers.stripe import stripe_app
 from gateway.demo.servers.xero_payroll import PREFIX, xero_payroll_app
 from gateway.limits import Limits
-from gateway.sourcekinds import connector_for
+from gateway.sourceconfig import connector_for
 from sources.mirror.settings import SourceSettings
 from tests.graph import Graph, open_graph
 

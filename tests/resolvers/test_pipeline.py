@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sources.pipeline.worker import Pipeline
-from tests.graph import Graph, caller, open_graph
+from tests.graph import Graph, caller, entry, open_graph
 from tests.sources.mirror.kit import Kit, Script
 from tests.world import RULES
 
@@ -22,7 +22,7 @@ SAVE = """mutation ($text: String, $version: Int, $activate: Boolean = true, $le
 PREVIEW = """query ($text: String, $changesOnly: Boolean, $first: Int, $after: String) {
   previewMapping(ledger: "us", text: $text, changesOnly: $changesOnly, first: $first, after: $after) { __typename
     ... on MappingPreview { lookedAt pageInfo { hasNextPage endCursor } documents { documentId documentKind status code
-        changes { posting change rule posted { sequence } draft { effectiveDate description lines {
+        message hint changes { posting change rule movedFrom reversalDate posted { sequence } draft { effectiveDate description lines {
           account debit credit currency } } } } }
     ... on MappingInvalid { faults { line message } } } }"""
 ISSUES = """query ($states: [IssueState!]) { integrationIssues(filter: {states: $states}) { totalCount nodes {
@@ -87,6 +87,19 @@ async def test_an_invoice_becomes_an_entry(office: Office) -> None:
         await office.graph.data('{ syncRuns(source: "billing", first: 1) { nodes { state documents changed error } } }')
     )["syncRuns"]
     assert runs["nodes"] == [{"state": "SUCCEEDED", "documents": 1, "changed": 1, "error": None}]
+
+
+async def test_an_entry_says_which_rule_of_which_version_made_it(office: Office) -> None:
+    """A replacement by other rules as the old entry and its reversal do; a client's entry says nothing."""
+    await office.save(RULES)
+    await office.state(Kit.invoice(number="7"))
+    await office.graph.post(entry("by-hand"))
+    await office.save(RULES.replace('"4000"', '"5000"'))
+    await office.state(Kit.invoice(number="7", subtotal=2000, total=2190))
+    query = '{ entries(ledger: "us") { nodes { source reverses { sequence } rulePosting { rule mappingVersion posting } } } }'
+    found = (await office.graph.data(query))["entries"]["nodes"]
+    assert [each["rulePosting"] and each["rulePosting"]["mappingVersion"] for each in found] == [1, None, 1, 2]
+    assert found[0]["rulePosting"] == {"rule": "sale", "mappingVersion": 1, "posting": "invoice"}
 
 
 async def test_proposals_are_approved_and_rejected(office: Office) -> None:

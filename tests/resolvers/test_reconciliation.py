@@ -255,6 +255,17 @@ async def test_a_payment_after_the_day_leaves_the_invoice_open_on_it(office: Off
         assert (total["open"], total["balance"]) == (balance, balance)
 
 
+async def test_what_was_paid_elsewhere_after_the_day_leaves_the_invoice_open_on_it(office: Office) -> None:
+    company = office.company
+    await company.use_rules(STARTER)
+    paid = {"paid_elsewhere": 1190, "paid_elsewhere_on": date(2026, 3, 20)}
+    await company.state(invoice("a", status=InvoiceStatus.PAID, amount_due=0, **paid))
+    await company.look()
+    for day, balance in (("2026-03-19", "11.90"), ("2026-03-20", "0.00")):
+        total = (await office.report(to=day))["subledgers"][0]["totals"][0]
+        assert (total["open"], total["balance"]) == (balance, balance)
+
+
 # ---------------------------------------------------------------- banks
 
 
@@ -361,6 +372,31 @@ async def test_a_report_is_bounded(office: Office, monkeypatch: pytest.MonkeyPat
             patch.setattr(reconciliation, name, 1)
             answer = await office.graph.run(REPORT)
             assert [error["extensions"]["code"] for error in answer["errors"]] == ["INVALID_ARGUMENT"]
+
+
+async def test_pages_are_of_one_moment_and_one_computation(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a first page reads nothing again, whatever changes meanwhile; a first page is always of now."""
+    await office.company.state(*[invoice(name) for name in "abcde"])
+    await office.company.look()
+    whole = await office.report(states=["MATCHED"], first=1_000)
+    assert whole["documentCount"] == 5
+    first = await office.report(states=["MATCHED"], first=2)
+    tie, computed = reconciliation.tie_documents, list[str]()
+
+    async def counted(connection: Any, report: Any, book: Any, source: str, *days: Any) -> None:
+        computed.append(source)
+        await tie(connection, report, book, source, *days)
+
+    monkeypatch.setattr(reconciliation, "tie_documents", counted)
+    await office.run("DELETE FROM mirror.document_entry")
+    rest = await office.report(states=["MATCHED"], first=1_000, after=first["pageInfo"]["endCursor"])
+    assert [*first["documents"], *rest["documents"]] == whole["documents"]
+    assert rest["totals"] == whole["totals"]
+    assert computed == []
+    assert (await office.report(states=["MATCHED"], first=2))["documents"] == []
+    elsewhere = await office.report(states=["DIFFERING"], first=2, after=first["pageInfo"]["endCursor"])
+    assert elsewhere["documentCount"] == whole["documentCount"]
+    assert len(computed) == 2
 
 
 async def test_what_other_days_hold_is_left_out(office: Office) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 import sources.ledger.tables
+import sources.matching.tables
 import sources.mirror.tables
 import sources.pipeline.tables
 from sources.database.metadata import METADATA, VERSION_SCHEMA, VERSION_TABLE

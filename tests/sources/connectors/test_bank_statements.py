@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.connectors import bank_statements
+from sources.connectors import files, files_place
 from sources.connectors.bank_statements import BankStatementsConnector, parse_statement_file
-from sources.connectors.statement import UnreadableFile
-from sources.connectors.statement_folder import MAX_FILE_BYTES
+from sources.connectors.files_values import UnreadableFile
 from sources.documents import BankStatement, Page
 from sources.errors import SourceUnavailable
 
@@ -190,11 +189,11 @@ async def test_a_large_folder_comes_in_pages_each_with_a_cursor_to_go_on_from(fo
 
 async def test_large_files_come_in_pages_of_their_own(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few transactions they hold: a page is one transaction of the database."""
-    monkeypatch.setattr(bank_statements, "_PAGE_BYTES", 10_000)
+    monkeypatch.setattr(files, "_PAGE_BYTES", 10_000)
     for number in range(4):
         folder.write(f"{number}.sta", mt940(number + 1, text="x" * 6_000))
     pulled = await folder.pull()
-    assert (len(pulled.statements), pulled.pages) == (4, 3)
+    assert (len(pulled.statements), pulled.pages) == (4, 2)
 
 
 async def test_a_file_that_goes_away_while_the_folder_is_read_is_no_problem(folder: Folder) -> None:
@@ -261,7 +260,7 @@ async def test_a_quarantined_file_is_not_tried_again(folder: Folder, monkeypatch
     folder.write("copy of bad.sta", b"junk")
     assert set((await folder.pull()).problems) == {"bad.sta", "copy of bad.sta"}
     assert tried == ["bad.sta", "good.sta"]
-    monkeypatch.setattr("sources.connectors.bank_statements._READER", 2)
+    monkeypatch.setattr("sources.connectors.bank_statements._READER", 99)
     assert set((await folder.pull()).problems) == {"bad.sta", "copy of bad.sta"}
     assert tried == ["bad.sta", "good.sta", "bad.sta"]
 
@@ -306,8 +305,8 @@ async def test_names_that_are_no_text_are_shown_escaped(folder: Folder) -> None:
 
 async def test_a_file_too_large_is_refused_unread(folder: Folder) -> None:
     with folder.write("big.sta", b"").open("r+b") as file:
-        file.truncate(MAX_FILE_BYTES + 1)
-    assert (await folder.pull()).problems == {"big.sta": "big.sta: it is larger than 50 MB."}
+        file.truncate(files_place.MAX_FILE_BYTES + 1)
+    assert (await folder.pull()).problems == {"big.sta": "big.sta: it is larger than 128 MiB."}
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "circle"])
@@ -359,7 +358,7 @@ def zipped() -> bytes:
         (b"\x1f\x8b\x08junk", "it is compressed (gzip)"),
         (b"%PDF-1.7", "it is a PDF"),
         (b"\0" * 1000 + b"x", "it is neither a camt"),
-        (b"01,BANK,ME,260301,1200,1,,,2/\n", "it is neither a camt"),
+        (b"01,BANK,ME,260301,1200,1,,,2/\n", "it was cut off"),
         (b"{}", "it is neither a camt"),
         (b"  <html></html>", "no camt.052, camt.053 or camt.054 message"),
     ],

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.connectors.camt import parse_camt
-from sources.connectors.statement import UnreadableFile
+from sources.connectors.camt_taken import TakenEntries
+from sources.connectors.files_values import UnreadableFile
 from sources.documents import BankStatement, BankTransactionStatus
 from sources.money import parse_minor
 
@@ -487,3 +488,69 @@ def test_amounts_are_exact(minor: int, currency: str, money_in: bool) -> None:
     assert parse_minor(text, exponent) == minor
     data = message(account(currency=currency) + entry(text, "CRDT" if money_in else "DBIT", currency=currency))
     assert one(data).transactions[0].amount == (minor if money_in else -minor)
+
+
+PARTY = (
+    "<NtryDtls><TxDtls><RltdPties><Cdtr><Nm>Us</Nm></Cdtr><CdtrAcct><Id><IBAN>{iban}</IBAN></Id></CdtrAcct></RltdPties>"
+    "</TxDtls></NtryDtls>"
+)
+ENTRIES = [entry(f"{number}.00", more=PARTY.format(iban=IBAN)) for number in range(1, 6)]
+NO_ID = "<Id>S1</Id>"
+WITHIN = message("").decode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(message(account() + "".join(ENTRIES), account() + ENTRIES[0]), id="two statements"),
+        pytest.param(message(NO_ID + "".join(ENTRIES) + account()), id="the account behind the entries"),
+        pytest.param(message(NO_ID + "".join(ENTRIES[:2]) + account() + "".join(ENTRIES[2:])), id="and among them"),
+        pytest.param(
+            message(account("<Othr><Id>7</Id></Othr>") + "".join(ENTRIES) + account()), id="another account behind them"
+        ),
+        pytest.param(
+            message(account() + "".join(ENTRIES).replace("<Sts>", "<Sts xml:lang='de'>", 2)), id="a named attribute"
+        ),
+        pytest.param(
+            message(account() + "".join(ENTRIES))
+            .replace(b"<Document", b"<Document xmlns:x='urn:x' x:at='1'")
+            .replace(b"<Sts>", b"<Sts xmlns:unused='urn:unused'>", 1),
+            id="declarations",
+        ),
+        pytest.param(
+            message(account() + "".join(ENTRIES)).replace(b"<", b"<p:").replace(b"<p:/", b"</p:").replace(b"<p:?", b"<?")
+            .replace(b"xmlns=", b"xmlns:p="),
+            id="a prefix",
+        ),
+        pytest.param(
+            message(account() + "".join([ENTRIES[0], entry(more="<Any><Ntry>1</Ntry></Any>"), *ENTRIES[1:]])),
+            id="one within another",
+        ),
+        pytest.param(
+            message(account() + "".join([*ENTRIES, entry(more=WITHIN[WITHIN.index("<Document") :]), *ENTRIES]))
+            .replace(b"<Stmt></Stmt>", f"<Stmt>{account()}{''.join(ENTRIES)}</Stmt>".encode()),
+            id="a message within an entry",
+        ),
+        pytest.param(message(account() + "".join([entry(more=f"<Any>{'x' * 70_000}</Any>"), *ENTRIES])), id="a long one"),
+    ],
+)  # fmt: skip
+def test_entries_taken_out_while_the_file_is_parsed_are_those_of_the_whole_tree(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = parse_camt(data, "file.xml")
+    monkeypatch.setattr(TakenEntries, "take", lambda *_: None)
+    assert repr(taken) == repr(parse_camt(data, "file.xml"))
+    assert taken[0].transactions
+
+
+def test_the_first_entry_that_cannot_be_read_is_named_wherever_it_stands() -> None:
+    bad = "<Ntry>\n<Amt Ccy='EUR'>x</Amt></Ntry>"
+    for position in range(4):
+        entries = ["\n" + each for each in ENTRIES]
+        data = message(account() + "".join([*entries[:position], "\n" + bad, *entries[position:], "\n" + bad]))
+        assert refusal(data).startswith(f"line {position + 2}: ")
+
+
+def test_a_file_that_is_cut_off_is_not_well_formed_whatever_its_entries_say() -> None:
+    data = message(account() + "".join([entry("x"), *ENTRIES]))
+    assert "it is not well-formed XML" in refusal(data[:-40])

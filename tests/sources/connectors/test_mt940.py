@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.connectors.files_values import UnreadableFile
 from sources.connectors.mt940 import parse_mt940
-from sources.connectors.statement import UnreadableFile
 from sources.documents import BankStatement, BankTransaction, BankTransactionStatus
 
 CORPUS = Path(os.environ.get("CORPORA", Path(__file__).parents[3].parent / "shared" / "corpora")) / "mt940"
@@ -383,8 +383,8 @@ def test_an_entry_of_two_interim_reports_of_a_day_is_one_transaction() -> None:
         (":20:X\n:60F:C260301EUR1,00\n", "line 1: the statement names no account (no :25:)"),
         (HEAD + ":61:260305C1,00NTRF", "gives no currency"),
         (HEAD + ":60F:C260301EUR1,00\n:61:260305C1,00NTRF", "has an opening balance, but no closing balance"),
-        (lines(":61:260305X1,00NTRF"), "line 5 (:61:): '260305X1,00NTRF' is not a statement line"),
-        (lines(":61:261305C1,00NTRF"), "line 5 (:61:): '261305C1,00NTRF' has a date that does not exist"),
+        (lines(":61:260305X1,00NTRF"), "line 5 (:61:): what begins with '260305X1,00' is not a statement line"),
+        (lines(":61:261305C1,00NTRF"), "line 5 (:61:): what begins with '261305C1,00' has a date that does not exist"),
         (lines(":61:2603050431C1,00NTRF"), "has a date that does not exist"),
         (lines(":61:260305C1,2,3NTRF"), "line 5 (:61:): '1,2,3' is not an amount"),
         (lines(":61:260305C,NTRF"), "',' is not an amount"),
@@ -456,3 +456,11 @@ def test_five_megabytes_read_within_seconds() -> None:
     statement = one(text)
     assert time.monotonic() - started < 30
     assert (len({each.external_id for each in statement.transactions}), statement.warnings) == (count, ())
+
+
+@pytest.mark.parametrize("line", ["260305X1,00NTRFWAGES BYRON", "261305C1,00NTRFWAGES BYRON", "WAGES BYRON"])
+def test_what_cannot_be_read_of_a_line_names_nobody(line: str) -> None:
+    """The reference behind the amount may be a person's name."""
+    with pytest.raises(UnreadableFile) as refused:
+        parse_mt940(lines(f":61:{line}").encode(), "x.sta")
+    assert "BYRON" not in str(refused.value)

@@ -324,3 +324,39 @@ def test_what_cannot_be_read_says_why(change: Callable[[Json], Any], sentence: s
     change(record)
     with pytest.raises(UnreadableRecord, match=sentence):
         parse_invoice(record)
+
+
+# ---------------------------------------------------------------- paid past Stripe, and what was sold
+
+
+def part(kind: str, amount: int, status: str = "paid", at: int = 1_775_001_600) -> dict[str, Any]:
+    transitions = {"paid_at": at}
+    return {"amount_paid": amount, "status": status, "payment": {"type": kind}, "status_transitions": transitions}
+
+
+def test_parts_that_are_no_payment_of_stripes_were_paid_elsewhere() -> None:
+    parts = [
+        part("payment_intent", 700),
+        part("payment_record", 300),
+        part("payment_record", 50, "open"),
+        part("charge", 9),
+    ]
+    found = parse_invoice(invoice(payments={"data": parts}))
+    assert (found.paid_elsewhere, found.paid_elsewhere_on) == (300, date(2026, 4, 1))
+    assert "payments" not in found.raw
+    assert parse_invoice(invoice()).paid_elsewhere == 0
+
+
+def test_before_2025_an_invoice_says_that_it_was_paid_elsewhere() -> None:
+    paid = {"paid_out_of_band": True, "status": "paid", "status_transitions": {"paid_at": 1_775_001_600}}
+    found = parse_invoice(invoice(**paid, amount_due=900))
+    assert (found.paid_elsewhere, found.paid_elsewhere_on) == (900, date(2026, 4, 1))
+    assert parse_invoice(invoice(**paid | {"status": "open"})).paid_elsewhere == 0
+
+
+@pytest.mark.parametrize(
+    "priced", [{"pricing": {"price_details": {"product": "prod_1"}}}, {"price": {"product": {"id": "prod_1"}}}]
+)
+def test_a_line_names_its_product(priced: dict[str, Any]) -> None:
+    (found,) = parse_invoice(invoice(lines={"data": [{"id": "il_1", "amount": 1, "currency": "usd", **priced}]})).lines
+    assert found.product == "prod_1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -312,6 +313,16 @@ def test_a_credit_note_has_positive_amounts() -> None:
     assert parse_invoice(decoded(invoice(1, state="quarantined")), []).status is InvoiceStatus.UNKNOWN
     with pytest.raises(UnreadableRecord, match="neither out nor in"):
         parse_invoice(decoded(invoice(1, type="sideways")), [])
+
+
+def test_the_days_of_its_moves_are_told_as_dates() -> None:
+    days = {
+        "accounting_date": {"__class__": "date", "year": 2026, "month": 4, "day": 1},
+        "cancel_move.": {"date": {"__class__": "date", "year": 2026, "month": 5, "day": 2}},
+    }
+    found = parse_invoice({**decoded(invoice(1)), **days}, [])
+    assert (found.accounting_date, found.raw["voided_on"]) == (date(2026, 4, 1), "2026-05-02")
+    assert "voided_on" not in parse_invoice(decoded(invoice(1)), []).raw
 
 
 def test_orders_in_other_units_and_returns_are_counted_in_the_orders_own_unit() -> None:

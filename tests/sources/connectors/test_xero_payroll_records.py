@@ -127,7 +127,14 @@ def test_raw_of_a_run_holds_nothing_personal() -> None:
 def test_a_payslip_that_adds_up() -> None:
     reading = parse_payslip(SLIP, "r1")
     assert reading.payslip == Payslip(
-        external_id="51", employee_id="e1", employee_name="Quince Marrow", gross=50000, net=40540
+        external_id="51",
+        employee_id="e1",
+        employee_name="Quince Marrow",
+        gross=50000,
+        net=40540,
+        employee_taxes=9010,
+        deductions=1000,
+        reimbursements=550,
     )
     assert reading.problems == ()
 
@@ -135,7 +142,21 @@ def test_a_payslip_that_adds_up() -> None:
 @pytest.mark.parametrize("deductions", ["10", "14"])
 def test_court_orders_count_once_whether_or_not_deductions_hold_them(deductions: str) -> None:
     slip = {**SLIP, "totalCourtOrders": 4, "totalDeductions": Decimal(deductions), "totalPay": Decimal("401.40")}
-    assert parse_payslip(slip, "r1").problems == ()
+    reading = parse_payslip(slip, "r1")
+    assert (reading.problems, reading.payslip.deductions) == ((), 1400)
+
+
+@pytest.mark.parametrize(
+    ("stated", "deductions"), [({}, None), ({"totalDeductions": None, "totalCourtOrders": 4}, 400)]
+)
+def test_deductions_that_are_not_stated_are_none_but_for_court_orders(stated: dict[str, Any], deductions: int) -> None:
+    slip = {name: value for name, value in SLIP.items() if name != "totalDeductions"} | stated
+    assert parse_payslip(slip, "r1").payslip.deductions == deductions
+
+
+def test_what_the_employer_pays_beside_is_read() -> None:
+    payslip = parse_payslip({**SLIP, "totalEmployerTaxes": 60, "totalBenefits": Decimal("15.5")}, "r1").payslip
+    assert (payslip.employer_taxes, payslip.employer_contributions) == (6000, 1550)
 
 
 def test_a_payslip_that_does_not_add_up_is_read_and_reported_without_names_or_pay() -> None:

@@ -201,6 +201,24 @@ def move_lines(record_id: int, field: str = "move") -> list[list[str]]:
     return [[line.account.code, str(line.debit), str(line.credit)] for line in move.lines]
 
 
+def move_day(record_id: int, field: str = "move") -> str:
+    """The date of an invoice's move, or of its cancel_move."""
+    return str(getattr(Model.get("account.invoice")(record_id), field).date)
+
+
+def account_on(record_id: int, day: str) -> None:
+    """Has a draft posted on another day than the invoice's."""
+    record = Model.get("account.invoice")(record_id)
+    record.accounting_date = datetime.date.fromisoformat(day)
+    record.save()
+
+
+def rename(party: int, name: str) -> None:
+    record = Model.get("party.party")(party)
+    record.name = name
+    record.save()
+
+
 def order(party: int, product: int, quantity: str, price: str) -> int:
     """A purchase, confirmed, billed by what was received."""
     made = Model.get("purchase.purchase")()
@@ -250,7 +268,22 @@ def amend(record_id: int, day: str, reference: str, quantity: str | None = None,
 
 COMMANDS = {
     each.__name__: each
-    for each in (setup, invoice, click, credit, pay, delete, move_lines, order, receive, amend, party)
+    for each in (
+        setup,
+        invoice,
+        click,
+        credit,
+        pay,
+        delete,
+        move_lines,
+        move_day,
+        account_on,
+        rename,
+        order,
+        receive,
+        amend,
+        party,
+    )
 }
 
 

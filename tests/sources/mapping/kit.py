@@ -32,6 +32,8 @@ purchase_tax = "1600"
 processor_clearing = "1140"
 processor_fees = "5400"
 disputes = "1150"
+dispute_losses = "5410"
+paid_elsewhere = "1170"
 processor_transfers = "1160"
 bank_clearing = "1199"
 wages = "6100"
@@ -195,7 +197,7 @@ def payroll_run(**fields: Any) -> dict[str, Any]:
 
 def slip(gross: int | None, net: int, department: str | None = None, **fields: Any) -> dict[str, Any]:
     return {
-        "external_id": "slip",
+        "external_id": "slip-9",
         "employee_id": "e-77",
         "employee_name": "Quince Marrow",
         "department": department,

@@ -87,7 +87,8 @@ def payroll_runs(draw: st.DrawFn) -> dict[str, Any]:
         employer_taxes=employer,
         employer_contributions=contributions,
         total_cost=draw(st.none() | st.just(gross + (employer or 0) + (contributions or 0))),
-        payslips=[slip(each[0], own, each[2]) for each, own in zip(slips, [*nets, net - sum(nets)], strict=False)],
+        payslips=[slip(each[0], own, each[2]) for each, own in zip(slips, [*nets, net - sum(nets)], strict=False)]
+        or None,
         period_end=DAY,
         pay_date=draw(st.sampled_from([DAY, DAY + timedelta(days=61)])),
     )

@@ -149,7 +149,7 @@ def test_what_a_rule_cannot_do_with_a_document_is_told(lines: str, code: str, wo
 def test_a_document_without_its_date_is_told() -> None:
     found = unmapped(STARTER, "invoice", invoice(issue_date=None))
     assert found.code == UnmappedCode.MISSING_FIELD
-    assert "the document has no issue_date" in found.message
+    assert "the document has no accounting_date or issue_date" in found.message
 
 
 def test_long_texts_are_shortened_and_stay_apart() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from sources.mapping.evaluator import FUNCTIONS
 from sources.mapping.facts import KINDS
 from sources.mapping.lines import LINE_KEYS, POSTING_KEYS
 from sources.mapping.model import UnmappedCode
-from sources.mapping.rules import RULE_KEYS
-from tests.sources.mapping.kit import book, invoice, line, postings, rules, tax
+from sources.mapping.rules import RULE_KEYS, load
+from tests.sources.mapping.kit import ACCOUNTS, book, invoice, line, postings, rules, tax
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "mapping-rules.md").read_text(encoding="utf-8")
 
@@ -28,6 +29,19 @@ def test_the_guide_names_every_key_function_and_code() -> None:
     assert section("Expressions") == set(FUNCTIONS)
     assert section("What does not map") == set(UnmappedCode)
     assert all(f"`{kind}`" in GUIDE for kind in KINDS)
+
+
+def test_every_other_example_goes_with_the_starter_rules() -> None:
+    """Under the accounts that they all take for given."""
+    examples = [block.split("```")[0] for block in GUIDE.split("```toml\n")[2:]]
+    assert len(examples) >= 4
+    for example in examples:
+        load(_TOP + example)
+
+
+_TOP = 'extends = "starter"\n' + "".join(
+    f'accounts.{name} = "{code}"\n' for name, code in tomllib.loads(ACCOUNTS)["accounts"].items()
+)
 
 
 def test_the_guides_example_posts() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.mapping.rates import Rates, convert, in_minor_units, settlement
+from sources.mapping.rates import Rates, convert, in_minor_units
 from tests.sources.mapping.kit import DAY, spot
 
 
@@ -61,17 +61,3 @@ def test_minor_units_of_either_size_are_converted() -> None:
     assert convert(10_000, in_minor_units(Fraction("0.0067"), "JPY", "USD")) == 6_700
     assert convert(1_234, in_minor_units(Fraction("2.65"), "BHD", "USD")) == 327
     assert convert(6_700, in_minor_units(1 / Fraction("0.0067"), "USD", "JPY")) == 10_000
-
-
-def test_what_is_settled_above_its_rate_is_a_gain() -> None:
-    """A receivable of 100 EUR, booked at 1.10, paid at 1.20."""
-    assert settlement(-10_000, Fraction("1.1"), Fraction("1.2")) == (-11_000, -12_000, -1_000)
-    assert settlement(-10_000, Fraction("1.2"), Fraction("1.1")) == (-12_000, -11_000, 1_000)
-    assert settlement(10_000, Fraction("1.1"), Fraction("1.2")) == (11_000, 12_000, 1_000)
-
-
-@given(st.integers(-(10**12), 10**12), st.fractions("1/100", 100), st.fractions("1/100", 100))
-def test_a_settlement_adds_up(amount: int, booked: Fraction, paid: Fraction) -> None:
-    found = settlement(amount, booked, paid)
-    assert found.at_document + found.difference == found.at_settlement
-    assert abs(found.difference - amount * (paid - booked)) <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -19,7 +20,7 @@ from sources.connectors.bank_statements import parse_statement_file
 from sources.connectors.stripe_objects import parse_credit_note, parse_invoice
 from sources.connectors.xero_payroll_records import parse_listing, parse_pay_run, parse_payslip
 from sources.documents import Invoice, PayrollRun, Payslip
-from sources.mapping.model import UnmappedCode
+from sources.mapping.model import MappedPosting, UnmappedCode
 from sources.mapping.rates import Rates
 from sources.mirror.rows import encoded, invoice_row, payroll_run_row, payslip_row, transaction_row
 from tests.sources.mapping.kit import book, functional, mapped, postings, starter, unmapped
@@ -66,27 +67,42 @@ def run_row(run: PayrollRun, slips: list[Payslip] | None) -> dict[str, Any]:
 
 
 def test_xeros_own_pay_runs_wait_for_their_payslips() -> None:
-    """They state net pay and cost alone. A draft posts nothing."""
+    """They state net pay and cost alone. A draft posts nothing, and waits for nothing."""
     draft, posted = (parse_pay_run(record) for record in parse_listing(xero("/PayRuns"), "payRuns").records)
     assert mapped(STARTER, "payroll_run", run_row(draft, None), functional="GBP") == ()
     found = unmapped(STARTER, "payroll_run", run_row(posted, None), functional="GBP")
-    assert (found.code, "no gross" in found.message) == (UnmappedCode.MISSING_FIELD, True)
+    assert (found.code, found.message) == (UnmappedCode.PAYSLIPS_NOT_READ, "its payslips have not been read yet")
 
 
 def test_xeros_own_payslip_is_not_all_of_its_pay_run() -> None:
-    """The example's run pays 376.92, its only slip 386.54: the identity is named, and no name."""
+    """Nor does the slip add up, by just as much: the identity is named, and the slip by its id, and no name."""
     (record,) = parse_listing(xero("/Payslips"), "paySlips").records
     draft, _ = (parse_pay_run(each) for each in parse_listing(xero("/PayRuns"), "payRuns").records)
     slip = parse_payslip(record, draft.external_id).payslip
     row = run_row(draft, [slip]) | {"source_status": "Posted"}
     found = unmapped(STARTER, "payroll_run", row, functional="GBP")
     assert found.code == UnmappedCode.DISAGREEING_FIGURES
+    identity = f"net = gross - employee taxes - deductions + reimbursements of the payslip {slip.external_id}"
+    assert found.message == f"the figures disagree: {identity} is off by 9.62 GBP"
+    mended = run_row(draft, [replace(slip, deductions=0)]) | {"source_status": "Posted"}
+    found = unmapped(STARTER, "payroll_run", mended, functional="GBP")
     assert found.message == "the figures disagree: net = sum of the payslips' net is off by -9.62 GBP"
     assert str(record["lastName"]) not in repr(found)
 
 
+def total(slips: list[Payslip], name: str) -> int:
+    return sum(getattr(slip, name) or 0 for slip in slips)
+
+
+def net_of(posting: MappedPosting) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for account, amount in book(posting):
+        found[account] = found.get(account, 0) + amount
+    return found
+
+
 def test_a_year_of_the_demos_payroll_balances() -> None:
-    """Each posted run: gross, what is withheld, net, what the employer pays; then its payment."""
+    """Each posted run: gross, what is withheld, net, what the employer pays, each the sum of its payslips; then its payment."""
     company = make_company(7, date(2026, 11, 22))
     count = 0
     for identifier, record in company.runs.items():
@@ -101,7 +117,16 @@ def test_a_year_of_the_demos_payroll_balances() -> None:
             continue
         accrual, paid = found
         assert sum(amount for _, amount in book(accrual)) == 0
-        assert dict(book(accrual))["6100"] == sum(slip.gross or 0 for slip in slips)
+        assert net_of(accrual) == {
+            "6100": total(slips, "gross"),
+            "6130": total(slips, "reimbursements"),
+            "2220": -total(slips, "employee_taxes") - total(slips, "employer_taxes"),
+            "2330": -total(slips, "deductions"),
+            "2310": -run.net,
+            "6110": total(slips, "employer_taxes"),
+            "6120": total(slips, "employer_contributions"),
+            "2320": -total(slips, "employer_contributions"),
+        }
         assert book(paid) == [("2310", run.net), ("1199", -run.net)]
         assert not any(slip.employee_name in repr(found) for slip in slips)
         count += 1

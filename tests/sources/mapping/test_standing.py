@@ -37,3 +37,8 @@ def test_tables_of_the_file_come_over_those_of_the_built_in_rules() -> None:
     assert Standing(RULES).table("bank_accounts") == {"DE99": "1000"}
     assert Standing('[accounts]\na = "1"').table("bank_accounts") == {}
     assert Standing(RULES).table("sales_tax") == {}  # its default is a name that the file gives no code
+
+
+def test_a_file_keeps_the_built_in_rules_that_it_extended() -> None:
+    standing = Standing('extends = "starter"', '[accounts]\nreceivable = "1250"')
+    assert standing.codes("receivable") == ("1250",)

@@ -112,6 +112,62 @@ async def test_a_whole_listing_that_leaves_a_document_out_deletes_it(
     assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
 
 
+async def test_what_a_pull_lists_is_told_by_that_pull_and_not_by_the_one_before(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """An API that is listed whole once a day, and asked for what changed in between."""
+
+    class AtTimes(kit.Script):  # type: ignore[misc]
+        whole = True
+
+        async def pull(self, cursor: str | None) -> Any:
+            self.lists_everything = self.whole
+            async for page in super().pull(None if self.whole else "0"):
+                yield page
+
+    script = AtTimes(*kit.pages([kit.invoice("a")], [kit.invoice("b"), kit.invoice("c")]))
+    await pull(kit.stripe(), script)
+    script.whole, script.pages = False, kit.pages([kit.invoice("c")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b", "c"]
+    script.whole, script.pages = True, kit.pages([kit.invoice("a")], [kit.invoice("c")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "c"]
+
+
+async def test_who_moves_what_was_read_is_asked_on_when_it_is_stored(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    stored = []
+
+    class Moving(kit.Script):  # type: ignore[misc]
+        waits_for_storing = True
+
+        async def pull(self, cursor: str | None) -> Any:
+            async for page in super().pull(cursor):
+                yield page
+                stored.append([row[0] for row in await owner.fetch(LIVE)])
+
+    await pull(kit.stripe(), Moving(*kit.pages([kit.invoice("a")], [kit.invoice("b")])))
+    assert stored == [["a"], ["a", "b"]]
+
+
+async def test_what_is_listed_and_cannot_be_read_is_not_gone(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
+    """Also where it was known to be unreadable before the listing of everything."""
+    unread = Page(documents=[kit.invoice("b")], cursor="1", complete=True, unread=[("invoice", "a")],
+                  problems=[Problem(subject="invoice a", code="UNREADABLE_RECORD", message="It cannot be read.")])  # fmt: skip
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    script.pages = [unread]
+    for everything in (False, True, True):
+        script.lists_everything = everything
+        await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+    script.pages = kit.pages([kit.invoice("b")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
+
+
 async def test_nothing_is_deleted_by_a_listing_that_broke_off(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
     script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
     await pull(kit.stripe(), script)

@@ -118,8 +118,10 @@ class Company:
 
     def source(self, name: str = "billing") -> SourceSettings:
         """Names that begin with "billing" are of one account; every other one has an origin of its own."""
-        options = {} if name.startswith("billing") else {"path": name}
-        return Kit.stripe(name=name, ledger=self.ledger.code, post_from=self.post_from, options=options)
+        if name.startswith("billing"):
+            return Kit.stripe(name=name, ledger=self.ledger.code, post_from=self.post_from)
+        kind, options = ("stripe", {}) if name == "stripe" else ("tryton", {"database": name})
+        return Kit.stripe(name=name, kind=kind, ledger=self.ledger.code, post_from=self.post_from, options=options)
 
     async def state(self, *documents: Document, source: str = "billing", gone: Sequence[tuple[str, str]] = ()) -> None:
         """One pull of a source that states these documents, and that others (kind, external id) are gone. It waits for a

@@ -10,6 +10,7 @@ from sources.database.pool import Connection, Database
 from sources.ledger.model import Draft, Outcome
 from sources.ledger.posting import Poster
 from sources.pipeline.worker import Pipeline
+from tests.sources.pipeline.company import Company
 
 
 class Crash(BaseException):
@@ -83,3 +84,13 @@ def fragile(
     fragile_database: Any = FragileDatabase(database, fuse)
     fragile_poster: Any = FragilePoster(poster, fuse, before)
     return Pipeline(fragile_database, fragile_poster, batch=batch)
+
+
+async def crash(company: Company, fuse: Fuse, batch: int) -> bool:
+    """Runs a worker until it dies; False: it came to the end of what is due."""
+    worker = fragile(company.database, company.poster, fuse, batch=batch)
+    try:
+        await worker.run_ledger(company.ledger.ledger_id)
+    except Crash:
+        return True
+    return False

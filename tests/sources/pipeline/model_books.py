@@ -185,7 +185,8 @@ class World:
     def _advance(self, paper: Paper, past: Past) -> Plan:
         version, chosen = paper.version(), self.rules
         mapping = paper.mapping(chosen, self.policy)
-        settling.take_over(version.key, past, self._strays(paper, past), mapping, self._terms(chosen))
+        strays = self._strays(paper, past)
+        settling.take_over(version.key, past, strays, self._reversals(), mapping, self._terms(chosen))
         old = past.ruleset_version
         if old and planning.is_unchanged(version, past, paper.mapping(old, self.policy), self._terms(old)):
             chosen, mapping = old, paper.mapping(old, self.policy)

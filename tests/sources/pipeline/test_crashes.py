@@ -7,17 +7,22 @@ import random
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sources.database.pool import Database
 from sources.documents import Invoice, InvoiceStatus
+from sources.errors import Unavailable
 from sources.pipeline.reposting import repost
+from sources.pipeline.worker import Counts
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import CUTOVER, Company, changed, key, opened, rules
-from tests.sources.pipeline.fragile import Crash, Fuse, fragile
+from tests.sources.pipeline.fragile import Fuse, crash, fragile
 
 INVOICE = Kit.invoice("in_1", issue_date=date(2026, 3, 10), subtotal=1000, tax=190, total=1190)
 ROOT = Path(__file__).parents[3]
@@ -93,16 +98,6 @@ class Histories:
         return {account: net for account, net in total.items() if net}
 
 
-async def crash(company: Company, fuse: Fuse, batch: int) -> bool:
-    """Runs a worker until it dies; False: it came to the end of what is due."""
-    worker = fragile(company.database, company.poster, fuse, batch=batch)
-    try:
-        await worker.run_ledger(company.ledger.ledger_id)
-    except Crash:
-        return True
-    return False
-
-
 @pytest.mark.parametrize("seed", range(8))
 async def test_ten_thousand_histories_with_crashes_end_as_the_rules_say(seed: int, company: Company) -> None:
     histories = Histories(seed, 1_250)
@@ -176,6 +171,47 @@ async def test_a_worker_that_lost_its_claim_unawares_posts_nothing_twice(company
     assert len(await company.entries()) == 3
 
 
+async def test_a_worker_that_waits_longer_than_a_transaction_may_posts_everything_once(company: Company) -> None:
+    """The database ends an idle transaction, and its connection, while the entries wait to be posted."""
+    await company.state(INVOICE)
+
+    async def wait() -> None:
+        async with asyncio.timeout(30):
+            while await company.owner.fetchval(_CLAIMS):
+                await asyncio.sleep(0.02)
+
+    hasty: Any = Hasty(company.database)
+    worker = fragile(hasty, company.poster, Fuse(), before=wait)
+    with pytest.raises(Unavailable):
+        await worker.run_once(company.ledger.ledger_id)
+    assert len(await company.entries()) == 1
+    assert await company.to_do() == ["in_1"]
+    assert (await company.look()).taken == 1
+    assert (len(await company.entries()), await company.to_do()) == (1, [])
+    assert await worker.run_once(company.ledger.ledger_id) == Counts()
+
+
+class Hasty:
+    """A database that ends idle transactions after a moment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[Any]:
+        async with self._database.writer() as connection:
+            await connection.execute("SET idle_in_transaction_session_timeout = 100")
+            yield connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+_CLAIMS = """
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+
 async def test_workers_take_turns_at_a_ledger(company: Company) -> None:
     await company.state(INVOICE)
     reached, free = asyncio.Event(), asyncio.Event()
@@ -207,15 +243,28 @@ async def test_processes_that_are_killed_and_come_again_post_everything_once(dat
                 await workers[number % 2].wait()
                 workers[number % 2] = await _start(database_url)
             await company.state(*histories.mend())
-            async with asyncio.timeout(60):
-                while await company.to_do():
-                    await asyncio.sleep(0.05)
+            try:
+                async with asyncio.timeout(60):
+                    while await company.to_do():
+                        await asyncio.sleep(0.05)
+            except TimeoutError:
+                pytest.fail(await _what_waits(company))
         finally:
             for worker in workers:
                 worker.kill()
                 await worker.wait()
         assert await company.nets() == histories.nets()
         assert await company.findings() == []
+
+
+async def _what_waits(company: Company) -> str:
+    """Documents, issues, and what sessions are at: for whoever looks for the cause."""
+    statements = (
+        "SELECT external_id, attempts, not_before - now() FROM pipeline.todo",
+        "SELECT code, subject, message FROM mirror.issue WHERE closed_at IS NULL",
+        "SELECT state, wait_event, now() - xact_start, query FROM pg_stat_activity WHERE datname = current_database()",
+    )
+    return "\n".join([str([*map(tuple, await company.owner.fetch(statement))]) for statement in statements])
 
 
 async def _start(url: str) -> asyncio.subprocess.Process:

@@ -10,10 +10,12 @@ import pytest
 
 from sources.documents import Invoice, InvoiceDirection, InvoiceStatus
 from sources.mapping.matching_bills import CODE
+from sources.mapping.rules import load
 from sources.mirror.issues import IssueKey
 from sources.pipeline import resolving
+from sources.pipeline.preview import preview
 from tests.sources.mirror.kit import Kit
-from tests.sources.pipeline.company import Company, changed, opened
+from tests.sources.pipeline.company import Company, changed, key, opened, rules
 
 AGREED = {"line": "Bolts", "order": "7", "ordered": "10", "order_price": "1", "billed": "10", "billed_price": "1"}
 
@@ -70,6 +72,20 @@ async def test_what_is_posted_stands_and_what_changes_is_matched_anew(company: C
     await company.state(gone=[("invoice", "b_1")])
     await company.look()
     assert await company.issues() == {(CODE, "b_1"): False}
+
+
+async def test_the_rules_say_by_how_much_it_may_differ(company: Company) -> None:
+    """A preview goes by the rules that it is of; a bill that waits posts once rules become active that let it pass."""
+    await company.state(bill(billed_price="1.04", ordered="9"))
+    assert (await company.look()).statuses == {"ISSUE": 1}
+    text = '[three_way_match]\nprice_tolerance = "0.05"\nquantity_tolerance = "0.2"\n'
+    wide = rules().replace("[accounts]", f"{text}[accounts]", 1)
+    for stated, verdict in ((rules(), "HELD"), (wide, "POSTS")):
+        (found,) = await preview(company.database, company.ledger.ledger_id, load(stated), [key("b_1")])
+        assert found.verdict == verdict
+    await company.use_rules(wide)
+    await company.look()
+    assert await company.statuses() == {"b_1": "POSTED"}
 
 
 async def test_a_person_lets_it_pass(company: Company) -> None:

@@ -16,7 +16,7 @@ import sources.pipeline.tables
 from sources.database.metadata import METADATA
 
 SCHEMAS = ("mapping", "pipeline")
-NAMES = {"ruleset", "todo", "document", "posting", "proposal"}
+NAMES = {"ruleset", "todo", "document", "posting", "proposal", "watch"}
 __all__ = ["sources"]
 
 
@@ -64,7 +64,7 @@ async def test_key_text_sorts_by_bytes(owner: asyncpg.Connection[Any]) -> None:
         "JOIN pg_collation l ON l.oid = a.attcollation WHERE c.relnamespace IN ('mapping'::regnamespace, "
         "'pipeline'::regnamespace) AND c.relkind = 'r' AND l.collname <> 'C'"
     )
-    assert {tuple(row) for row in rows} == {("ruleset", "name"), ("ruleset", "text")}
+    assert {tuple(row) for row in rows} == {("ruleset", "name"), ("ruleset", "starter"), ("ruleset", "text")}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ import asyncpg
 import pytest
 
 from sources.errors import InvalidArgument, NotFound
+from sources.mapping import starter
+from sources.mapping.starter import starter_text
 from sources.pipeline import rulesets
+from sources.pipeline.rulebook import RuleBook
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -104,3 +107,20 @@ async def test_rules_of_another_ledger_are_neither_seen_nor_stored(
     with pytest.raises(NotFound):
         await activate(app, us, 1)
     assert await rulesets.listed(app, us) == []
+
+
+async def test_a_version_keeps_the_built_in_rules_that_it_extends(
+    apps: list[Connection], us: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later program with other ones reads it as it was, and the same text saved again is another version."""
+    app, text = apps[0], 'extends = "starter"\naccounts.receivable = "1"\n'
+    first = await save(app, us, text)
+    assert (await rulesets.read(app, us, first.version)).starter == starter_text()
+    before = (await RuleBook().versions(app, us, [first.version]))[first.version]
+    monkeypatch.setattr(starter, "starter_text", lambda: 'name = "starter"\n[accounts]\nreceivable = "2"\n')
+    assert (await RuleBook().versions(app, us, [first.version]))[first.version].digest == before.digest
+    second = await save(app, us, text)
+    assert second.version == first.version + 1
+    assert await save(app, us, text) == second
+    own = await save(app, us, "# extends nothing")
+    assert (await rulesets.read(app, us, own.version)).starter is None

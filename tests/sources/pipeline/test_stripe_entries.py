@@ -35,6 +35,8 @@ ACCOUNTS = {
     "processor_clearing": ("1200", AccountType.ASSET),
     "bank_clearing": ("1210", AccountType.ASSET),
     "disputes": ("1220", AccountType.ASSET),
+    "dispute_losses": ("6300", AccountType.EXPENSE),
+    "paid_elsewhere": ("1240", AccountType.ASSET),
     "processor_transfers": ("1230", AccountType.ASSET),
     "sales_tax": ("1700", AccountType.LIABILITY),
     "revenue": ("4000", AccountType.REVENUE),
@@ -111,7 +113,12 @@ async def ties_out(stated: StripeCompany, books: Books) -> None:
     walk_in = sum(each["amount_captured"] for each in money.charges.values() if each["customer"] is None)
     assert await books.net("receivable") == due - credited + returned - walk_in
     assert await books.net("disputes") == sum(
-        each["amount"] for each in money.disputes.values() if each["balance_transactions"] and each["status"] != "won"
+        each["amount"]
+        for each in money.disputes.values()
+        if each["balance_transactions"] and each["status"] not in ("won", "lost")
+    )
+    assert await books.net("dispute_losses") == sum(
+        each["amount"] for each in money.disputes.values() if each["status"] == "lost"
     )
 
 
@@ -123,9 +130,9 @@ async def test_a_year_of_stripe_ties_out_and_stays_so(account: tuple[StripeCompa
     await ties_out(stated, books)
     assert await books.net("processor_fees") > 0
 
-    one, other, third = list(money.charges.values())[:3]
+    one, other, third, *more = money.charges.values()
     refund = money.refund(one, 700, now)
-    dispute = money.dispute(other, now)
+    dispute, decided = money.dispute(other, now), money.dispute(min(more, key=lambda each: each["amount"]), now)
     money.dispute(third, now, inquiry=True)
     money.fee(1_900, now)
     waiting = money.authorise(4_000, now)
@@ -137,6 +144,7 @@ async def test_a_year_of_stripe_ties_out_and_stays_so(account: tuple[StripeCompa
 
     money.fail_refund(refund, now + 1, fee=50)
     money.close_dispute(dispute, "won", now + 1)
+    money.close_dispute(decided, "lost", now + 1)
     money.capture(waiting, 3_000, now + 1)
     stated.void(next(each for each in stated.invoices.values() if each["status"] == "open"), now + 1)
     payout = money.pay_out(now + 1)

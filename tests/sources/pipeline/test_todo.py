@@ -203,21 +203,6 @@ async def test_ten_thousand_documents_are_each_taken_once_by_two_workers(connect
     assert sorted(seen) == list(range(10_000))
 
 
-async def test_a_long_queue_is_taken_from_its_front_alone(connect: Open, us: int, owner: Connection) -> None:
-    """Whatever the statistics of an empty table say, and however many are put off."""
-    connection = await connect()
-    await page(connection, us, *range(20_000))
-    await owner.execute("UPDATE pipeline.todo SET not_before = 'infinity' WHERE external_id < 'in_15000'")
-    statements = [each for each in vars(todo).values() if isinstance(each, str) and "ORDER BY not_before" in each]
-    async with connection.transaction():
-        await todo.claim(connection, us)
-        rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {statements[0]}", us, ["stripe"], 500)
-    plan = "\n".join(row[0] for row in rows)
-    assert "todo_by_turn" in plan
-    assert "Seq Scan on todo" not in plan
-    assert "Sort" not in plan
-
-
 async def test_a_worker_sees_and_closes_nothing_of_another_ledger(
     connect: Open, us: int, ledgers: Mapping[str, int]
 ) -> None:

@@ -146,6 +146,22 @@ async def test_what_tryton_posts_is_posted_here_and_what_it_cancels_is_reversed(
     assert await books.company.issues() == {}
 
 
+async def test_days_are_those_of_trytons_own_moves_and_names_post_nothing(tryton: Tryton, books: Books) -> None:
+    bill = tryton.bill(day(3, 5), "SW-7", FREIGHT, post=False)
+    tryton.do("account_on", record_id=bill, day=day(4, 1))
+    assert tryton.click(bill, "post") == "posted"
+    await books.catch_up()
+    moved = here(tryton.moved(bill))
+    assert tryton.do("move_day", record_id=bill) == str(day(4, 1))
+    assert await books.posted(bill) == [(day(4, 1), moved)]
+
+    tryton.do("rename", party=STEEL, name="Steel & Sons")
+    tryton.click(bill, "cancel")
+    await books.catch_up()
+    on = date.fromisoformat(tryton.do("move_day", record_id=bill, field="cancel_move"))
+    assert await books.posted(bill) == [(day(4, 1), moved), (on, here(tryton.moved(bill, "cancel_move")))]
+
+
 async def test_a_bill_that_disagrees_with_its_order_waits_until_it_agrees(tryton: Tryton, books: Books) -> None:
     """One agrees and posts. One has a receipt that is short of what it bills, until a second receipt; one has another price,
     until a person lets it pass."""

@@ -86,6 +86,23 @@ async def test_a_void_and_a_deletion_reverse_and_both_come_back(company: Company
     assert (await company.nets())["1100"] == 1190
 
 
+@pytest.mark.parametrize("status", [InvoiceStatus.DRAFT, InvoiceStatus.PENDING_APPROVAL])
+async def test_an_invoice_that_is_reopened_is_reversed_on_its_own_day(company: Company, status: InvoiceStatus) -> None:
+    """A month whose invoice is corrected later holds it once."""
+    await company.use_rules(rules().replace('"VOID", "DRAFT"', '"VOID", "DRAFT", "PENDING_APPROVAL"'))
+    await company.state(INVOICE)
+    await company.look()
+    await company.state(changed(INVOICE, status=status))
+    await company.look()
+    await company.state(changed(INVOICE, subtotal=500, total=690))
+    await company.look()
+    assert [entry[:2] for entry in await company.entries()] == [
+        ("2026-03-10", None),
+        ("2026-03-10", 1),
+        ("2026-03-10", None),
+    ]
+
+
 async def test_a_locked_period_moves_reversal_and_replacement(company: Company) -> None:
     await company.state(INVOICE)
     await company.look()
@@ -227,7 +244,7 @@ async def test_a_rate_of_a_day_that_a_rule_computes_is_found(company: Company) -
     assert await company.issues() == {("MISSING_RATE", "in_2"): True}
     assert (await company.nets())["1100"] == 1547
     shown = await preview(company.database, company.ledger.ledger_id, load(text), [key("in_1"), key("in_2")])
-    assert [(each.status, each.is_unchanged) for each in shown] == [("POSTED", True), ("ISSUE", True)]
+    assert [each.verdict for each in shown] == ["UNCHANGED", "ISSUE"]
 
 
 async def test_a_payment_a_payroll_run_and_a_bank_line_become_entries(company: Company) -> None:

@@ -1,0 +1,128 @@
+"""Electronic invoices: UBL 2.1, UN/CEFACT CII (XRechnung, Factur-X, ZUGFeRD 1 and 2), and PDF files that have one attached. A folder
+of them is read as `sources.connectors.files` says; what a file is its content tells, never its name.
+
+One invoice is one document, in whichever of its forms, however often and under whichever name it comes. A file that states other
+figures for the same invoice replaces what the one before stated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from lxml import etree
+
+from sources.connectors import einvoice_cii, einvoice_ubl, files
+from sources.connectors.einvoice_document import Ours, bare, to_invoice
+from sources.connectors.einvoice_pdf import PdfReader, is_pdf
+from sources.connectors.einvoice_terms import EInvoice
+from sources.connectors.files_values import UnreadableFile, quote
+from sources.connectors.files_xml import drop_namespaces, parse_xml
+from sources.connectors.kinds import ConnectorKind
+from sources.documents import Invoice, InvoiceDirection, Page
+from sources.errors import ConfigurationError
+
+_READER = 1
+_READERS = {
+    einvoice_ubl.INVOICE: einvoice_ubl.read_ubl,
+    einvoice_ubl.CREDIT_NOTE: einvoice_ubl.read_ubl,
+    einvoice_cii.INVOICE: einvoice_cii.read_cii,
+    einvoice_cii.ZUGFERD_1: einvoice_cii.read_cii,
+}
+_ENVELOPE = "{http://www.unece.org/cefact/namespaces/StandardBusinessDocumentHeader}StandardBusinessDocument"
+_SIGNATURES = {
+    b"PK\x03\x04": "it is a zip archive: unpack it into the folder",
+    b"\x1f\x8b": "it is compressed (gzip): unpack it into the folder",
+}
+_BLANKS = b" \t\r\n"
+_DIRECTIONS = {each.value.lower(): each for each in InvoiceDirection}
+
+
+def read_einvoice(data: bytes) -> EInvoice:
+    """The terms of an invoice in XML. Raises UnreadableFile."""
+    root = parse_xml(data.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANKS), long_texts=True)
+    if root.tag == _ENVELOPE:  # as Peppol sends it
+        root = next((each for each in root if each.tag in _READERS), root)
+    read = _READERS.get(str(root.tag))
+    if read is None:
+        raise UnreadableFile(_refusal(root))
+    drop_namespaces(root)
+    return read(root)
+
+
+def _refusal(root: etree._Element) -> str:
+    name = etree.QName(root)
+    if name.localname == "SCRDMCCBDACIOMessageStructure":
+        return "it is an order (Order-X), and no invoice"
+    if name.localname in {etree.QName(known).localname for known in _READERS}:
+        return f"it is {quote(name.localname)} of the namespace {quote(name.namespace or '')}, which is none of UBL 2 or CII D16B"
+    return f"it is neither an invoice in UBL 2 nor in CII: its root is {quote(name.localname)}"
+
+
+def parse_einvoice(data: bytes, ours: Ours, pdfs: PdfReader) -> Invoice:
+    """The invoice of one file. Raises UnreadableFile."""
+    if not data.strip(_BLANKS + b"\0"):
+        raise UnreadableFile("it is empty")
+    for signature, reason in _SIGNATURES.items():
+        if data.startswith(signature):
+            raise UnreadableFile(reason)
+    if not is_pdf(data):
+        return to_invoice(read_einvoice(data), ours)
+    first, *others = (_attached(each, ours) for each in pdfs.invoices(data))
+    if any(replace(each, raw=first.raw) != first for each in others):
+        raise UnreadableFile("several invoices are attached to it, and they differ")
+    return first
+
+
+def _attached(data: bytes, ours: Ours) -> Invoice:
+    try:
+        return to_invoice(read_einvoice(data), ours)
+    except UnreadableFile as error:
+        raise UnreadableFile(f"the invoice in the PDF: {error}") from error
+
+
+class EInvoicesConnector(files.FilesConnector):
+    """One folder of e-invoices. Constructed without I/O. Raises ConfigurationError.
+
+    `direction`: "payable", the folder has invoices that we receive, or "receivable", those that we send. `own_tax_id`: our VAT
+    ids or tax numbers, with commas between them; where one of them is the seller's or the buyer's, that tells the direction of
+    the invoice. `options`: as of a FilesConnector."""
+
+    def __init__(self, *, name: str, direction: str = "payable", own_tax_id: str | None = None, **options: Any) -> None:
+        if direction not in _DIRECTIONS:
+            raise ConfigurationError(f'sources.{name}.direction must be "payable" or "receivable", not {direction!r}')
+        own = frozenset(filter(None, map(bare, (own_tax_id or "").split(","))))
+        if own_tax_id is not None and not own:
+            raise ConfigurationError(f"sources.{name}.own_tax_id names no tax id")
+        ours = Ours(_DIRECTIONS[direction], own)
+        self._pdfs = PdfReader()
+        super().__init__(
+            name=name, parse=lambda data, _file: [parse_einvoice(data, ours, self._pdfs)], reader=_READER, **options
+        )
+
+    async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
+        """As of a FilesConnector. The process that reads PDF files lives as long as one pull."""
+        try:
+            async with aclosing(super().pull(cursor)) as pages:  # type: ignore[type-var]
+                async for page in pages:
+                    yield page
+        finally:
+            self._pdfs.stop()
+
+    async def close(self) -> None:
+        """Releases what the folder holds, and ends a process that a pull which was given up left."""
+        await super().close()
+        self._pdfs.stop()
+
+
+KIND = ConnectorKind(
+    name="e-invoices",
+    connector=EInvoicesConnector,
+    gives=("invoice",),
+    one_of=(files.PLACES,),
+    optional=("direction", "own_tax_id", *files.OPTIONS),
+    secrets=files.SECRETS,
+    origin=files.PLACES,
+    example={"path": "invoices"},
+)

@@ -1,0 +1,142 @@
+"""Where files come from: a folder on this machine or behind SFTP. What there is, the bytes, and moving what was dealt with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sources.connectors.files_values import UnreadableFile, clean
+from sources.documents import Problem
+
+MAX_FILE_BYTES = 134_217_728
+"""A larger file is refused unread."""
+
+MAX_FILES = 50_000
+"""A folder with more files is refused: the cursor names every one."""
+
+UNREADABLE_FILE = "UNREADABLE_FILE"
+"""The code of the problem of a file, or of a subfolder, that cannot be read."""
+
+DONE, QUARANTINE = "done", "quarantine"
+"""Where files are moved that were read, and that could not be."""
+
+_UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
+_FINISHED_FOLDERS = frozenset({DONE, "archive", "processed", QUARANTINE, "rejected", "failed", "error"})
+_SYSTEM_FILES = frozenset({"desktop.ini", "thumbs.db"})
+
+
+class UnreadableFolder(Exception):
+    """The folder cannot be read; `str()` of it says why, and names no path and no host."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file as the folder lists it. `name`: its path within the folder, with slashes; `modified`: nanoseconds."""
+
+    name: str
+    size: int
+    modified: int
+
+    @property
+    def shown(self) -> str:
+        """The name for people and for the database: the same before and after it is moved to the quarantine."""
+        return shown(self.name.removeprefix(f"{QUARANTINE}/"))
+
+
+@dataclass(slots=True)
+class Listing:
+    """`problems`: files and subfolders that cannot even be looked at."""
+
+    files: list[FoundFile] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+Loaded = tuple[int, int, bytes]
+"""Size, time and bytes of a file. Size and time are from before the bytes were read: what is written meanwhile shows as a change
+to the next look."""
+
+Load = Callable[[], Loaded]
+"""Gives a file. Raises OSError, and UnreadableFile when it is too large."""
+
+
+class Place(Protocol):
+    """A folder with files. `shown`: its name for people; `setting`: the one that says where it is. `settles_by_clock`: times of
+    files are by this machine's clock."""
+
+    shown: str
+    setting: str
+    settles_by_clock: bool
+
+    async def find(self, *, quarantined: bool) -> Listing:
+        """The files of the folder and of its subfolders, one level deep, by name; with those of its quarantine where it is
+        asked for. Raises UnreadableFolder."""
+        ...
+
+    async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
+        """By name. Raises UnreadableFolder when the place cannot be reached."""
+        ...
+
+    async def put_away(self, file: FoundFile, into: str) -> str | None:
+        """Moves a file into the subfolder (DONE or QUARANTINE), under another name where its own is taken; answers with its
+        name there, None: it went away meanwhile, or another one, of another size or time than it was read with, took its
+        place. Raises UnreadableFolder when it cannot be moved."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def is_left_alone(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, unfinished or the system's own."""
+    lower = name.lower()
+    return lower.startswith(".") or lower.endswith(_UNFINISHED) or lower in _SYSTEM_FILES
+
+
+def is_finished_folder(name: str) -> bool:
+    """Whether what lies in a subfolder of this name was dealt with."""
+    return name.lower() in _FINISHED_FOLDERS
+
+
+def sorted_listing(listing: Listing) -> Listing:
+    """By name. Raises UnreadableFolder when there are too many."""
+    if len(listing.files) > MAX_FILES:
+        raise UnreadableFolder(
+            f"it has more than {MAX_FILES} files: move those that were read to a subfolder named {DONE}"
+        )
+    listing.files.sort(key=lambda found: found.name)
+    return listing
+
+
+def too_large() -> UnreadableFile:
+    return UnreadableFile(f"it is larger than {MAX_FILE_BYTES // 1_048_576} MiB")
+
+
+def shown(name: str) -> str:
+    """A file's name for people and for the database: bytes that are no text are escaped."""
+    return clean(name.encode("utf-8", "backslashreplace").decode(), 200) or "?"
+
+
+def unreadable(subject: str, reason: str) -> Problem:
+    """The problem of a file that cannot be read."""
+    return Problem(subject=subject, code=UNREADABLE_FILE, message=f"{subject}: {reason}.")
+
+
+def why(error: Exception) -> str:
+    """The system's reason without the path, which is nobody's business outside."""
+    if isinstance(error, FileNotFoundError):
+        return "it does not exist"
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else "its links lead in a circle"
+
+
+def moved_name(name: str, into: str) -> str:
+    """Where a file of this name goes: 'bank/a.xml' into done -> 'done/bank/a.xml'; out of the quarantine, without it."""
+    inner = name.removeprefix(f"{QUARANTINE}/")
+    return f"{into}/{inner}"
+
+
+def numbered(name: str, number: int) -> str:
+    """Another name for a file whose own is taken: 'a.xml' -> 'a-2.xml'."""
+    folder, slash, last = name.rpartition("/")
+    stem, dot, suffix = last.rpartition(".")
+    other = f"{stem}-{number}.{suffix}" if dot and stem else f"{last}-{number}"
+    return f"{folder}{slash}{other}"

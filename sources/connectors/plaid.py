@@ -1,0 +1,355 @@
+"""Bank accounts behind Plaid: transactions and balances of one Item (a login at a bank), by its cursor API, read only:
+https://plaid.com/docs/api/products/transactions/#transactionssync.
+
+What a pull does: asks POST /transactions/sync for what was added, modified and removed since the cursor, page by page, until
+Plaid has no more. If the data changes while pages are read (TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION), it begins again at
+the cursor at which the first page began, as Plaid demands. Nothing is stored before the last page was read, because a
+transaction that a restart mentions no more must not stay. A pull that was broken off while it was stored is told anew from
+where it began, and what was removed since then is asked for too.
+
+What becomes of it: a posted transaction is a bank statement of its own, because Plaid changes and removes each alone. For each
+account and day there is one further statement that gives the balance and all that is pending. Plaid gives a transaction another
+id when it posts, and removes the pending one.
+
+What `maxAge: 0` guarantees: everything that Plaid had before the request. Plaid itself asks the bank once to four times a day;
+balances are those of that moment. The balance of an earlier day is the last one that was read on it.
+
+An Item that Plaid has not read yet fails the pull: there is no empty account. A bank that wants its customer to log in again
+(ITEM_LOGIN_REQUIRED) fails it until Plaid Link was gone through in update mode; what was read before stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+import structlog
+
+from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused
+from sources.connectors.kinds import ConnectorKind
+from sources.connectors.plaid_cursor import PlaidCursor
+from sources.connectors.plaid_records import (
+    Holding,
+    SyncPage,
+    Unreadable,
+    identifier_of,
+    kept,
+    parse_accounts,
+    parse_holding,
+    parse_page,
+    parse_transaction,
+    statement,
+    unreadable,
+)
+from sources.documents import BankStatement, BankTransaction, Deletion, Document, Page, Payslip, Problem
+from sources.errors import ConfigurationError, SourceUnavailable
+
+logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+BASE_URL = "https://production.plaid.com"
+MUTATED = "TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION"
+
+_COUNT = 500
+"""Transactions of one answer: the most that Plaid gives."""
+_MAX_PAGES = 4_000
+_ATTEMPTS = 5
+_STORED_AT_ONCE = 1_000
+ADVICE: Mapping[str, str] = {
+    "ITEM_LOGIN_REQUIRED": "the bank wants its customer to log in again: go through Plaid Link in update mode for this Item.",
+    "PENDING_EXPIRATION": "the bank's consent ends: go through Plaid Link in update mode for this Item.",
+    "PRODUCT_NOT_READY": "Plaid has not read its transactions yet; try again in some minutes.",
+    "RATE_LIMIT_EXCEEDED": "Plaid allows no more requests for now; try again later.",
+    "INVALID_ACCESS_TOKEN": "Plaid does not know the access_token: check it, and that base_url is of the same environment.",
+    "INVALID_API_KEYS": "Plaid does not know client_id and secret: check both, and that base_url is of the same environment.",
+    "ITEM_NOT_FOUND": "Plaid has no such Item any more: link the bank again and set access_token and item_id.",
+    "ADDITIONAL_CONSENT_REQUIRED": "the Item was linked without transactions: go through Plaid Link in update mode with them.",
+    "INVALID_PRODUCT": "these keys may not use Plaid's Transactions: ask Plaid for access to them.",
+}
+"""What to do about Plaid's error codes: https://plaid.com/docs/errors/."""
+
+
+class PlaidConnector:
+    """One Plaid Item. Constructed without I/O. Raises ConfigurationError for a setting that cannot be sent.
+
+    `item_id` says whose documents these are: a new access token of the same Item changes nothing. `clock`: seconds since 1970."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        client_id: str,
+        secret: str,
+        access_token: str,
+        item_id: str,
+        base_url: str = BASE_URL,
+        http: HttpOptions | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        given = {"client_id": client_id, "secret": secret, "access_token": access_token, "item_id": item_id}
+        for setting, value in given.items():
+            if not value or not value.isascii() or not value.isprintable():
+                raise ConfigurationError(
+                    f"sources.{name}.{setting} must be set: visible ASCII characters, as Plaid gave it"
+                )
+        self._subject = f"Source {name!r}"
+        self._keys = {"client_id": client_id, "secret": secret, "access_token": access_token}
+        self._http = SourceHttp(name=name, base_url=base_url, options=http)
+        self._clock = clock
+        self._log = logger.bind(source=name)
+
+    def __repr__(self) -> str:
+        return f"<PlaidConnector {self._subject}>"
+
+    async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
+        """What changed since the cursor; None: everything that Plaid has. Raises SourceUnavailable."""
+        state = PlaidCursor.decode(cursor)
+        missed = frozenset[str]()
+        if state.telling is not None:
+            since = await self._changes(state.telling)
+            missed = frozenset(identifier for identifier, fields in since.said.items() if fields is None)
+        changes = await self._changes(state.at)
+        if changes.said or not changes.accounts:
+            changes.accounts |= await self._accounts(changes, state)
+        reading = _Reading(state, changes, missed, self._clock())
+        for page in reading.pages():
+            yield page
+        self._log.debug("plaid_read", restarts=changes.restarts, changes=len(changes.said))
+
+    async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
+        """None: banks have no payroll."""
+        return None
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.close()
+
+    async def _changes(self, at: str) -> _Changes:
+        """Everything since `at`, read whole: once more from there whenever the data changed meanwhile."""
+        for restarts in range(_ATTEMPTS):
+            changes = _Changes(restarts=restarts)
+            try:
+                async for page in self._answers(at):
+                    changes.add(page)
+                return changes
+            except SourceRefused as refused:
+                if refused.code != MUTATED:
+                    raise
+        raise SourceUnavailable(
+            f"{self._subject} kept changing its transactions while they were read; try again later."
+        )
+
+    async def _answers(self, at: str) -> AsyncIterator[SyncPage]:
+        for _ in range(_MAX_PAGES):
+            question: dict[str, Any] = {"count": _COUNT, "options": {"include_original_description": True}}
+            page = self._parsed(
+                await self._post("/transactions/sync", question | ({"cursor": at} if at else {})), parse_page
+            )
+            if not page.ready:
+                raise SourceUnavailable(f"{self._subject}: {ADVICE['PRODUCT_NOT_READY']}")
+            yield page
+            if not page.has_more:
+                return
+            if page.next_cursor == at:
+                raise SourceUnavailable(f"{self._subject} gave the same page of transactions twice; try again later.")
+            at = page.next_cursor
+        raise SourceUnavailable(
+            f"{self._subject} has more than {_MAX_PAGES} pages of transactions, which are not read."
+        )
+
+    async def _accounts(self, changes: _Changes, state: PlaidCursor) -> Mapping[str, Mapping[str, Any]]:
+        """Accounts that are spoken of and that no answer described."""
+        spoken = {said.account for said in changes.said.values() if said is not None}
+        spoken |= {str(fields.get("account_id")) for fields in state.pending.values()}
+        if changes.accounts and spoken <= changes.accounts.keys():
+            return {}
+        return self._parsed(await self._post("/accounts/get", {}), parse_accounts)
+
+    async def _post(self, path: str, question: Mapping[str, Any]) -> Any:
+        """Reads, though it is a POST, so it may be sent twice. No message holds any of what is sent."""
+        try:
+            answer, _ = await self._http.post_json(
+                path, {**self._keys, **question}, authenticated=False, idempotent=True
+            )
+        except SourceRefused as refused:
+            advice = ADVICE.get(refused.code or "")
+            if advice is None:
+                raise
+            raise SourceRefused(f"{self._subject}: {advice} ({refused.code})", refused.status, refused.code) from None
+        return answer
+
+    def _parsed(self, answer: Any, parse: Callable[[Any], T]) -> T:
+        try:
+            return parse(answer)
+        except ValueError as error:
+            raise SourceUnavailable(f"{self._subject}: its answer {error}; try again later.") from None
+
+
+class _Said(NamedTuple):
+    """What Plaid said last of a transaction; `packed`: its fields as JSON, for there may be many."""
+
+    on: date
+    account: str
+    pending: bool
+    packed: bytes
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads(self.packed)
+        return found
+
+
+@dataclass(slots=True)
+class _Changes:
+    """A reading. `said`: the last word of each transaction, None: it was removed. `modified`: ids that Plaid had stated before."""
+
+    restarts: int = 0
+    said: dict[str, _Said | None] = field(default_factory=dict)
+    modified: set[str] = field(default_factory=set)
+    accounts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    next_cursor: str = ""
+
+    def add(self, page: SyncPage) -> None:
+        for record in (*page.added, *page.modified):
+            try:
+                fields = kept(record)
+            except Unreadable as error:
+                self.problems.append(unreadable("bank transaction", identifier_of(record), error))
+                continue
+            on = date.fromisoformat(fields["date"])
+            self.said[fields["transaction_id"]] = _Said(
+                on, fields["account_id"], fields["pending"], orjson.dumps(fields)
+            )
+        self.modified.update(str(identifier_of(record)) for record in page.modified)
+        self.said.update(dict.fromkeys(page.removed))
+        self.accounts.update(page.accounts)
+        self.next_cursor = page.next_cursor
+
+
+class _Reading:
+    """What a reading makes of the state before it. `missed`: transactions that were removed after a pull that broke off."""
+
+    def __init__(self, state: PlaidCursor, changes: _Changes, missed: frozenset[str], now: float) -> None:
+        self._state = state
+        self._changes = changes
+        self._today = datetime.fromtimestamp(now, UTC).date()
+        self._pending = dict(state.pending)
+        self._newest = {account: date.fromisoformat(day) for account, day in state.newest.items()}
+        self._problems = list(changes.problems)
+        self._gone = set(missed - changes.said.keys())
+        self._booked: list[tuple[date, str]] = []
+        self._sort()
+        self._holdings = list(self._read_holdings())
+        self._accounts = {holding.account.external_id: holding.account for holding in self._holdings}
+
+    def pages(self) -> Iterator[Page]:
+        """All but the last have the cursor of before, and say how far this reading had come."""
+        broken_off = replace(self._state, telling=self._changes.next_cursor).encode()
+        waiting: list[Document] = []
+        for _, identifier in self._booked:
+            if len(waiting) == _STORED_AT_ONCE:
+                yield Page(documents=waiting, cursor=broken_off)
+                waiting = []
+            if said := self._changes.said[identifier]:
+                waiting.extend(self._readable(identifier, said.fields, self._statement))
+        balances = list(self._balances())
+        told = _digest(balances)
+        after = PlaidCursor(
+            at=self._changes.next_cursor,
+            pending=self._pending,
+            newest={account: day.isoformat() for account, day in sorted(self._newest.items())},
+            told=told,
+        )
+        yield Page(
+            documents=[*waiting, *(balances if told != self._state.told else ())],
+            deletions=[Deletion(kind="bank_statement", external_id=each) for each in sorted(self._gone)],
+            problems=self._problems,
+            cursor=after.encode(),
+            complete=True,
+        )
+
+    def _sort(self) -> None:
+        """What is pending, what is booked (oldest first), and what is gone."""
+        for identifier, said in self._changes.said.items():
+            was_pending = self._pending.pop(identifier, None) is not None
+            if said is None or said.pending:
+                # What was pending is no statement; neither is what is new and pending.
+                if not was_pending and (said is None or identifier in self._changes.modified):
+                    self._gone.add(identifier)
+                if said is not None:
+                    self._pending[identifier] = said.fields
+                continue
+            # No place on earth is more than a day ahead of UTC; a date beyond that says nothing of the balance.
+            day = min(said.on, self._today + timedelta(days=1))
+            self._newest[said.account] = max(self._newest.get(said.account, date.min), day)
+            self._booked.append((said.on, identifier))
+        self._booked.sort()
+
+    def _readable(
+        self, identifier: str, fields: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T]
+    ) -> Iterator[T]:
+        """What the fields make; nothing and a problem where they make nothing."""
+        try:
+            yield parse(fields)
+        except Unreadable as error:
+            self._problems.append(unreadable("bank transaction", identifier, error))
+
+    def _statement(self, fields: Mapping[str, Any]) -> BankStatement:
+        return statement(fields, self._accounts)
+
+    def _read_holdings(self) -> Iterator[Holding]:
+        for identifier, record in sorted(self._changes.accounts.items()):
+            try:
+                yield parse_holding(record)
+            except Unreadable as error:
+                self._problems.append(unreadable("bank account", identifier, error))
+
+    def _balances(self) -> Iterator[BankStatement]:
+        """For each account: what it holds, and all that is pending. It reaches to today (UTC), or to the last day on which
+        anything was booked, where the bank's calendar is ahead: what is booked up to then is in the balance."""
+        waiting: dict[str, list[BankTransaction]] = {}
+        for identifier, fields in sorted(self._pending.items()):
+            for transaction in self._readable(identifier, fields, parse_transaction):
+                # An institution may keep the id when it posts: the pending one of an earlier day must not be taken for it.
+                pending = replace(transaction, external_id=f"{identifier} pending")
+                waiting.setdefault(fields["account_id"], []).append(pending)
+        for holding in self._holdings:
+            account = holding.account
+            day = max(holding.on or self._today, self._newest.get(account.external_id, date.min))
+            yield BankStatement(
+                external_id=f"~{account.external_id} {day}",  # after those of the day: they are ordered by it
+                account=account,
+                provisional=False,
+                transactions=tuple(waiting.get(account.external_id, ())),
+                to_date=day,
+                closing=holding.booked,
+                closing_available=holding.available,
+            )
+
+
+def _digest(statements: Iterable[BankStatement]) -> str:
+    return hashlib.sha256(repr(tuple(statements)).encode()).hexdigest()[:24]
+
+
+KIND = ConnectorKind(
+    name="plaid",
+    connector=PlaidConnector,
+    gives=("bank_statement",),
+    required=("client_id", "secret", "access_token", "item_id"),
+    optional=("base_url",),
+    secrets=("secret", "access_token"),
+    origin=("item_id",),
+    example={
+        "client_id": "6512f0c0a1b2c3d4e5f60708",
+        "secret": "env:PLAID_SECRET",
+        "access_token": "env:PLAID_ACCESS_TOKEN",
+        "item_id": "Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr",
+    },
+)

@@ -1,0 +1,94 @@
+"""Xero's HTTP API for one organisation: tokens of a custom connection, the tenant's header, limits.
+
+https://developer.xero.com/documentation/guides/oauth2/custom-connections, limits: 60 calls a minute and 5,000 a day for each
+organisation, https://developer.xero.com/documentation/guides/oauth2/limits: a refused call is answered 429 with Retry-After.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+from yarl import URL
+
+from sources.connectors.client_credentials import ClientCredentials
+from sources.connectors.http import Headers, HttpOptions, Params, SourceHttp, SourceRefused
+from sources.errors import ConfigurationError
+
+logger = structlog.get_logger(__name__)
+
+HOST: Final = "api.xero.com"
+_IDENTITY_URL: Final = "https://identity.xero.com/connect/token"
+_FEW: Final = 10
+"""Calls left of a minute's or a day's: then a warning is logged."""
+
+
+class XeroApi:
+    """Reads of one organisation. Constructed without I/O. Raises ConfigurationError for a missing setting.
+
+    `token_url`: absent, Xero's own for Xero's API, else /connect/token on the host of `base_url`."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        client_id: str,
+        client_secret: str,
+        tenant_id: str,
+        base_url: str,
+        token_url: str | None,
+        scopes: str,
+        options: HttpOptions | None,
+    ) -> None:
+        for setting, value in (("client_id", client_id), ("client_secret", client_secret), ("tenant_id", tenant_id)):
+            if not value or not value.isprintable():
+                raise ConfigurationError(f"sources.{name}.{setting} must be set: it is in the app's settings at Xero")
+        self.subject = f"Source {name!r}"
+        self._log = logger.bind(source=name)
+        self._auth = ClientCredentials(
+            name=name,
+            token_url=token_url or _default_token_url(base_url),
+            client_id=client_id,
+            client_secret=client_secret,
+            scope=scopes,
+            options=options,
+        )
+        self._tenant = {"xero-tenant-id": tenant_id}
+        self._http = SourceHttp(name=name, base_url=base_url, auth=self._auth, options=options)
+
+    async def get(
+        self, path: str, params: Params, headers: Headers | None = None, *, deadline: float | None = None
+    ) -> Any:
+        """The decoded answer. Raises SourceUnavailable; SourceRefused names the path that the app may not read."""
+        try:
+            answer, told = await self._http.get_json(
+                path, params=params, headers={**(headers or {}), **self._tenant}, deadline=deadline
+            )
+        except SourceRefused as error:
+            if error.status != 403:
+                raise
+            message = (
+                f"{self.subject} does not let this app read {path} (status 403): check tenant_id and the app's scopes."
+            )
+            raise SourceRefused(message, error.status, error.code) from None
+        self._watch_limits(told)
+        return answer
+
+    async def close(self) -> None:
+        """Closes the connections and forgets the token."""
+        await self._http.close()
+        await self._auth.close()
+
+    def _watch_limits(self, headers: Headers) -> None:
+        left = {name: headers.get(f"X-{name}Limit-Remaining", "") for name in ("Min", "Day")}
+        if any(value.isascii() and value.isdecimal() and int(value) < _FEW for value in left.values()):
+            self._log.warning("source_rate_limit_near", minute_left=left["Min"], day_left=left["Day"])
+
+
+def _default_token_url(base_url: str) -> str:
+    """Xero keeps its identity service on another host. A `base_url` that is no address is left to SourceHttp to refuse."""
+    try:
+        url = URL(base_url)
+        return _IDENTITY_URL if url.host == HOST else str(url.origin().with_path("/connect/token"))
+    except ValueError:
+        return _IDENTITY_URL

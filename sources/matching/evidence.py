@@ -1,0 +1,123 @@
+"""What speaks for a document and against it, as reasons with points. Pure.
+
+Points are fixed, so that the same clues always make the same score. Sentences name documents by their numbers, never people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from sources.matching import clues
+from sources.matching.model import Item, ItemKey, Line, Reason, Rules
+from sources.money import EXPONENTS, format_minor
+
+LEAST_SCORE: Final = 35
+"""A match below is not even proposed."""
+PARTY_OTHER: Final = "PARTY_OTHER"
+AMBIGUOUS: Final = "AMBIGUOUS"
+
+
+def name_of(item: Item) -> str:
+    """What a reason calls a document."""
+    if item.key.kind == "payroll_run":
+        return "the payroll run"
+    if item.key.kind == "bank_transaction":
+        return f"the transaction of {item.dated}"
+    return item.number or item.key.external_id
+
+
+def money(amount: int, currency: str) -> str:
+    return f"{format_minor(abs(amount), EXPONENTS[currency])} {currency}"
+
+
+class Naming:
+    """Which of the documents a line names, by the keys that they have in common."""
+
+    def __init__(self, line: Line, items: Iterable[Item]) -> None:
+        self._hits: dict[ItemKey, set[str]] = {}
+        held = {item.key: item for item in items}
+        outer = clues.outermost(key for item in held.values() for key in item.keys & line.keys)
+        for key, item in held.items():
+            if hits := item.keys & line.keys & outer:
+                self._hits[key] = set(hits)
+        self._whole = {key for key in self._hits if self._hits[key] & clues.whole_keys(held[key].number)}
+        self._weak = {key for key in self._hits if key not in self._whole}
+
+    def __contains__(self, key: ItemKey) -> bool:
+        return key in self._hits
+
+    def is_whole(self, key: ItemKey) -> bool:
+        """Whether the text has the document's whole number, and it is one that means nothing else."""
+        return key in self._whole
+
+    def is_full(self, item: Item) -> bool:
+        """Whether the text has the letters of the number too, or it has none: digits alone may be of something else."""
+        return "".join(clues.runs(clues.plain(item.number))) in self._hits[item.key]
+
+    def rivals(self, item: Item) -> set[ItemKey]:
+        """Other documents that the same piece of text names."""
+        hits = self._hits[item.key]
+        return {key for key, theirs in self._hits.items() if key != item.key and theirs & hits}
+
+    def reason(self, item: Item) -> Reason:
+        if self.is_whole(item.key):
+            return Reason("REFERENCE", 50, f"The text names {name_of(item)}.")
+        return Reason("REFERENCE_PART", 30, f"The text has digits of the number of {name_of(item)}.")
+
+
+def amount(line: Line, wanted: int, what: str) -> Reason:
+    return Reason("AMOUNT", 30, f"{money(wanted, line.currency)} is what is open of {what}.")
+
+
+def party(line: Line, item: Item, rules: Rules) -> Reason | None:
+    """For or against the document's party; None: nothing is known."""
+    taught = rules.party_of(line)
+    if taught is not None and item.party:
+        if taught[1] == item.party:
+            return Reason("PAYER_RULE", 25, f"Rule {taught[0]} says that this payer is the party of {name_of(item)}.")
+        return Reason(
+            PARTY_OTHER, -40, f"Rule {taught[0]} says that this payer is another party than that of {name_of(item)}."
+        )
+    alike = clues.resemblance(line.party, item.party)
+    if alike == 0 and item.party and not line.party and set(item.party.split()) <= set(clues.runs(line.text)):
+        alike = 1
+    if alike:
+        words = "is" if alike == 2 else "resembles"
+        return Reason(
+            "PARTY", 20 if alike == 2 else 12, f"The other side's name {words} that of the party of {name_of(item)}."
+        )
+    if line.name_is_known and item.party:
+        return Reason(PARTY_OTHER, -40, f"The other side's name is that of another party than that of {name_of(item)}.")
+    return None
+
+
+def is_for(reason: Reason | None) -> bool:
+    return reason is not None and reason.points > 0
+
+
+def is_against(reason: Reason | None) -> bool:
+    return reason is not None and reason.points < 0
+
+
+def near_number(line: Line, item: Item) -> Reason | None:
+    """Whether the text has the number but for one typing mistake."""
+    whole = clues.whole_keys(item.number)
+    if any(clues.is_near(key, other) for key in whole for other in line.keys if abs(len(other) - len(key)) < 2):
+        return Reason("REFERENCE_NEAR", 20, f"The text has the number of {name_of(item)} but for one character.")
+    return None
+
+
+def day(line: Line, item: Item) -> Reason | None:
+    """Whether it is the time for it."""
+    meant = item.due_on or item.dated
+    off = (line.dated - meant).days
+    if -10 <= off <= 10 and item.dated <= line.dated:
+        return Reason("DATE", 5, f"It is within ten days of {meant}, when {name_of(item)} is due.")
+    if (line.dated - item.dated).days < -10:
+        return Reason("DATE_BEFORE", -10, f"It is before {name_of(item)} was issued.")
+    return None
+
+
+def present(*reasons: Reason | None) -> tuple[Reason, ...]:
+    return tuple(reason for reason in reasons if reason is not None)

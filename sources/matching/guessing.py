@@ -1,0 +1,169 @@
+"""A transaction whose text names no document: an amount that is open, a sum of a party's documents, a payout, a payroll run, a transfer
+between own accounts, money that came back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from sources.matching import allocating, clues, evidence
+from sources.matching.evidence import Naming
+from sources.matching.model import Allocation, Item, ItemKey, Line, Match, Reason, Rules
+
+_PAYOUT_DAYS: Final = (-2, 7)
+_PAYROLL_DAYS: Final = (-4, 5)
+_TRANSFER_DAYS: Final = (-5, 5)
+_RETURN_DAYS: Final = 70
+_MOST_OF_PARTY: Final = 12
+
+
+def by_amount(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
+    """Invoices whose whole rest would be paid. Certain where a person taught who the payer is, and it is the only one of that party
+    with this rest, which no other sum explains."""
+    for item in items:
+        if item.key.kind == "invoice" and item.currency == line.currency and line.open in (item.expected, item.open):
+            party = evidence.party(line, item, rules)
+            told = evidence.amount(line, line.open, evidence.name_of(item))
+            near = evidence.near_number(line, item)
+            reasons = evidence.present(near, told, party, evidence.day(line, item))
+            taught = rules.party_of(line)
+            certain = taught is not None and taught[1] == item.party and _is_only_one(line, item, items)
+            found = Match(line.key, (allocating.of_item(item, line.open),), reasons, certain=certain)
+            yield _by_rule(found, taught[0]) if certain and taught else found
+
+
+def _by_rule(match: Match, rule_id: int) -> Match:
+    return Match(match.line, match.allocations, match.reasons, match.certain, rule_id)
+
+
+def _is_only_one(line: Line, item: Item, items: Sequence[Item]) -> bool:
+    rests = [
+        each.expected
+        for each in items
+        if each.party == item.party and each.currency == line.currency and each.key != item.key
+    ]
+    return len(rests) <= allocating.FEW and not allocating.sums(rests, line.open) and item.dated <= line.dated
+
+
+def by_sum(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
+    """Several invoices of the payer's that come to the amount, the oldest of them first."""
+    pool = [
+        item
+        for item in items
+        if item.key.kind == "invoice"
+        and item.currency == line.currency
+        and evidence.is_for(evidence.party(line, item, rules))
+    ]
+    by_party: dict[str, list[Item]] = {}
+    for item in sorted(pool, key=lambda each: (each.dated, each.key)):
+        by_party.setdefault(item.party, []).append(item)
+    for all_of_it in by_party.values():
+        mine = all_of_it[:_MOST_OF_PARTY]
+        for way in dict.fromkeys(allocating.sums([item.expected for item in mine], line.open, least=2)):
+            chosen = [mine[at] for at in way]
+            text = (
+                f"{evidence.money(line.open, line.currency)} is the sum of {len(chosen)} open documents of one party."
+            )
+            near = next((found for item in chosen if (found := evidence.near_number(line, item))), None)
+            party = evidence.party(line, chosen[0], rules)
+            reasons = evidence.present(Reason("SUM", 20, text), near, party, evidence.day(line, chosen[0]))
+            yield Match(line.key, tuple(allocating.of_item(item, item.expected) for item in chosen), reasons)
+
+
+def by_likeness(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
+    """A part of an invoice of the payer's whose number is written with a mistake."""
+    for item in items:
+        if item.key.kind != "invoice" or item.currency != line.currency or abs(line.open) >= abs(item.expected):
+            continue
+        near, party = evidence.near_number(line, item), evidence.party(line, item, rules)
+        if near and evidence.is_for(party) and line.open * item.expected > 0:
+            text = f"{evidence.money(line.open, line.currency)} is a part of what is open of {evidence.name_of(item)}."
+            reasons = evidence.present(near, party, Reason("PARTIAL", 10, text))
+            yield Match(line.key, (allocating.of_item(item, line.open),), reasons)
+
+
+# ---------------------------------------------------------------- what clears an amount that is on the clearing account
+
+
+def clearing(line: Line, items: Sequence[Item], naming: Naming) -> Iterator[Match]:
+    """Payouts, payroll runs and own transfers of just this amount, at about the day. Certain with a word for it, where no other one
+    of the same kind would do."""
+    for kind, days, clue in (
+        ("payment", _PAYOUT_DAYS, _of_processor),
+        ("payroll_run", _PAYROLL_DAYS, _of_payroll),
+        ("bank_transaction", _TRANSFER_DAYS, _of_own_account),
+    ):
+        found = []
+        for item in items:
+            rest = -item.open if kind == "bank_transaction" else item.open
+            if item.key.kind != kind or item.currency != line.currency or rest != line.open:
+                continue
+            if kind == "bank_transaction" and item.key[1:3] == line.key[1:3]:
+                continue
+            if days[0] <= (line.dated - (item.due_on or item.dated)).days <= days[1]:
+                found.append((item, clue(line, item, naming)))
+        sure = [item.key for item, reason in found if reason is not None]
+        for item, reason in found:
+            told = evidence.amount(line, line.open, evidence.name_of(item))
+            when = Reason("DATE", 10, f"It is of the days in which the money of {evidence.name_of(item)} moves.")
+            allocation = allocating.of_item(item, line.open)
+            certain = reason is not None and len(sure) == 1 and (len(found) == 1 or reason.points >= 40)
+            yield Match(line.key, (allocation,), evidence.present(reason, told, when), certain=certain)
+
+
+def _of_processor(line: Line, item: Item, naming: Naming) -> Reason | None:
+    if item.key in naming and naming.is_whole(item.key):
+        return naming.reason(item)
+    words = set(clues.runs(line.text)) | set(line.party.split())
+    if item.party and set(item.party.split()) & words:
+        return Reason("PROCESSOR", 30, "The text names the payment processor, or who paid or was paid.")
+    return None
+
+
+def _of_payroll(line: Line, item: Item, naming: Naming) -> Reason | None:
+    return Reason("PAYROLL", 30, "The text says that it pays wages.") if clues.is_payroll(line.text) else None
+
+
+def _of_own_account(line: Line, item: Item, naming: Naming) -> Reason | None:
+    if (line.payer and line.payer == item.key.account) or (item.payer and item.payer == line.key.account):
+        return Reason("OWN_ACCOUNT", 40, "The other side is an own account.")
+    return None
+
+
+# ---------------------------------------------------------------- money that came back
+
+
+def returns(line: Line, earlier: Sequence[Item], matched: Mapping[ItemKey, Sequence[Allocation]]) -> Iterator[Match]:
+    """An earlier transaction of the account, taken back: its own match is undone by an opposite one; where it has none, the two
+    clear each other. Certain where the bank says that money came back, and both share a reference that no other one shares."""
+    found = []
+    for item in earlier:
+        if item.amount != -line.amount or not 0 <= (line.dated - item.dated).days <= _RETURN_DAYS:
+            continue
+        shared = any(clues.is_strong(key) for key in item.keys & line.keys)
+        alike = clues.resemblance(line.party, item.party) == 2
+        if line.is_return and (shared or alike):
+            found.append((item, shared, alike))
+    sharing = [item.key for item, shared, _ in found if shared]
+    for item, shared, alike in found:
+        allocations = _taken_back(line, item, matched)
+        if allocations is None:
+            continue
+        reasons = evidence.present(
+            Reason("RETURN", 25, "The bank says that money came back."),
+            Reason("AMOUNT", 30, f"It is the amount of {evidence.name_of(item)}, the other way."),
+            Reason("REFERENCE", 30, "Both have the same reference.") if shared else None,
+            Reason("PARTY", 15, "Both have the same other side.") if alike else None,
+        )
+        undoes = item.key if item.key in matched else None
+        certain = shared and len(sharing) == 1
+        yield Match(line.key, allocations, reasons, certain=certain, returns=undoes)
+
+
+def _taken_back(
+    line: Line, item: Item, matched: Mapping[ItemKey, Sequence[Allocation]]
+) -> tuple[Allocation, ...] | None:
+    if item.key in matched:
+        allocations = allocating.returned(matched[item.key])
+        return allocations if sum(each.bank_amount for each in allocations) == line.open else None
+    return (allocating.of_item(item, line.open),) if item.open == -line.open else None

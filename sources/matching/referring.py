@@ -1,0 +1,196 @@
+"""A transaction whose text names documents: paid exactly, in part, less a fee, too much, in another currency, or twice. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sources.matching import allocating, clues, evidence
+from sources.matching.evidence import Naming
+from sources.matching.model import Item, Line, Match, Reason, Rules, Side
+from sources.money import EXPONENTS
+
+_FEE_UNITS: Final = 50
+"""A bank keeps at most so many units of money, and a fifth of the payment."""
+_FEE_PART: Final = 5
+_KNOWN: Final = 40
+"""Of a party with so many open documents not all were looked at."""
+
+
+def is_fee(currency: str, expected: int, paid: int) -> bool:
+    """Whether what is missing may be what a bank kept of a payment."""
+    missing = abs(expected) - abs(paid)
+    most: int = min(_FEE_UNITS * 10 ** EXPONENTS[currency], abs(expected) // _FEE_PART)
+    return 0 < missing <= most
+
+
+class Referring:
+    """`named`: open documents of the transaction's text that money may settle; `others`: further open ones of the same party."""
+
+    def __init__(self, line: Line, named: Sequence[Item], others: Sequence[Item], naming: Naming, rules: Rules) -> None:
+        self._line = line
+        self._named = named
+        self._others = others
+        self._naming = naming
+        self._rules = rules
+        self._parties = {item.key: evidence.party(line, item, rules) for item in (*named, *others)}
+
+    def matches(self) -> Iterator[Match]:
+        """Those that explain the whole amount first."""
+        same = [item for item in self._named if item.currency == self._line.currency]
+        if any(item.expected * self._line.open > 0 for item in same):
+            wholly = [item for item in same if self._naming.is_whole(item.key)]
+            if (whole := self._whole(same) or self._whole(wholly)) is not None:
+                yield whole
+                return
+            yield from self._several(same)
+            along = [item for item in same if item.expected * self._line.open > 0]
+            if len(along) == 1:
+                yield from self._single(along[0])
+        for item in self._named:
+            if item.currency != self._line.currency and item.expected * self._line.open > 0:
+                yield self._foreign(item)
+
+    def is_sound(self, items: Sequence[Item]) -> bool:
+        """Whether the text means these documents and no others, and nothing speaks for another party."""
+        if any(evidence.is_against(self._parties[item.key]) for item in items):
+            return False
+        chosen = {item.key for item in items}
+        if any(self._is_meant(item) for item in self._named if item.key not in chosen):
+            return False
+        for item in items:
+            if not self._is_meant(item) or not (self._naming.is_full(item) or evidence.is_for(self._parties[item.key])):
+                return False
+            for rival in self._naming.rivals(item) - chosen:
+                if evidence.is_for(self._parties.get(rival)) or not evidence.is_for(self._parties[item.key]):
+                    return False
+        return len({item.party for item in items}) == 1
+
+    def _is_meant(self, item: Item) -> bool:
+        return self._naming.is_whole(item.key) or evidence.is_for(self._parties[item.key])
+
+    def _reasons(self, items: Sequence[Item], *more: Reason | None) -> tuple[Reason, ...]:
+        """Of several documents each kind of clue counts once, for the document where it says least."""
+        found: dict[str, Reason] = {}
+        for item in items:
+            naming = self._naming.reason(item) if item.key in self._naming else None
+            told = evidence.present(naming, self._parties[item.key], evidence.day(self._line, item))
+            for reason in told:
+                group = reason.code.split("_")[0]
+                if group not in found or reason.points < found[group].points:
+                    found[group] = reason
+        return (*found.values(), *evidence.present(*more))
+
+    def _whole(self, items: Sequence[Item]) -> Match | None:
+        """All that the text names, paid to the last cent."""
+        line = self._line
+        for amounts in ([item.expected for item in items], [item.open for item in items]):
+            if sum(amounts) == line.open:
+                told = evidence.amount(line, line.open, _names(items))
+                pairs = zip(items, amounts, strict=True)
+                allocations = tuple(allocating.of_item(item, amount) for item, amount in pairs)
+                sound = self.is_sound(items) and not self._is_mistakable(items)
+                return Match(line.key, allocations, self._reasons(items, told), certain=sound)
+        return None
+
+    def _is_mistakable(self, items: Sequence[Item]) -> bool:
+        """Whether the number may be that of another document of the same amount, mistyped, and no name says which is meant."""
+        if len(items) > 1 or evidence.is_for(self._parties[items[0].key]):
+            return False
+        return any(
+            each.expected == self._line.open
+            and not evidence.is_against(self._parties[each.key])
+            and evidence.near_number(self._line, each)
+            for each in self._others
+        )
+
+    def _several(self, named: Sequence[Item]) -> Iterator[Match]:
+        """Some of what the text names, or that and more of the same party."""
+        line = self._line
+        parties = {item.party for item in named if item.party}
+        more = [item for item in self._others if item.currency == line.currency and item.party in parties]
+        pool = [*named, *more][: allocating.MAX_ITEMS]
+        ways = allocating.sums([item.expected for item in pool], line.open)
+        for way in ways[:1] if len(ways) == 2 and ways[0] == ways[1] else ways:
+            items = [pool[at] for at in way]
+            if not any(item.key in self._naming for item in items):
+                continue
+            told = Reason("SUM", 20, f"{evidence.money(line.open, line.currency)} is the sum of {_names(items)}.")
+            allocations = tuple(allocating.of_item(item, item.expected) for item in items)
+            yield Match(line.key, allocations, self._reasons(items, told))
+
+    def _single(self, item: Item) -> Iterator[Match]:
+        line, expected = self._line, item.expected
+        if abs(line.open) > abs(expected):
+            rest = line.open - expected
+            text = f"{evidence.money(rest, line.currency)} more was paid than is open of {evidence.name_of(item)}."
+            more = allocating.on_account(line, rest, allocating.side_of(item), item.party_id)
+            reasons = self._reasons([item], Reason("OVERPAID", 5, text))
+            yield Match(line.key, (allocating.of_item(item, expected), more), reasons)
+            return
+        if line.amount > 0 and is_fee(line.currency, expected, line.open):
+            yield self._less_fee(item)
+        text = f"{evidence.money(line.open, line.currency)} is a part of what is open of {evidence.name_of(item)}."
+        reasons = self._reasons([item], Reason("PARTIAL", 10, text))
+        yield Match(line.key, (allocating.of_item(item, line.open),), reasons, certain=self._is_instalment(item))
+
+    def _less_fee(self, item: Item) -> Match:
+        line, expected = self._line, item.expected
+        kept = line.open - expected
+        allocations = (allocating.of_item(item, expected), allocating.fee(line, kept))
+        stated = line.charges == -kept
+        text = (
+            f"The bank says that it kept {evidence.money(kept, line.currency)} of it."
+            if stated
+            else f"{evidence.money(kept, line.currency)} is missing, as much as a bank may have kept."
+        )
+        reason = Reason("AMOUNT_LESS_CHARGES" if stated else "AMOUNT_LESS_FEE", 30 if stated else 15, text)
+        sound = stated and self._naming.is_whole(item.key) and self.is_sound([item])
+        return Match(line.key, allocations, self._reasons([item], reason), certain=sound)
+
+    def _is_instalment(self, item: Item) -> bool:
+        """A part of the one document that is named, whole, by its own party, where nothing else of that party explains the amount
+        and no fee does."""
+        line = self._line
+        if not (self._naming.is_whole(item.key) and self.is_sound([item]) and evidence.is_for(self._parties[item.key])):
+            return False
+        if is_fee(line.currency, item.expected, line.open) and not clues.is_partial(line.text):
+            return False
+        if clues.is_less(line.text):
+            return False
+        others = [
+            each for each in (*self._named, *self._others) if each.key != item.key and each.currency == line.currency
+        ]
+        rests = [item.expected, *(each.expected for each in others if each.party == item.party)]
+        return len(rests) < _KNOWN and not allocating.is_sum_of_few(rests, line.open)
+
+    def _foreign(self, item: Item) -> Match:
+        """Paid in another currency than it is in: certain where the bank says what was ordered."""
+        line, expected = self._line, item.expected
+        stated = line.instructed == (item.currency, abs(expected))
+        text = (
+            f"The bank says that {evidence.money(expected, item.currency)} was ordered, what is open of {evidence.name_of(item)}."
+            if stated
+            else f"{evidence.name_of(item)} is in {item.currency}, the payment in {line.currency}."
+        )
+        reason = Reason("AMOUNT_ORDERED" if stated else "OTHER_CURRENCY", 30 if stated else 0, text)
+        allocation = allocating.of_item(item, expected, line.open)
+        sound = stated and self._naming.is_whole(item.key) and self.is_sound([item])
+        return Match(line.key, (allocation,), self._reasons([item], reason), certain=sound)
+
+
+def settled_already(line: Line, items: Sequence[Item], naming: Naming, rules: Rules) -> Match | None:
+    """Of a transaction that names nothing open but something that is paid: it stays with the party."""
+    paid = [item for item in items if item.open == 0 and item.side is not Side.CLEARING and naming.is_whole(item.key)]
+    if len(paid) != 1 or paid[0].currency != line.currency:
+        return None
+    item = paid[0]
+    told = Reason("SETTLED_ALREADY", -5, f"{evidence.name_of(item)} is paid already; it may have been paid twice.")
+    party = evidence.party(line, item, rules)
+    reasons = evidence.present(naming.reason(item), party, told)
+    return Match(line.key, (allocating.on_account(line, line.open, allocating.side_of(item), item.party_id),), reasons)
+
+
+def _names(items: Sequence[Item]) -> str:
+    names = [evidence.name_of(item) for item in items]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

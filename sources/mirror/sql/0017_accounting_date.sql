@@ -1,0 +1,1 @@
+ALTER TABLE mirror.invoice ADD COLUMN accounting_date date;

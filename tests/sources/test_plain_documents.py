@@ -1,0 +1,149 @@
+"""Documents from plain values: whatever is given is a document or a list of reasons, and amounts are exact."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sources.documents import BankStatement, Invoice, Payment, PayrollRun
+from sources.money import EXPONENTS, format_minor
+from sources.plain_documents import KINDS, InvalidDocument, read_document
+
+BILL: dict[str, Any] = {
+    "external_id": "1", "direction": "PAYABLE", "status": "OPEN", "party": {"name": "V"}, "currency": "EUR", "total": "119"
+}  # fmt: skip
+
+
+def invoice(**more: Any) -> Invoice:
+    found = read_document("invoice", {**BILL, **more})
+    assert isinstance(found, Invoice)
+    return found
+
+
+def faults(kind: str, values: dict[str, Any]) -> set[tuple[str, str]]:
+    with pytest.raises(InvalidDocument) as caught:
+        read_document(kind, values)
+    return {(fault.code, ".".join(fault.path)) for fault in caught.value.faults}
+
+
+def test_what_is_left_out_follows_from_what_is_stated() -> None:
+    bill = invoice(tax="19", rounding="0.01")
+    assert (bill.total, bill.subtotal, bill.tax, bill.rounding, bill.amount_due) == (11_900, 9_999, 1_900, 1, 11_900)
+    assert (bill.kind, bill.source_status) == ("INVOICE", "OPEN")
+    assert invoice(status="PAID").amount_due == 0
+    assert invoice(subtotal="100", tax="18").subtotal == 10_000  # figures that disagree are kept as they are stated
+
+
+@given(st.sampled_from(sorted(EXPONENTS)), st.integers(-(10**15), 10**15), st.booleans())
+def test_amounts_are_exact_in_every_currency(currency: str, minor: int, minor_units: bool) -> None:
+    stated = str(minor) if minor_units else format_minor(minor, EXPONENTS[currency])
+    found = read_document("invoice", {**BILL, "currency": currency, "total": stated}, minor_units=minor_units)
+    assert isinstance(found, Invoice)
+    assert (found.total, found.subtotal, found.amount_due) == (minor, minor, minor)
+
+
+@pytest.mark.parametrize("amount", [1.5, "1e3", "1,50", "NaN", True, [], {}, "1.005", Decimal("NaN")])
+def test_what_is_no_exact_amount_is_refused(amount: Any) -> None:
+    assert ("INVALID_AMOUNT", "total") in faults("invoice", {**BILL, "total": amount})
+
+
+def test_a_number_that_a_decoder_made_exact_is_taken() -> None:
+    assert (invoice(total=Decimal("119.50")).total, invoice(total=119).total) == (11_950, 11_900)
+
+
+@pytest.mark.parametrize(
+    ("value", "day"),
+    [
+        ("2026-03-01", date(2026, 3, 1)),
+        ("2026-03-01T23:59:59-08:00", date(2026, 3, 1)),
+        (date(2026, 3, 1), date(2026, 3, 1)),
+    ],
+)
+def test_dates_and_the_dates_of_timestamps(value: Any, day: date) -> None:
+    assert invoice(issue_date=value).issue_date == day
+
+
+@pytest.mark.parametrize("value", ["01.03.2026", "2026-02-30", "20260301", 20260301, "2026-03-01x", ["2026-03-01"]])
+def test_what_is_no_date_is_refused(value: Any) -> None:
+    assert faults("invoice", {**BILL, "issue_date": value}) == {("INVALID_DATE", "issue_date")}
+
+
+def test_every_mistake_is_told_with_its_place() -> None:
+    values = {**BILL, "direction": "SIDEWAYS", "colour": "red", "party": {}, "lines": [{"amount": "1"}, {"amont": "1"}, 3],
+              "taxes": "none", "issue_date": "soon", "due_date": ""}  # fmt: skip
+    del values["external_id"]
+    assert faults("invoice", values) == {
+        ("MISSING", "external_id"),
+        ("INVALID_VALUE", "direction"),
+        ("UNKNOWN_FIELD", "colour"),
+        ("MISSING", "party.name"),
+        ("MISSING", "lines.1.amount"),
+        ("UNKNOWN_FIELD", "lines.1.amont"),
+        ("INVALID_VALUE", "lines.2"),
+        ("INVALID_VALUE", "taxes"),
+        ("INVALID_DATE", "issue_date"),
+    }
+
+
+def test_each_kind_reads() -> None:
+    payment = read_document(
+        "payment",
+        {"external_id": "p", "type": "PAYMENT", "status": "SUCCEEDED", "currency": "JPY", "amount": "5", "occurred_on": "2026-01-01",
+         "presented_amount": "0.05", "presented_currency": "USD"},
+    )  # fmt: skip
+    assert isinstance(payment, Payment)
+    assert (payment.amount, payment.presented_amount, payment.source_status) == (5, 5, "SUCCEEDED")
+    run = read_document(
+        "payroll_run",
+        {"external_id": "r", "period_start": "2026-01-01", "period_end": "2026-01-31", "pay_date": "2026-01-31",
+         "source_status": "Posted", "currency": "EUR", "net": "1.00",
+         "payslips": [{"external_id": 1, "employee_id": 2, "employee_name": "A", "net": "1.00"}]},
+    )  # fmt: skip
+    assert isinstance(run, PayrollRun)
+    assert run.payslips is not None
+    assert (run.payslips[0].external_id, run.payslips[0].net) == ("1", 100)
+    statement = read_document(
+        "bank_statement",
+        {"external_id": "s", "account": {"external_id": "A", "currency": "EUR"}, "closing": "-1.00",
+         "transactions": [{"external_id": "t", "amount": "-1.00"}, {"external_id": "u", "amount": "3", "currency": "JPY"}]},
+    )  # fmt: skip
+    assert isinstance(statement, BankStatement)
+    assert [(each.amount, each.currency) for each in statement.transactions] == [(-100, "EUR"), (3, "JPY")]
+    assert (statement.closing, statement.provisional) == (-100, False)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.decimals() | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*BILL, "lines", "taxes", "account", "transactions",
+                                                                                 "amount", "name"]), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(st.sampled_from(sorted(KINDS)), st.dictionaries(st.sampled_from([*BILL, "lines", "taxes", "account", "transactions", "net",
+                                                                        "payslips", "presented_amount"]), ANYTHING))  # fmt: skip
+def test_anything_is_a_document_or_reasons(kind: str, values: dict[str, Any]) -> None:
+    try:
+        found: Any = read_document(kind, values)
+    except InvalidDocument as invalid:
+        found = invalid.faults
+    assert found
+
+
+def test_rates_and_quantities_are_numbers_too() -> None:
+    """An API states 7.7 as a number."""
+    values = {"external_id": "1", "direction": "PAYABLE", "status": "OPEN", "party": {"name": "x"}, "currency": "CHF",
+              "total": "1", "lines": [{"amount": 1, "quantity": Decimal("1.50")}],
+              "taxes": [{"amount": 0, "rate": Decimal("7.7")}, {"amount": 0, "rate": 19}]}  # fmt: skip
+    document = read_document("invoice", values)
+    assert isinstance(document, Invoice)
+    assert document.taxes is not None
+    assert (document.lines[0].quantity, [tax.rate for tax in document.taxes]) == ("1.50", ["7.7", "19"])
+    for wrong in (Decimal("NaN"), Decimal("1E+50"), True, 1.5):
+        with pytest.raises(InvalidDocument):
+            read_document("invoice", {**values, "lines": [{"amount": 1, "quantity": wrong}]})
