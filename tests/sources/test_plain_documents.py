@@ -61,6 +61,10 @@ def test_a_number_that_a_decoder_made_exact_is_taken() -> None:
     [
         ("2026-03-01", date(2026, 3, 1)),
         ("2026-03-01T23:59:59-08:00", date(2026, 3, 1)),
+        ("2026-03-01T23:59:59.123456789Z", date(2026, 3, 1)),
+        ("2026-03-01 23:59:59 UTC", date(2026, 3, 1)),
+        ("2026-03-01T235959+0100", date(2026, 3, 1)),
+        (" 2026-03-01 ", date(2026, 3, 1)),
         (date(2026, 3, 1), date(2026, 3, 1)),
     ],
 )
@@ -68,7 +72,8 @@ def test_dates_and_the_dates_of_timestamps(value: Any, day: date) -> None:
     assert invoice(issue_date=value).issue_date == day
 
 
-@pytest.mark.parametrize("value", ["01.03.2026", "2026-02-30", "20260301", 20260301, "2026-03-01x", ["2026-03-01"]])
+@pytest.mark.parametrize("value", ["01.03.2026", "2026-02-30", "20260301", 20260301, "2026-03-01x", ["2026-03-01"], "2026-03-01Tgarbage",
+                                   "2026-03-01 ago", "2026-03-01T25:00", "2026-03-01T10:00:00Zulu", "2026-03-01T" + "1" * 90])  # fmt: skip
 def test_what_is_no_date_is_refused(value: Any) -> None:
     assert faults("invoice", {**BILL, "issue_date": value}) == {("INVALID_DATE", "issue_date")}
 
@@ -147,3 +152,52 @@ def test_rates_and_quantities_are_numbers_too() -> None:
     for wrong in (Decimal("NaN"), Decimal("1E+50"), True, 1.5):
         with pytest.raises(InvalidDocument):
             read_document("invoice", {**values, "lines": [{"amount": 1, "quantity": wrong}]})
+
+
+RUN: dict[str, Any] = {
+    "external_id": "r", "period_start": "2026-01-01", "period_end": "2026-01-31", "pay_date": "2026-01-31", "source_status": "Posted",
+    "currency": "EUR", "net": "1.00",
+}  # fmt: skip
+STATEMENT: dict[str, Any] = {"external_id": "s", "account": {"external_id": "A", "currency": "EUR"}}
+
+
+def test_an_empty_text_is_as_good_as_none() -> None:
+    assert invoice(tax="", kind="", subtotal="", amount_due="", source_status="", lines="") == invoice()
+    assert faults("invoice", {**BILL, "currency": ""}) == {("MISSING", "currency")}
+
+
+def test_what_follows_from_a_mistake_is_no_mistake_of_its_own() -> None:
+    for name, value in (("total", "1.005"), ("tax", "x"), ("rounding", "9" * 41), ("total", [])):
+        assert faults("invoice", {**BILL, name: value}) == {("INVALID_AMOUNT", name)}
+    assert faults("invoice", {**BILL, "subtotal": "1.005"}) == {("INVALID_AMOUNT", "subtotal")}
+    assert faults("invoice", {**BILL, "total": None}) == {("MISSING", "total")}
+    assert faults("invoice", {**BILL, "status": None}) == {("MISSING", "status")}
+    assert faults("payroll_run", {**RUN, "source_status": None, "net": "x"}) == {
+        ("MISSING", "source_status"),
+        ("INVALID_AMOUNT", "net"),
+    }
+
+
+def test_what_makes_two_items_one_is_refused() -> None:
+    """The one of them would silently be lost."""
+    slip = {"external_id": "1", "employee_id": "2", "employee_name": "A", "net": "1.00"}
+    assert faults(
+        "payroll_run", {**RUN, "payslips": [slip, {**slip, "external_id": "2"}, {**slip, "external_id": 1}]}
+    ) == {("INVALID_VALUE", "payslips.2.external_id")}
+    booked = [{"external_id": "t", "amount": 1}, {"external_id": "t", "amount": 2}, {"external_id": "t", "amount": 2}]
+    assert faults("bank_statement", {**STATEMENT, "transactions": booked}) == {
+        ("INVALID_VALUE", "transactions.1.external_id"),
+        ("INVALID_VALUE", "transactions.2.external_id"),
+    }
+
+
+def test_no_time_ends_before_it_begins() -> None:
+    assert faults("payroll_run", {**RUN, "period_start": "2026-02-01"}) == {("INVALID_DATE", "period_end")}
+    assert faults("bank_statement", {**STATEMENT, "from_date": "2026-02-02", "to_date": "2026-02-01"}) == {
+        ("INVALID_DATE", "to_date")
+    }
+    line = {"amount": 1, "service_from": "2026-02-02", "service_to": "2026-02-01"}
+    assert faults("invoice", {**BILL, "lines": [line]}) == {("INVALID_DATE", "lines.0.service_to")}
+    assert invoice(
+        lines=[{**line, "service_to": "2026-02-02"}], issue_date="2026-02-02", due_date="2026-02-01"
+    ).due_date
