@@ -139,12 +139,18 @@ class GustoConnector:
             records = await self._listing(first, last)
             fresh = [each for each in records if run_id(each) not in mentioned]
             mentioned.update(found for each in fresh if (found := run_id(each)))
-            runs, problems = _read(fresh)
+            runs, problems, unread = _read(fresh)
             begins.extend(run.period_start for run in runs)
             problems.extend(found for run in runs for found in known.get(run.external_id, ()))
             complete = number == len(windows)
             behind = _encoded(begins, {run: found for run, found in known.items() if found and run in mentioned})
-            yield Page(documents=runs, problems=problems, cursor=behind if complete else cursor, complete=complete)
+            yield Page(
+                documents=runs,
+                problems=problems,
+                unread=unread,
+                cursor=behind if complete else cursor,
+                complete=complete,
+            )
         for told, problems_of in news.items():  # they are in the cursor now, unless payslips were read again meanwhile
             if self._slip_problems.get(told) is problems_of:
                 del self._slip_problems[told]
@@ -297,15 +303,18 @@ def _decoded(cursor: str | None) -> tuple[date | None, dict[str, tuple[Problem, 
         return None, {}
 
 
-def _read(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem]]:
+def _read(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem], list[tuple[str, str]]]:
+    """Runs, problems, and what is listed and cannot be read (see Page)."""
     runs: list[PayrollRun] = []
     problems: list[Problem] = []
+    unread: list[tuple[str, str]] = []
     for record in records:
         try:
             runs.append(parse_run(record))
         except ValueError as error:
             problems.append(unreadable("payroll", run_id(record), error))
-    return runs, problems
+            unread.append(("payroll_run", run_id(record) or ""))
+    return runs, problems, unread
 
 
 def _windows(since: date, until: date) -> list[tuple[date, date]]:

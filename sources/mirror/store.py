@@ -35,7 +35,8 @@ KEPT_DAYS = 30
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
     `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
-    cursor of a last page that states nothing, not yet stored. `remembers`: all that it mentions, until its end tells what is
+    cursor of a last page that states nothing, not yet stored. `nameless`: kinds of which it lists what does not say which it is.
+    `remembers`: all that it mentions, until its end tells what is
     gone; one that does not list everything takes the memory of a page."""
 
     settings: SourceSettings
@@ -52,6 +53,7 @@ class Run:
     deleted: int = 0
     mentioned: set[writing.Key] = field(default_factory=set)
     problems: set[issues.Cause] = field(default_factory=set)
+    nameless: set[str] = field(default_factory=set)
 
     @property
     def source(self) -> str:
@@ -137,7 +139,9 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
     run.deleted += len(page.deletions)
     if run.remembers:
         run.mentioned |= batch.mentioned
-        run.mentioned |= {(kind, ledger, clean(id_)) for kind, id_ in page.unread for ledger in run.ledgers.values()}
+        unread = {(kind, clean(external_id)) for kind, external_id in page.unread}
+        run.mentioned |= {(kind, ledger, each) for kind, each in unread for ledger in run.ledgers.values()}
+        run.nameless |= {kind for kind, each in unread if not each}
 
 
 async def end(
@@ -162,7 +166,7 @@ async def end(
             await issues.close_absent(connection, run.home_id, run.source, run.problems, now, codes)
         if error is None and everything:
             changes = _changes(run, now)
-            for kind in run.settings.gives:
+            for kind in set(run.settings.gives) - run.nameless:
                 run.deleted += await deletions.compare(connection, kind, run.mentioned, run.started_at, changes)
             await changes.record(connection)
         counts = (run.pages, run.documents, run.changed, run.deleted, len(run.problems))

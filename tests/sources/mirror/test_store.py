@@ -168,6 +168,41 @@ async def test_what_is_listed_and_cannot_be_read_is_not_gone(kit: Any, pull: Any
     assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
 
 
+async def test_what_is_listed_without_saying_which_it_is_may_be_any(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """Nothing of its kind is gone, whatever anybody thinks of the issue, until everything says which it is."""
+    trouble = [Problem(subject="an invoice without an id", code="UNREADABLE_RECORD", message="It cannot be read.")]
+    nameless = Page(documents=[kit.invoice("b")], cursor="1", complete=True, unread=[("invoice", "")], problems=trouble)
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    script.pages = [nameless]
+    await pull(kit.stripe(), script)
+    await owner.execute("UPDATE mirror.issue SET closed_at = now(), resolved_at = now(), resolved_by = 'a person'")
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+    script.pages = kit.pages([kit.invoice("b")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
+
+
+async def test_what_was_missing_and_is_listed_again_unreadably_is_not_gone(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """It was missed beside another problem, which kept it; that one is solved."""
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    other = [Problem(subject="file x", code="UNREADABLE_FILE", message="It cannot be read.")]
+    script.pages = [Page(documents=[kit.invoice("b")], cursor="1", complete=True, problems=other)]
+    await pull(kit.stripe(), script)
+    unread = [Problem(subject="invoice a", code="UNREADABLE_RECORD", message="It cannot be read.")]
+    script.pages = [
+        Page(documents=[kit.invoice("b")], cursor="1", complete=True, unread=[("invoice", "a")], problems=unread)
+    ]
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+
+
 async def test_nothing_is_deleted_by_a_listing_that_broke_off(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
     script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
     await pull(kit.stripe(), script)
