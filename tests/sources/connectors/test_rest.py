@@ -16,7 +16,7 @@ from aiohttp import web
 
 from gateway.config import load
 from gateway.sourceconfig import connector_for
-from sources.connectors import rest
+from sources.connectors import rest_listing
 from sources.connectors.http import HttpOptions
 from sources.connectors.rest import RELIST_SECONDS, RestConnector
 from sources.documents import Deletion, Document, Invoice, PayrollRun, Problem
@@ -178,7 +178,7 @@ async def test_a_record_becomes_a_document_by_its_declaration_alone(vendor: tupl
 @pytest.mark.parametrize(
     ("style", "paging"),
     [
-        ("page", {"style": "page", "param": "page", "size": 3}),
+        ("page", {"style": "page", "param": "page", "size": 3, "size_param": "per_page"}),
         ("page", {"style": "page", "param": "page"}),
         ("offset", {"style": "offset", "param": "skip", "size": 3, "size_param": "limit"}),
         ("cursor", {"style": "cursor", "param": "at", "next": "next"}),
@@ -205,7 +205,7 @@ async def test_a_record_that_goes_away_between_pages_hides_no_other(vendor: tupl
         system.bill(number)
     gone = iter(["0"])
     system.between_pages = lambda: system.bills.pop(next(gone, ""), None)
-    found = await pull(base, paging={"style": "page", "param": "page", "size": 3})
+    found = await pull(base, paging={"style": "page", "param": "page", "size": 3, "size_param": "per_page"})
     assert found.everything
     assert found.ids >= {str(number) for number in range(1, 7)}
 
@@ -294,7 +294,7 @@ async def test_a_next_page_elsewhere_is_not_followed(vendor: tuple[Vendor, str],
 
 
 async def test_a_listing_without_end_is_given_up(vendor: tuple[Vendor, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest, "MAX_PAGES", 3)
+    monkeypatch.setattr(rest_listing, "MAX_PAGES", 3)
     system, base = vendor
     system.style = "cursor"
     for number in range(50):
@@ -337,7 +337,7 @@ async def test_every_way_of_authenticating(
         ({"kind": "bill"}, "documents[0].kind must be one of invoice, payment"),
         ({"list": "bills"}, "documents[0].list must be a path"),
         ({"list": "/bills?x=1"}, "documents[0].list must be a path"),
-        ({"fields": {"totl": "x"}}, "documents[0].fields.totl is not a setting; there are"),
+        ({"fields": {"totl": "x"}}, "documents[0].fields.totl is not a setting; did you mean total?"),
         ({"fields": {"total": "a..b["}}, "documents[0].fields.total is no JMESPath"),
         ({"fields": {"total": 5}}, "documents[0].fields.total must be a text"),
         ({"paging": {"style": "scroll"}}, "documents[0].paging.style must be one of none, page"),
@@ -346,10 +346,10 @@ async def test_every_way_of_authenticating(
         ({"changed": {"param": "since"}}, "changed.field is missing"),
         ({"changed": {"param": "s", "field": "f", "overlap": -1}}, "changed.overlap must be a number"),
         ({"item": "/bills/{number}"}, "item must have {id}"),
-        ({"amounts": "cents"}, 'amounts must be "decimal" or "minor"'),
+        ({"amounts": "cents"}, "amounts must be one of decimal, minor, not 'cents'"),
         ({"colour": "red"}, "documents[0].colour is not a setting"),
         ({"values": {"status": "x"}}, "values.status must be a table"),
-        ({"params": {"a": [1]}}, "params.a must be a text or a whole number"),
+        ({"params": {"a": [1.5]}}, "params.a must be a text, a whole number"),
     ],
 )
 def test_declarations_that_cannot_work_are_refused_with_their_key(change: dict[str, Any], told: str) -> None:
@@ -380,7 +380,7 @@ async def test_a_pull_can_be_left_at_any_page(vendor: tuple[Vendor, str]) -> Non
     connector = RestConnector(
         name="procure",
         base_url=f"{base}/v1",
-        documents=[{**BILLS, "paging": {"style": "page", "param": "page", "size": 3}}],
+        documents=[{**BILLS, "paging": {"style": "page", "param": "page", "size": 3, "size_param": "per_page"}}],
     )
     pages = connector.pull(None)
     page = await anext(pages)
@@ -444,7 +444,7 @@ async def test_a_record_from_the_future_keeps_no_other_from_being_read(vendor: t
 async def test_a_moment_that_is_no_number_is_none(vendor: tuple[Vendor, str], value: str) -> None:
     made, base = vendor
     made.bill(1, moment=value)
-    changed: dict[str, Any] = {"changed": {"param": "since", "field": "moment", "epoch": True}}
+    changed: dict[str, Any] = {"changed": {"param": "since", "field": "moment", "format": "epoch"}}
     first = await pull(base, **changed)
     assert (await pull(base, first.cursor, NOW + 60, **changed)).ids == {"1"}
 
