@@ -6,8 +6,6 @@ figures for the same invoice replaces what the one before stated."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +18,7 @@ from sources.connectors.einvoice_terms import EInvoice
 from sources.connectors.files_values import UnreadableFile, quote
 from sources.connectors.files_xml import drop_namespaces, parse_xml
 from sources.connectors.kinds import ConnectorKind
-from sources.documents import Invoice, InvoiceDirection, Page
+from sources.documents import Invoice, InvoiceDirection
 from sources.errors import ConfigurationError
 
 _READER = 1
@@ -101,19 +99,10 @@ class EInvoicesConnector(files.FilesConnector):
             name=name, parse=lambda data, _file: [parse_einvoice(data, ours, self._pdfs)], reader=_READER, **options
         )
 
-    async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
+    async def leave(self) -> None:
         """As of a FilesConnector. The process that reads PDF files lives as long as one pull."""
-        try:
-            async with aclosing(super().pull(cursor)) as pages:  # type: ignore[type-var]
-                async for page in pages:
-                    yield page
-        finally:
-            self._pdfs.stop()
-
-    async def close(self) -> None:
-        """Releases what the folder holds, and ends a process that a pull which was given up left."""
-        await super().close()
         self._pdfs.stop()
+        await super().leave()
 
 
 KIND = ConnectorKind(

@@ -15,7 +15,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from sources.connectors import files_place, files_sftp
+from sources.connectors import files_place, files_sftp_connection
 from sources.connectors.files import FilesConnector
 from sources.connectors.files_values import UnreadableFile
 from sources.documents import Document, Page, PayrollRun
@@ -121,10 +121,13 @@ async def drop(request: pytest.FixtureRequest, tmp_path: Path, host_key: asyncss
 
 
 async def settled(drop: Drop) -> Pulled:
-    """Behind SFTP a file is moved by the pull that finds it unchanged."""
-    first = await drop.pull()
-    second = await drop.pull() if "sftp" in drop.options else first
-    return Pulled(first.nets | second.nets, second.problems)
+    """Behind SFTP a file is moved by the pull that finds it unchanged after a minute."""
+    pulled = await drop.pull()
+    for _ in range(2 if "sftp" in drop.options else 0):
+        drop.now += 60
+        again = await drop.pull()
+        pulled = Pulled(pulled.nets | again.nets, again.problems)
+    return pulled
 
 
 async def test_what_was_read_is_moved_to_done_and_what_cannot_be_to_quarantine(drop: Drop) -> None:
@@ -173,7 +176,9 @@ async def test_a_file_that_is_being_written_stays_until_it_is_whole(drop: Drop) 
 
 async def test_a_pull_that_dies_before_its_page_is_stored_moves_nothing(drop: Drop) -> None:
     drop.write("a.txt", "run-a 1")
-    await drop.pull() if "sftp" in drop.options else None
+    if "sftp" in drop.options:
+        await drop.pull()
+        drop.now += 60
     connector = FilesConnector(name="drop", parse=parse, clock=lambda: drop.now, **drop.options)
     pages = connector.pull(None)
     assert (await anext(pages)).complete is False
@@ -189,8 +194,9 @@ async def test_a_file_that_takes_the_place_of_one_that_was_read_is_not_moved_unr
 ) -> None:
     """Between the reading and the moving lies the storing, which may take minutes."""
     drop.write("a.txt", text)
-    if "sftp" in drop.options:
+    for _ in range(("sftp" in drop.options) * (1 if text.startswith("run") else 2)):
         await drop.pull()
+        drop.now += 60
     connector = FilesConnector(name="drop", parse=parse, clock=lambda: drop.now, **drop.options)
     assert connector.waits_for_storing
     pages = connector.pull(drop.cursor)
@@ -210,7 +216,8 @@ async def test_what_cannot_be_moved_is_told_and_what_it_states_counts(drop: Drop
     pulled = await settled(drop)
     assert pulled.nets == {"run-a": 1}
     assert "a.txt" in drop.names()
-    assert "cannot be moved to its subfolder done" in pulled.problems["a.txt"]
+    assert pulled.problems["done/"].startswith("done/: files cannot be moved to this subfolder: ")
+    assert pulled.problems["done/"].endswith(" (a.txt).")
 
 
 async def test_links_lead_nobody_out_of_the_folder(drop: Drop, tmp_path: Path) -> None:
@@ -280,7 +287,7 @@ async def test_a_key_serves_as_well_as_a_password(tmp_path: Path, host_key: asyn
 async def test_a_server_that_is_silent_is_given_up(
     tmp_path: Path, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files_sftp, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(files_sftp_connection, "SILENT_SECONDS", 0.2)
 
     class Silent(asyncssh.SFTPServer):
         async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
