@@ -271,9 +271,10 @@ async def _submit(context: Context, name: str, given: Sequence[Mapping[str, Any]
         return [[Reason(RejectionCode.NOT_FOUND, message, ("source",))] for _ in given]
     read = [_read(context, settings, number, each) for number, each in enumerate(given)]
     taken = [each for each in read if isinstance(each, Submission)]
-    outcomes = await context.services.refresher.submit(name, taken, context.caller.subject) if taken else []
+    groups = [[each] for each in taken]
+    outcomes = await context.services.refresher.submit(name, groups, context.caller.subject) if taken else []
     context.services.wake_pipeline()
-    became = iter(outcomes)
+    became = iter(outcome for (outcome,) in outcomes)
     results: list[_Result] = []
     for number, each in enumerate(read):
         if not isinstance(each, Submission):

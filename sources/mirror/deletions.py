@@ -10,6 +10,7 @@ from sources.connectors.registry import DOCUMENT_KINDS
 from sources.documents import Deletion
 from sources.mirror import statements
 from sources.mirror.changes import Changes
+from sources.mirror.moving import Place, columns, stays
 from sources.mirror.statements import Touched
 from sources.mirror.writing import Key
 from sources.texts import clean
@@ -49,11 +50,13 @@ async def compare(
     return len(gone)
 
 
-async def forget(connection: Connection, changes: Changes) -> None:
-    """Marks everything held of a source as deleted, until it is read again."""
+async def forget(connection: Connection, changes: Changes, staying: Sequence[Place] = ()) -> None:
+    """Marks everything held of a source as deleted, until it is read again; but for what was submitted and lies in one of these
+    places."""
     touched: set[Touched] = set()
     for kind in DOCUMENT_KINDS:
-        gone = await connection.fetch(_MARK[kind].format("true"), changes.source, changes.now)
+        mark = _MARK[kind].format(f"NOT ({stays(kind, 3)})")
+        gone = await connection.fetch(mark, changes.source, changes.now, *columns(staying))
         touched |= await _with_parts(connection, kind, [(row[0], row[1]) for row in gone], changes)
     await statements.settle(connection, touched, changes)
 

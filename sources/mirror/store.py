@@ -16,7 +16,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sources.documents import Document, Page, Problem
-from sources.mirror import deletions, issues, statements, writing
+from sources.errors import SourceUnavailable
+from sources.mirror import deletions, issues, moving, statements, writing
 from sources.mirror.changes import RENAMED_CODE, Changes, enrol, renamed
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
@@ -47,6 +48,7 @@ class Run:
     run_id: int | None = None
     behind: str | None = None
     remembers: bool = True
+    submitted: bool = False
     pages: int = 0
     documents: int = 0
     changed: int = 0
@@ -74,11 +76,13 @@ class Run:
 
 
 async def begin(connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing) -> Run:
-    """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything held of
-    the source is marked deleted and read anew, from the beginning; when their cut-over is another one, all are for the
-    pipeline to look at. A source that may be another one renamed is mirrored only (`changes.renamed`)."""
+    """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything that was
+    pulled of the source is marked deleted and read anew, from the beginning (what was submitted: `sources.mirror.moving`); when
+    their cut-over is another one, all are for the pipeline to look at. A source that may be another one renamed is mirrored only
+    (`changes.renamed`). Raises SourceUnavailable when nothing of the source may be read or taken."""
     same_route, same_cutover = found.route == settings.route, found.post_from == settings.post_from
     posts = settings.post_from is not None
+    staying = await _staying(connection, settings, ledgers, found)
     if same_route and same_cutover:
         return Run(settings, ledgers, found, found.cursor, posts)
     async with _transaction(connection) as now:
@@ -87,7 +91,7 @@ async def begin(connection: Connection, settings: SourceSettings, ledgers: Mappi
             refusal = await renamed(connection, settings, ledgers.values())
         run = Run(settings, ledgers, found, found.cursor if same_route else None, posts and refusal is None)
         if not same_route:
-            await _begin_elsewhere(connection, run, now)
+            await _begin_elsewhere(connection, run, now, staying)
         if refusal is not None:
             await issues.note(connection, run.home_id, run.source, [refusal], run.started_at, run.problems)
         elif not same_cutover:
@@ -96,10 +100,28 @@ async def begin(connection: Connection, settings: SourceSettings, ledgers: Mappi
     return run
 
 
-async def _begin_elsewhere(connection: Connection, run: Run, now: datetime) -> None:
+async def _staying(
+    connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing
+) -> Sequence[moving.Place]:
+    """Where what was submitted stays, when the settings are others than before."""
+    if found.route == settings.route:
+        if found.held.problems:
+            await moving.put_back(connection, settings, ledgers[settings.home], found.now)
+        return ()
+    if found.route is None:
+        return ()
+    async with _transaction(connection) as now:
+        well = await moving.places(connection, settings, ledgers, found.route)
+        reason = await moving.held_back(connection, settings, found.route, well, now)
+    if reason is not None:
+        raise SourceUnavailable(reason)
+    return well
+
+
+async def _begin_elsewhere(connection: Connection, run: Run, now: datetime, staying: Sequence[moving.Place]) -> None:
     if run.found.route is not None:
         changes = _changes(run, now)
-        await deletions.forget(connection, changes)
+        await deletions.forget(connection, changes, staying)
         await changes.record(connection)
     await connection.execute(_ROUTE, run.source, run.settings.kind, run.settings.route)
     await connection.execute(_INTERRUPTED, run.source, now)
@@ -132,7 +154,8 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
         await issues.note(connection, run.home_id, run.source, problems, run.started_at, run.problems)
         await issues.close_read(connection, run.home_id, run.source, batch.external_ids, run.problems, now)
         await changes.record(connection)
-        await connection.execute(_ADVANCE, run.source, page.cursor, batch.documents)
+        cursor = run.cursor if run.submitted else page.cursor
+        await connection.execute(_ADVANCE, run.source, cursor, batch.documents)
     run.pages += 1
     run.documents += batch.documents
     run.changed += changed
@@ -179,6 +202,16 @@ async def end(
             await connection.execute(_FAIL, run.source, run.started_at, error, open_issues)
         as_of: datetime | None = await connection.fetchval(_AS_OF, run.source)
         return as_of
+
+
+async def end_submitted(connection: Connection, run: Run) -> None:
+    """Ends a run whose page was sent to us: it is recorded, and the copy is as old as it was before."""
+    if run.run_id is None:
+        return
+    async with _transaction(connection) as now:
+        counts = (run.pages, run.documents, run.changed, run.deleted, len(run.problems))
+        await connection.execute(_END_RUN, run.home_id, run.source, run.run_id, now, None, *counts)
+        await connection.execute(_FORGET_RUNS, run.home_id, run.source)
 
 
 async def _record(connection: Connection, run: Run, now: datetime) -> None:
