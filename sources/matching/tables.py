@@ -266,7 +266,7 @@ open_item = Table(
     Index("open_item_now", *["ledger_id", "direction", "due_on", "source", "external_id"], postgresql_where=_NOW),
     Index(
         "open_item_now_by_party",
-        *["ledger_id", "direction", "party_id", "currency", "due_on", "source", "external_id"],
+        *["ledger_id", "direction", "party_id", "currency", "due_on"],
         postgresql_where=_NOW,
     ),
     Index(

@@ -5,7 +5,8 @@
 
 -- open: minor units, of a credit note negative; never 0: then there is no row. until_day: the first day on which it is otherwise, null: it
 -- is so since. lasts: at most so many days lie between, in steps of four, 0: there is no end; rows that reach over a day are found by it
--- without walking over all those that ended before. party_id: in its source, '': it has none.
+-- without walking over all those that ended before. party_id: in its source, the first 600 characters, which
+-- an index holds; '': it has none.
 CREATE TABLE matching.open_item (
     ledger_id bigint NOT NULL,
     source text COLLATE "C" NOT NULL,
@@ -26,7 +27,7 @@ CREATE TABLE matching.open_item (
     CONSTRAINT open_item_lasts CHECK (until_day > from_day)
 );
 CREATE INDEX open_item_now ON matching.open_item (ledger_id, direction, due_on, source, external_id) WHERE until_day IS NULL;
-CREATE INDEX open_item_now_by_party ON matching.open_item (ledger_id, direction, party_id, currency, due_on, source, external_id)
+CREATE INDEX open_item_now_by_party ON matching.open_item (ledger_id, direction, party_id, currency, due_on)
     WHERE until_day IS NULL;
 CREATE INDEX open_item_past ON matching.open_item (ledger_id, direction, lasts, from_day, until_day) WHERE until_day IS NOT NULL;
 CREATE INDEX open_item_of_party ON matching.open_item (ledger_id, party_id);
@@ -75,7 +76,7 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH document AS MATERIALIZED (
-        SELECT i.source, i.external_id, i.direction, coalesce(i.party_external_id, '') AS party_id, i.party_name, i.currency, i.kind,
+        SELECT i.source, i.external_id, i.direction, left(coalesce(i.party_external_id, ''), 600) AS party_id, i.party_name, i.currency, i.kind,
             coalesce(i.due_date, i.issue_date, i.listed_on) AS due_on, coalesce(i.accounting_date, i.listed_on) AS begins,
             side.sign, abs(i.total - i.prepaid) AS total, side.sign * i.amount_due AS due, abs(i.paid_elsewhere) AS elsewhere,
             i.paid_elsewhere_on, side.sign * CASE i.direction WHEN 'RECEIVABLE' THEN 1 ELSE -1 END
