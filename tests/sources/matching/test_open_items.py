@@ -1,0 +1,257 @@
+"""What is open on a day is what documents, payments and matches say of that day: at every moment, and for every day."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sources.documents import InvoiceDirection, InvoiceKind, InvoiceStatus, PaymentStatus, PaymentType
+from sources.matching import folding, open_sql
+from sources.matching.folding import fold
+from tests.sources.matching.trade import Trade, credit_note, invoice, money, trading, void
+from tests.sources.mirror.kit import Kit
+
+FIRST = date(2026, 3, 1)
+OPEN_STATUSES = (InvoiceStatus.OPEN, InvoiceStatus.PAID, InvoiceStatus.UNCOLLECTIBLE)
+LIVE = ("CERTAIN", "CONFIRMED")
+DAYS = range(-2, 16)
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+@pytest.fixture
+async def trade(database_url: str, owner_url: str) -> AsyncIterator[Trade]:
+    async with trading(database_url, owner_url) as found:
+        yield found
+
+
+async def open_on(trade: Trade, on: date, direction: str = "RECEIVABLE") -> dict[str, int]:
+    """What is open of each document, as the graph and the reconciliation read it."""
+    rows = await trade.company.speaking.fetch(
+        f"SELECT external_id, open FROM ({open_sql.on_day('$1', '$2', '$3::date')}) o",
+        trade.company.ledger.ledger_id,
+        direction,
+        on,
+    )
+    assert len({row[0] for row in rows}) == len(rows)
+    return dict(rows)
+
+
+async def noted(trade: Trade) -> int:
+    return int(await trade.company.owner.fetchval("SELECT count(*) FROM matching.open_todo"))
+
+
+# ---------------------------------------------------------------- by the rules
+
+
+@dataclass
+class Known:
+    """What was stated, by external id, and what was matched: line -> (day, status, {invoice: signed amount})."""
+
+    invoices: dict[str, Any] = field(default_factory=dict)
+    payments: dict[str, Any] = field(default_factory=dict)
+    matches: dict[int, tuple[date, str, dict[str, int]]] = field(default_factory=dict)
+
+    def open_on(self, on: date, direction: str) -> dict[str, int]:
+        found = {
+            name: self._open(each, on) for name, each in self.invoices.items() if each.direction.value == direction
+        }
+        return {name: amount for name, amount in found.items() if amount}
+
+    def _open(self, each: Any, on: date) -> int:
+        begins = each.accounting_date or each.issue_date
+        if each.status not in OPEN_STATUSES or begins > on:
+            return 0
+        if each.status is InvoiceStatus.UNCOLLECTIBLE and (each.due_date or each.issue_date) <= on:
+            return 0
+        total = each.total - each.prepaid
+        sign = 1 if total >= 0 else -1
+        total, due = abs(total), sign * each.amount_due
+        paid, paid_at_last = self._paid(each, on), self._paid(each, None)
+        matched, matched_at_last = (max(self._matched(each, sign, to), 0) for to in (on, None))
+        credited, credited_at_last = self._credited(each, on), self._credited(each, None)
+        later_elsewhere = each.paid_elsewhere if (each.paid_elsewhere_on or begins) > on else 0
+        unexplained = max(total - due - paid_at_last - each.paid_elsewhere, 0)
+        due += paid_at_last - paid + later_elsewhere
+        due += min(unexplained, matched_at_last + credited_at_last) - min(unexplained, matched + credited)
+        return sign * (-1 if each.kind is InvoiceKind.CREDIT_NOTE else 1) * max(min(total - paid - matched, due), 0)
+
+    def _paid(self, each: Any, on: date | None) -> int:
+        wanted = PaymentType.REFUND if each.kind is InvoiceKind.CREDIT_NOTE else PaymentType.PAYMENT
+        return sum(
+            abs(payment.amount)
+            for payment in self.payments.values()
+            if payment.invoice_external_id == each.external_id
+            and payment.type is wanted
+            and payment.status is PaymentStatus.SUCCEEDED
+            and (on is None or payment.occurred_on <= on)
+        )
+
+    def _matched(self, each: Any, sign: int, on: date | None) -> int:
+        moves = sign * (1 if each.direction is InvoiceDirection.RECEIVABLE else -1)
+        moves *= -1 if each.kind is InvoiceKind.CREDIT_NOTE else 1
+        return sum(
+            moves * parts.get(each.external_id, 0)
+            for moved, status, parts in self.matches.values()
+            if status in LIVE and (on is None or moved <= on)
+        )
+
+    def _credited(self, each: Any, on: date | None) -> int:
+        return sum(
+            abs(note.total)
+            for note in self.invoices.values()
+            if each.kind is InvoiceKind.INVOICE
+            and note.kind is InvoiceKind.CREDIT_NOTE
+            and note.raw.get("invoice") == each.external_id
+            and note.status is InvoiceStatus.PAID
+            and note.direction is each.direction
+            and (on is None or (note.accounting_date or note.issue_date) <= on)
+        )
+
+
+names = st.sampled_from(["a", "b", "c"])
+days = st.integers(0, 13).map(day)
+amounts = st.integers(0, 120)
+
+
+@st.composite
+def _invoices(draw: Any) -> Any:
+    total = draw(st.sampled_from([100, 100, 100, 70, 0, -50]))
+    kind = draw(st.sampled_from([InvoiceKind.INVOICE, InvoiceKind.INVOICE, InvoiceKind.CREDIT_NOTE]))
+    elsewhere = draw(st.sampled_from([0, 0, 0, 40, 100]))
+    more: dict[str, Any] = (
+        {"raw": {"invoice": draw(names)}} if kind is InvoiceKind.CREDIT_NOTE and draw(st.booleans()) else {}
+    )
+    return Kit.invoice(
+        draw(names),
+        kind=kind,
+        direction=draw(st.sampled_from([InvoiceDirection.RECEIVABLE, InvoiceDirection.RECEIVABLE, InvoiceDirection.PAYABLE])),
+        status=draw(st.sampled_from([*OPEN_STATUSES, InvoiceStatus.OPEN, InvoiceStatus.PAID, InvoiceStatus.VOID])),
+        currency="EUR", total=total, subtotal=total, tax=0, prepaid=draw(st.sampled_from([0, 0, 20])),
+        amount_due=draw(st.sampled_from([0, total, total, total // 2])), issue_date=draw(days),
+        accounting_date=draw(st.none() | days), due_date=draw(st.none() | days), paid_elsewhere=elsewhere,
+        paid_elsewhere_on=draw(st.none() | days) if elsewhere else None, **more,
+    )  # fmt: skip
+
+
+_payments = st.builds(
+    lambda number, amount, on, of, of_type, status: Kit.payment(
+        f"p{number}", amount=amount, fee=None, net=None, occurred_on=on, invoice_external_id=of, type=of_type, currency="EUR", status=status
+    ),
+    st.integers(0, 3), amounts, days, names, st.sampled_from([PaymentType.PAYMENT, PaymentType.PAYMENT, PaymentType.REFUND]),
+    st.sampled_from([PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED, PaymentStatus.FAILED]),
+)  # fmt: skip
+_matches = st.tuples(
+    days,
+    st.sampled_from([*LIVE, "PROPOSED"]),
+    st.dictionaries(names, st.integers(-60, 120).filter(bool), min_size=1, max_size=2),
+)
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("state"), _invoices()),
+        st.tuples(st.just("state"), _invoices()),
+        st.tuples(st.just("pay"), _payments),
+        st.tuples(st.just("match"), _matches),
+        st.tuples(st.just("decide"), st.sampled_from(["CERTAIN", "CONFIRMED", "REJECTED", "WITHDRAWN"])),
+        st.tuples(st.just("redate"), days),
+        st.tuples(st.just("gone"), names),
+        st.tuples(st.just("fold"), st.integers(1, 5)),
+    ),
+    min_size=3,
+    max_size=14,
+)
+
+
+async def _take(trade: Trade, known: Known, what: str, given: Any) -> None:
+    ledger_id, owner = trade.company.ledger.ledger_id, trade.company.owner
+    if what in ("state", "pay"):
+        (known.invoices if what == "state" else known.payments)[given.external_id] = given
+        await trade.company.state(given, source="sales")
+    elif what == "gone":
+        known.invoices.pop(given, None)
+        await trade.company.state(source="sales", gone=[("invoice", given)])
+    elif what == "fold":
+        await owner.execute("SELECT matching.fold_open_items($1, $2)", ledger_id, given)
+    elif what == "match":
+        number = len(known.matches) + 1
+        known.matches[number] = given
+        await owner.execute(_ITEM, ledger_id, f"t{number}", given[0])
+        await owner.execute(_MATCH, ledger_id, number, f"t{number}", given[1])
+        await owner.executemany(
+            _ALLOCATION, [(ledger_id, number, at, name, amount) for at, (name, amount) in enumerate(given[2].items())]
+        )
+    elif known.matches:
+        number = max(known.matches)
+        moved, status, parts = known.matches[number]
+        if what == "decide":
+            known.matches[number] = (moved, given, parts)
+            await owner.execute(
+                "UPDATE matching.match SET status = $3 WHERE ledger_id = $1 AND match_id = $2", ledger_id, number, given
+            )
+        else:
+            known.matches[number] = (given, status, parts)
+            await owner.execute(
+                "UPDATE matching.item SET dated = $3 WHERE ledger_id = $1 AND external_id = $2",
+                ledger_id,
+                f"t{number}",
+                given,
+            )
+
+
+_ITEM = """
+INSERT INTO matching.item (ledger_id, kind, source, account, external_id, side, currency, amount, ready, dated)
+VALUES ($1, 'bank_transaction', 'bank', 'x', $2, 'clearing', 'EUR', 1000, true, $3)"""
+_MATCH = """
+INSERT INTO matching.match (ledger_id, match_id, source, account, external_id, status, score, reasons, created_at)
+VALUES ($1, $2, 'bank', 'x', $3, $4, 50, '[]', now())"""
+_ALLOCATION = """
+INSERT INTO matching.allocation (ledger_id, match_id, position, kind, source, external_id, side, currency, amount, bank_amount)
+VALUES ($1, $2, $3, 'invoice', 'sales', $4, 'receivable', 'EUR', $5, $5)"""
+
+
+async def test_every_day_is_as_documents_payments_and_matches_say(trade: Trade) -> None:
+    """Before, amid and after what was noted is folded."""
+    seen = {"open": 0, "unfolded": 0}
+
+    async def check(steps: list[tuple[str, Any]]) -> None:
+        owner = trade.company.owner
+        for table in ("matching.allocation", "matching.match", "matching.item", "mirror.payment", "mirror.invoice"):
+            await owner.execute(f"DELETE FROM {table}")
+        await owner.execute("DELETE FROM matching.open_item")
+        await owner.execute("DELETE FROM matching.open_todo")
+        known = Known()
+        for what, given_ in steps:
+            await _take(trade, known, what, given_)
+        seen["unfolded"] += await noted(trade) > 0
+        await _agrees(trade, known, seen)
+        await fold(trade.company.database, trade.company.ledger.ledger_id)
+        assert await noted(trade) == 0
+        await _agrees(trade, known, seen)
+
+    loop = asyncio.get_running_loop()
+
+    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(_steps)
+    def explore(steps: list[tuple[str, Any]]) -> None:
+        asyncio.run_coroutine_threadsafe(check(steps), loop).result(timeout=60)
+
+    await asyncio.to_thread(explore)
+    assert seen["open"] > 500
+    assert seen["unfolded"] > 20
+
+
+async def _agrees(trade: Trade, known: Known, seen: dict[str, int]) -> None:
+    for direction in ("RECEIVABLE", "PAYABLE"):
+        for number in DAYS:
+            expected = known.open_on(day(number), direction)
+            assert await open_on(trade, day(number), direction) == expected, (number, direction)
+            seen["open"] += len(expected)
