@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.graph import Graph, caller, open_graph
-from tests.sources.matching.trade import Trade, bill, credit_note, invoice, money, payout, trading
+from tests.sources.matching.trade import Trade, invoice, money, payout, trading
 
 MATCH = """{ __typename ... on MatchSaved { match { matchId status allocations { kind bankAmount } } }
   ... on ChangeRejected { reasons { code message path } } }"""
@@ -100,36 +100,6 @@ async def test_a_match_by_hand_and_what_it_teaches(trade: Trade, graph: Graph) -
     ] == "REJECTED"
     await trade.company.look()
     assert await trade.net("receivable") == 100_00
-
-
-async def test_open_items_age_by_party(trade: Trade, graph: Graph) -> None:
-    await trade.invoiced(
-        invoice("INV-10001", 100_00),
-        invoice("INV-10002", 50_00, party="Hooli"),
-        credit_note("CN-20001", 30_00),
-        bill("R-1", 5_00),
-    )
-    await trade.moved(money("t1", 40_00, "INV-10001 part"))
-    query = """query ($day: Date) { openItems(ledger: "acme-us", direction: RECEIVABLE, asOf: $day) { totalCount
-        nodes { open daysOverdue dueOn invoice { number } } }
-      openItemsByParty(ledger: "acme-us", direction: RECEIVABLE, asOf: $day) { nodes { partyName currency documents open notDue
-        days1To30 days31To60 days61To90 over90 } } }"""
-    found = await graph.data(query, {"day": "2026-04-20"})
-    assert [(each["invoice"]["number"], each["open"], each["daysOverdue"]) for each in found["openItems"]["nodes"]] == [
-        ("CN-20001", "-30.00", 36),
-        ("INV-10001", "60.00", 36),
-        ("INV-10002", "50.00", 36),
-    ]
-    first, second = found["openItemsByParty"]["nodes"]
-    assert (first["partyName"], first["open"], first["days31To60"], first["documents"]) == (
-        "Globex GmbH",
-        "30.00",
-        "30.00",
-        2,
-    )
-    assert (second["partyName"], second["open"], second["over90"]) == ("Hooli", "50.00", "0.00")
-    before = await graph.data(query, {"day": "2026-03-13"})
-    assert [each["open"] for each in before["openItems"]["nodes"]] == ["-30.00", "100.00", "50.00"]
 
 
 async def test_the_bank_beside_the_books(trade: Trade, graph: Graph) -> None:

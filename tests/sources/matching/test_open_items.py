@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sources.documents import InvoiceDirection, InvoiceKind, InvoiceStatus, PaymentStatus, PaymentType
-from sources.matching import folding, open_sql
+from sources.matching import open_sql
 from sources.matching.folding import fold
-from tests.sources.matching.trade import Trade, credit_note, invoice, money, trading, void
+from tests.sources.matching.trade import Trade, trading
 from tests.sources.mirror.kit import Kit
 
 FIRST = date(2026, 3, 1)
