@@ -142,7 +142,13 @@ class RestConnector:
         """The whole of each record, a _Refused in the place of one that is not to be had."""
         if declared.item is None and not declared.parts:
             return listed
-        found = await asyncio.gather(*(self._whole(declared, record) for record in listed))
+        tasks = [asyncio.create_task(self._whole(declared, record)) for record in listed]
+        try:
+            found = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         if len(found) > 1 and all(isinstance(each, _Refused) for each in found):
             raise SourceUnavailable(
                 f"{self._subject} lists records in {declared.list} and gives none of them ({found[0].reason}):"

@@ -134,11 +134,9 @@ class _Functions(functions.Functions):
         return _exact_sum(numbers) if numbers else None
 
     @functions.signature(_ANY)
-    def _func_minus(self, first: Any, second: Any = None) -> Any:
-        minuend, subtrahend = _number(first), _number(second)
-        if second is None:
-            return None if minuend is None else _exact_sum([-minuend])
-        if minuend is None and subtrahend is None:
+    def _func_minus(self, *values: Any) -> Any:
+        minuend, subtrahend = map(_number, values if len(values) == 2 else (0, *values))
+        if subtrahend is None and (minuend is None or len(values) == 1):
             return None
         return _exact_sum([minuend or 0, -(subtrahend or 0)])
 

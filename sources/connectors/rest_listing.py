@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from sources.connectors.http import Headers, SourceHttp
+from sources.connectors.http import Headers, SourceHttp, SourceRefused
 from sources.connectors.rest_expressions import Expression, Unworkable
 from sources.connectors.rest_settings import Changed, Declared, Paging
 from sources.errors import SourceUnavailable
@@ -71,7 +71,13 @@ class Listings:
         paging, known = declared.paging, _known(declared, since, now)
         asked, taken, seen = _request(declared, since, known), 0, set[str]()
         for number in range(MAX_PAGES):
-            answer, headers = await self._ask(asked)
+            try:
+                answer, headers = await self._ask(asked)
+            except SourceRefused as refused:
+                # Of everything, a first page that is refused would delete all that is held.
+                if refused.status == paging.past_end and (number > 0 or since is not None):
+                    return
+                raise
             records = self._records(declared, answer)
             taken += len(records)
             following = self._following(declared, answer, headers, number, taken, records)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sources.connectors.rest_expressions import Unworkable, moment
+from sources.connectors.rest_expressions import Expression, Unworkable, moment
 from sources.connectors.rest_settings import Declared
 from sources.documents import Deletion, Document, Problem
 from sources.plain_documents import Fault, InvalidDocument, read_document
@@ -64,7 +64,7 @@ class Reading:
     def refuse(self, declared: Declared, record: Any, reason: str) -> None:
         """A record that makes no document, which is not gone for that. `reason`: what follows its name."""
         identifier = identify(declared, record)
-        subject = f"{declared.kind.replace('_', ' ')} {identifier[:80] or '?'}"
+        subject = f"{declared.kind.replace('_', ' ')} {(identifier or _shown(declared, record))[:80]}"
         message = f"The {subject} {reason[:_LONGEST_REASON]}."
         self.problems.append(Problem(subject=subject, code=UNREADABLE, message=message))
         self.unread.append((declared.kind, identifier))
@@ -89,8 +89,17 @@ def is_true(test: Any, record: Any) -> bool:
 
 def identify(declared: Declared, record: Any) -> str:
     """The document's external id, "" where it cannot be found."""
+    return _identifier(declared.fields["external_id"], record)
+
+
+def _shown(declared: Declared, record: Any) -> str:
+    """What a person may find the record by, where its external id stands in its own answer alone."""
+    return (_identifier(declared.item_id, record) if declared.item is not None else "") or "?"
+
+
+def _identifier(path: Expression, record: Any) -> str:
     try:
-        found = declared.fields["external_id"].search(record)
+        found = path.search(record)
     except Unworkable:
         return ""
     return str(found) if isinstance(found, (str, int)) and not isinstance(found, bool) else ""

@@ -22,8 +22,8 @@ LONGEST_REACH = 36_600
 
 _STYLES: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "none": ((), ("total",)),
-    "page": ((), ("param", "first", "size", "size_param", "more", "total")),
-    "offset": ((), ("param", "first", "size", "size_param", "more", "total")),
+    "page": ((), ("param", "first", "size", "size_param", "more", "total", "past_end")),
+    "offset": ((), ("param", "first", "size", "size_param", "more", "total", "past_end")),
     "cursor": (("next",), ("param", "size", "size_param", "total")),
     "link": ((), ("size", "size_param", "total")),
     "next_url": (("next",), ("size", "size_param", "total")),
@@ -42,7 +42,8 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 @dataclass(frozen=True, slots=True)
 class Paging:
     """How one page follows another. `param`: takes the page, offset or cursor; "": {next} stands in the request. `next`: where in the
-    answer the next cursor or address stands; `more`: true while another page follows; `total`: how many records there are."""
+    answer the next cursor or address stands; `more`: true while another page follows; `total`: how many records there are;
+    `past_end`: the status that stands for an empty page."""
 
     style: str = "none"
     param: str = ""
@@ -52,6 +53,7 @@ class Paging:
     first: int = 0
     size: int | None = None
     size_param: str = ""
+    past_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ def _paging(declared: Table) -> Paging:
         first=int(table.number("first", 1 if style == "page" else 0, 0, 1)),
         size=int(table.number("size", 100, 1, MAX_PAGE_SIZE)) if "size" in table else None,
         size_param=table.text("size_param") if "size_param" in table else "",
+        past_end=int(table.number("past_end", 404, 400, 499)) if "past_end" in table else None,
     )
 
 

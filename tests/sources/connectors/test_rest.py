@@ -36,6 +36,8 @@ class Vendor:
     authorised: Callable[[Any], bool] = lambda _headers: True
     between_pages: Callable[[], Any] = lambda: None
     broken: Any = None
+    lost: set[str] = field(default_factory=set)
+    refusal: int = 404
 
     def bill(self, number: int, at: str = "2026-05-01T00:00:00Z", **more: Any) -> None:
         self.bills[str(number)] = {
@@ -69,19 +71,27 @@ class Vendor:
         return web.json_response(body, headers=headers)
 
     async def one(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"bill": self.bills[request.match_info["id"]]})
+        """A bill, or what belongs to it. Of those that are `lost` there is none any more, though the listing names them."""
+        number = request.match_info["id"]
+        if number in self.lost:
+            return web.json_response({"error": "gone"}, status=self.refusal)
+        if request.path.endswith("/rows"):
+            return web.json_response({"rows": self.bills[number]["rows"]})
+        return web.json_response({"bill": self.bills[number]})
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
-        return web.json_response({"access_token": "t-" + str(form["grant_type"]), "expires_in": 600})
+        kept = str(form.get("refresh_token", "")) + str(form.get("client_secret", ""))
+        return web.json_response({"access_token": f"t-{form['grant_type']}{kept}", "expires_in": 600})
 
 
 @asynccontextmanager
 async def serving(vendor: Vendor) -> AsyncIterator[str]:
     app = web.Application()
     app.add_routes(
-        [web.get("/v1/bills", vendor.list), web.get("/v1/bills/{id}", vendor.one), web.post("/token", vendor.token)]
-    )
+        [web.get("/v1/bills", vendor.list), web.get("/v1/bills/{id}", vendor.one), web.get("/v1/bills/{id}/rows", vendor.one),
+         web.post("/token", vendor.token)]
+    )  # fmt: skip
     async with served(app) as base:
         yield base
 
@@ -127,12 +137,15 @@ class Pulled:
         return {document.external_id for document in self.documents}
 
 
-async def pull(base: str, cursor: str | None = None, now: float = NOW, auth: Any = None, **more: Any) -> Pulled:
+async def pull(
+    base: str, cursor: str | None = None, now: float = NOW, auth: Any = None, headers: Any = None, **more: Any
+) -> Pulled:
     connector = RestConnector(
         name="procure",
         base_url=f"{base}/v1",
         documents=[{**BILLS, **more}],
         authentication=auth,
+        headers=headers,
         http=HttpOptions(waiting=False, attempts=2),
         clock=lambda: now,
     )
@@ -313,13 +326,22 @@ async def test_a_listing_without_end_is_given_up(vendor: tuple[Vendor, str], mon
             {"style": "client_credentials", "client_id": "a", "client_secret": "b"},
             ("Authorization", "Bearer t-client_credentials"),
         ),
+        (
+            {"style": "client_credentials", "client_id": "a", "client_secret": "b", "credentials_in": "form"},
+            ("Authorization", "Bearer t-client_credentialsb"),
+        ),
+        (
+            {"style": "refresh_token", "client_id": "a", "client_secret": "b", "refresh_token": "r"},
+            ("Authorization", "Bearer t-refresh_tokenr"),
+        ),
+        ({"style": "basic", "user": "acme"}, ("Authorization", "Basic YWNtZTo=")),
     ],
 )
 async def test_every_way_of_authenticating(
     vendor: tuple[Vendor, str], auth: dict[str, str], header: tuple[str, str]
 ) -> None:
     system, base = vendor
-    if auth["style"] == "client_credentials":
+    if auth["style"] in ("client_credentials", "refresh_token"):
         auth = {**auth, "token_url": f"{base}/token"}
     system.bill(1)
     system.authorised = lambda headers: headers.get(header[0]) == header[1]
