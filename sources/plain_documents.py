@@ -33,7 +33,7 @@ from sources.documents import (
     Payslip,
     TaxAmount,
 )
-from sources.money import DECIMAL, EXPONENTS, parse_minor
+from sources.money import DECIMAL, EXPONENTS, format_minor, parse_minor
 
 FaultCode = Literal[
     "MISSING", "UNKNOWN_FIELD", "INVALID_AMOUNT", "UNKNOWN_CURRENCY", "INVALID_DATE", "INVALID_TEXT", "INVALID_VALUE"
@@ -104,6 +104,33 @@ def read_document(
     if reader.faults:
         raise InvalidDocument(_own_faults(reader.faults, _FOLLOWING.get(cls, frozenset()) - stated.keys()))
     return cls(**values, raw=dict(raw or {})) if cls is not BankStatement else cls(**values)
+
+
+def write_document(document: Document) -> dict[str, Any]:
+    """The values that `read_document` makes the document of: amounts as decimal texts, without what is not stated, `raw` and warnings."""
+    return _written(document, document.account.currency if isinstance(document, BankStatement) else document.currency)
+
+
+def _written(value: Any, currency: str) -> dict[str, Any]:
+    own, cls = getattr(value, "currency", currency), value.__class__
+    found: dict[str, Any] = {}
+    for field in _fields_of(cls):
+        stated = getattr(value, field.name)
+        if stated is None or (field.many and not stated):
+            continue
+        of = value.presented_currency if field.name == "presented_amount" else own
+        found[field.name] = [_plain(each, of) for each in stated] if field.many else _plain(stated, of)
+    return found
+
+
+def _plain(value: Any, currency: str) -> Any:
+    if isinstance(value, _NESTED):
+        return _written(value, currency)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return format_minor(value, EXPONENTS[currency])
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _own_faults(faults: Sequence[Fault], following: Set[str]) -> Sequence[Fault]:

@@ -10,9 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.documents import BankStatement, Invoice, Payment, PayrollRun
+from sources.documents import (
+    BankAccount,
+    BankStatement,
+    BankTransaction,
+    BankTransactionStatus,
+    Invoice,
+    InvoiceDirection,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceStatus,
+    Party,
+    Payment,
+    PaymentStatus,
+    PaymentType,
+    PayrollRun,
+    Payslip,
+    TaxAmount,
+)
 from sources.money import EXPONENTS, format_minor
-from sources.plain_documents import KINDS, InvalidDocument, read_document
+from sources.plain_documents import KINDS, InvalidDocument, read_document, write_document
 
 BILL: dict[str, Any] = {
     "external_id": "1", "direction": "PAYABLE", "status": "OPEN", "party": {"name": "V"}, "currency": "EUR", "total": "119"
@@ -201,3 +218,44 @@ def test_no_time_ends_before_it_begins() -> None:
     assert invoice(
         lines=[{**line, "service_to": "2026-02-02"}], issue_date="2026-02-02", due_date="2026-02-01"
     ).due_date
+
+
+MONEY = st.integers(-(10**12), 10**12)
+DAYS = st.dates(date(2020, 1, 1), date(2030, 1, 1))
+
+
+@given(st.data(), st.sampled_from(["EUR", "JPY", "KWD"]))
+def test_what_is_written_is_read_again(data: st.DataObject, currency: str) -> None:
+    """Of any document, but for its raw record."""
+    payments = st.builds(
+        Payment, external_id=st.just("p"), type=st.sampled_from(PaymentType), status=st.sampled_from(PaymentStatus),
+        source_status=st.just("x"), currency=st.just(currency), amount=MONEY, fee=st.none() | MONEY, net=st.none() | MONEY,
+        presented_amount=MONEY, presented_currency=st.just("USD"), occurred_on=DAYS, available_on=st.none() | DAYS,
+        party=st.none() | st.just(Party(name="Initech", tax_id="DE1")), paid_out=st.sampled_from([(), ("a", "b")]),
+    )  # fmt: skip
+    invoices = st.builds(
+        Invoice, external_id=st.just("i"), direction=st.sampled_from(InvoiceDirection), kind=st.sampled_from(InvoiceKind),
+        status=st.sampled_from(InvoiceStatus), source_status=st.just("x"), party=st.just(Party(name="Initech")),
+        currency=st.just(currency), subtotal=MONEY, tax=MONEY, total=MONEY, amount_due=MONEY, prepaid=MONEY,
+        issue_date=st.none() | DAYS, lines=st.lists(st.builds(InvoiceLine, amount=MONEY), max_size=2).map(tuple),
+        taxes=st.none() | st.builds(TaxAmount, amount=MONEY, rate=st.just("7.7")).map(lambda tax: (tax,)),
+    )  # fmt: skip
+    entries = st.builds(
+        BankTransaction, external_id=st.just("t"), status=st.sampled_from(BankTransactionStatus), amount=MONEY,
+        currency=st.just("KWD"), booked_on=st.none() | DAYS,
+    )  # fmt: skip
+    statements = st.builds(
+        BankStatement, external_id=st.just("s"), provisional=st.booleans(), opening=st.none() | MONEY,
+        account=st.just(BankAccount(external_id="A", currency=currency)), transactions=entries.map(lambda entry: (entry,)),
+    )  # fmt: skip
+    slips = st.builds(
+        Payslip, external_id=st.just("1"), employee_id=st.just("2"), employee_name=st.just("A"), net=MONEY
+    )
+    runs = st.builds(
+        PayrollRun, external_id=st.just("r"), period_start=st.just(date(2026, 1, 1)), period_end=st.just(date(2026, 1, 31)),
+        pay_date=DAYS, source_status=st.just("Posted"), currency=st.just(currency), net=MONEY, gross=st.none() | MONEY,
+        payslips=st.none() | slips.map(lambda slip: (slip,)), payslips_follow=st.booleans(),
+    )  # fmt: skip
+    document = data.draw(payments | invoices | statements | runs)
+    kind = next(name for name, cls in KINDS.items() if isinstance(document, cls))
+    assert read_document(kind, write_document(document)) == document
