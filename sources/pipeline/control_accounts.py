@@ -132,11 +132,11 @@ async def tie_banks(
     found = []
     for row in await connection.fetch(_STATEMENTS, ledger_id, source, days[1]):
         code = table.get(row["account"], table.get("default"))
-        account_id = await connection.fetchval(_ACCOUNT, ledger_id, code)
+        account_id = await connection.fetchval(ACCOUNT, ledger_id, code)
         place = (row["currency"], first, row["ends_on"])
         balance, lines = None, Unmatched(0, 0, ())
         if account_id is not None:
-            sums = await connection.fetchval(_BALANCE, ledger_id, account_id, row["currency"], row["ends_on"])
+            sums = await connection.fetchval(BALANCE, ledger_id, account_id, row["currency"], row["ends_on"])
             balance = int(sums)
             lines = _unmatched(await connection.fetch(_LINES, ledger_id, account_id, *place))
         transactions = await connection.fetch(_TRANSACTIONS, ledger_id, source, row["account"], *place)
@@ -167,8 +167,8 @@ FROM mirror.bank_statement s
 JOIN mirror.bank_account a ON a.ledger_id = s.ledger_id AND a.source = s.source AND a.external_id = s.account
 WHERE s.ledger_id = $1 AND s.source = $2 AND s.rank > 0 AND s.closing IS NOT NULL AND s.ends_on <= $3 AND a.deleted_at IS NULL
 ORDER BY s.account, s.currency, s.rank DESC"""
-_ACCOUNT = "SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = $2"
-_BALANCE = """
+ACCOUNT: Final = "SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = $2"
+BALANCE: Final = """
 SELECT coalesce(sum(debit) - sum(credit), 0) FROM (
     SELECT debit, credit FROM ledger.balance_month
     WHERE ledger_id = $1 AND account_id = $2 AND currency = $3 AND month < date_trunc('month', $4::date)::date
