@@ -9,18 +9,19 @@ from typing import Annotated, Any
 
 import strawberry
 
-from resolvers.cash import BankAccount, BankTransaction
+from resolvers.cash import GIVES, BankAccount, BankTransaction
 from resolvers.context import Context
 from resolvers.entries import JournalEntry
 from resolvers.fields import argument, graph_type, integer, link, linked, money, nested, text, word
 from resolvers.invoices import Invoice
 from resolvers.ledgers import READ as LEDGER_READ
 from resolvers.ledgers import Ledger
-from resolvers.matching import READ, OpenBankTransaction
+from resolvers.matching import READ, OpenBankTransaction, of_ledger, prepare
 from resolvers.payments import Payment
 from resolvers.payroll import READ as PAYROLL
 from resolvers.payroll import PayrollRun
 from resolvers.scalars import Date, Decimal
+from resolvers.sources import Freshness, MaxAge, freshness_rows, reach
 from sources.ledger.queries import entry_by_sequence, ledger_by_id
 from sources.matching.bank_and_books import bank_and_books
 from sources.mirror.payments import payment_by_id
@@ -30,7 +31,7 @@ from sources.pipeline.bank_reconciliation import BankReconciliation as Reconcile
 from sources.pipeline.bank_reconciliation import reconcile
 from sources.pipeline.reconciliation import reading
 from sources.pipeline.taking import read_books
-from sources.reading import Key, Results, Row, Want
+from sources.reading import Failure, Key, Results, Row, Want
 
 _DOCUMENT = ("ledger_id", "source", "external_id")
 _TRANSACTION = ("ledger_id", "source", "account", "external_id")
@@ -187,6 +188,9 @@ class BankAndBooks:
         scope=READ,
     )
     paid_without_money: list[InvoiceWithoutMoney] = nested("They.", "paid_without_money", scope=READ)
+    freshness: list[Freshness] = nested(
+        "How old the documents of each source of bank statements are.", "freshness", scope=READ
+    )
 
     @linked(
         "Each bank account beside its ledger account at the end of a day, with every item between the two.",
@@ -200,6 +204,14 @@ class BankAndBooks:
     ) -> list[BankReconciliation] | None: ...
 
 
+async def load_bank_and_books(context: Context, keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
+    reached = await reach(context, GIVES, of_ledger(args))
+    if isinstance(reached, Failure):
+        return {(): reached}
+    values = await bank_and_books(context, keys, want, args)
+    return {(): want.row({**values, "freshness": freshness_rows(want, reached[1])})}
+
+
 _LEDGER = Annotated[str, argument("The ledger's code.")]
 
 
@@ -207,8 +219,9 @@ _LEDGER = Annotated[str, argument("The ledger's code.")]
 class BankAndBooksQuery:
     @linked(
         "Money that is at the bank and not explained in the books, and what is in the books and not at the bank.",
-        bank_and_books,
+        load_bank_and_books,
         scope=READ,
+        prepare=prepare,
         size=50,
     )
-    def bank_and_books(self, ledger: _LEDGER) -> BankAndBooks | None: ...
+    def bank_and_books(self, ledger: _LEDGER, max_age: MaxAge = strawberry.UNSET) -> BankAndBooks | None: ...

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
-from resolvers.cash import BankTransaction
+from resolvers.cash import GIVES, BankTransaction
+from resolvers.context import Context
 from resolvers.documents import document_id
 from resolvers.fields import (
     argument,
@@ -24,9 +26,11 @@ from resolvers.fields import (
 from resolvers.ledgers import Ledger
 from resolvers.paging import Connection, paged
 from resolvers.scalars import BigInt, Date, DateTime, Decimal
+from resolvers.sources import Freshness, MaxAge, freshness_rows, reach, refresh
 from sources.ledger.queries import ledger_by_id
 from sources.matching import queries
 from sources.mirror.transactions import transaction_by_id
+from sources.reading import Failure, Key, Results, Want
 
 READ = ("cash:read", "invoices:read")
 APPROVE = ("matches:approve", *READ)
@@ -134,8 +138,29 @@ class MatchingRule:
 
 
 BankMatchConnection = Connection[BankMatch]
-OpenBankTransactionConnection = Connection[OpenBankTransaction]
 MatchingRuleConnection = Connection[MatchingRule]
+
+
+@strawberry.type(description="A page of bank transactions of which something is not matched.")
+class OpenBankTransactionConnection(Connection[OpenBankTransaction]):
+    freshness: list[Freshness] = nested("How old the documents of each source of bank statements are.", "freshness")
+
+
+def of_ledger(args: Mapping[str, Any]) -> dict[str, Any]:
+    """What a field about one ledger asks of its sources."""
+    return {"ledgers": [args["ledger"]], "maxAge": args.get("maxAge")}
+
+
+async def prepare(context: Context, _want: Want, args: Mapping[str, Any]) -> None:
+    await refresh(context, GIVES, of_ledger(args))
+
+
+async def load_unmatched(context: Context, keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
+    reached = await reach(context, GIVES, of_ledger(args))
+    if isinstance(reached, Failure):
+        return {(): reached}
+    values = await queries.unmatched_transactions(context, keys, want, args)
+    return {(): want.row({**values, "freshness": freshness_rows(want, reached[1])})}
 
 
 _LEDGER = Annotated[str, argument("The ledger's code.")]
@@ -153,14 +178,17 @@ class MatchingQuery:
 
     @paged(
         "Booked bank transactions of which something is not matched, the oldest first.",
-        queries.unmatched_transactions,
+        load_unmatched,
         scope=READ,
+        prepare=prepare,
     )
     def unmatched_transactions(
         self,
         ledger: _LEDGER,
         from_: Annotated[Date | None, strawberry.argument(name="from", description="First day.")] = strawberry.UNSET,
         to: Annotated[Date | None, argument("Last day.")] = strawberry.UNSET,
+        currency: Annotated[str | None, argument("In this currency.")] = strawberry.UNSET,
+        max_age: MaxAge = strawberry.UNSET,
     ) -> OpenBankTransactionConnection | None: ...
 
     @paged("What people's decisions about matches taught, the oldest first.", queries.matching_rules, scope=READ)

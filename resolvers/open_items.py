@@ -11,7 +11,7 @@ import strawberry
 from resolvers.context import Context
 from resolvers.fields import argument, graph_type, integer, link, money, nested, text, word
 from resolvers.invoices import GIVES, Invoice, InvoiceDirection
-from resolvers.matching import READ
+from resolvers.matching import READ, of_ledger
 from resolvers.paging import Connection, paged
 from resolvers.scalars import Date, Decimal
 from resolvers.sources import Freshness, MaxAge, freshness_rows, reach, refresh
@@ -77,19 +77,15 @@ class PartyAgeingConnection(Connection[PartyAgeing]):
     freshness: list[Freshness] = nested("How old the documents of each source of invoices are.", "freshness")
 
 
-def _asked(args: Mapping[str, Any]) -> dict[str, Any]:
-    return {"ledgers": [args["ledger"]], "maxAge": args.get("maxAge")}
-
-
 async def prepare(context: Context, _want: Want, args: Mapping[str, Any]) -> None:
-    await refresh(context, GIVES, _asked(args))
+    await refresh(context, GIVES, of_ledger(args))
 
 
 def _loader(load: Callable[..., Awaitable[dict[str, Any]]]) -> Any:
     """A resolver over a page of `sources.matching.open_items`, of today (UTC) where no day is stated."""
 
     async def resolve(context: Context, keys: Sequence[Key], want: Want, args: Mapping[str, Any]) -> Results:
-        reached = await reach(context, GIVES, _asked(args))
+        reached = await reach(context, GIVES, of_ledger(args))
         if isinstance(reached, Failure):
             return {(): reached}
         today: date = datetime.fromtimestamp(context.services.clock(), UTC).date()

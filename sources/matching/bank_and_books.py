@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sources.reading import Key, Reader, Results, Row, Want
+from sources.reading import Key, Reader, Row, Want
 
 Args = Mapping[str, Any]
 MOST_SHOWN: Final = 1_000
 
 
-async def bank_and_books(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
-    """What is at the bank and not explained in the books, and what is in the books and not at the bank; the first of each."""
+async def bank_and_books(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> dict[str, Any]:
+    """By name: what is at the bank and not explained in the books, and what is in the books and not at the bank; the first of each."""
     ledger_id = (await reader.ledger(args["ledger"])).ledger_id
     values: dict[str, Any] = {"ledger_id": ledger_id}
     for name, where in _KINDS.items():
@@ -22,7 +22,7 @@ async def bank_and_books(reader: Reader, _keys: Sequence[Key], want: Want, args:
         if name in want.columns:
             rows = await reader.fetch(_FIRST.format(where), ledger_id)
             values[name] = _rows(want.nested[name], _FIRST_NAMES, rows)
-    return {(): want.row(values)}
+    return values
 
 
 def _rows(want: Want, names: Sequence[str], rows: Iterable[Any]) -> list[Row]:

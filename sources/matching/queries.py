@@ -88,15 +88,17 @@ async def proposals_of(reader: Reader, keys: Sequence[Key], want: Want, _args: A
     return found
 
 
-async def unmatched_transactions(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:
-    """Booked transactions of one ledger of which something is not matched, the oldest first."""
+async def unmatched_transactions(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> dict[str, Any]:
+    """A page of the booked transactions of one ledger of which something is not matched, the oldest first."""
     where = Conditions()
     where.add("i.ledger_id = {0}", (await reader.ledger(args["ledger"])).ledger_id)
     where.add("i.kind = 'bank_transaction' AND i.ready AND i.used <> i.amount")
     for name, sign in (("from", ">="), ("to", "<=")):
         if args.get(name) is not None:
             where.add(f"i.dated {sign} {{0}}::text::date", args[name].isoformat())
-    return {(): want.row(await page(reader, UNMATCHED, where, UNMATCHED_BY_DATE, want, args))}
+    if args.get("currency") is not None:
+        where.add("i.currency = {0}", args["currency"])
+    return await page(reader, UNMATCHED, where, UNMATCHED_BY_DATE, want, args)
 
 
 async def matching_rules(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> Results:

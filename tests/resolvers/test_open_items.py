@@ -200,3 +200,23 @@ async def test_a_source_that_was_never_read_is_no_silent_zero(database_url: str,
         for query in (ITEMS, AGEING):
             answer = await graph.run(query, {"day": "2026-05-01"})
             assert [error["extensions"]["code"] for error in answer["errors"]] == ["SOURCE_UNAVAILABLE"]
+
+
+async def test_a_bank_that_was_never_read_is_no_silent_zero(database_url: str, trade: Trade) -> None:
+    dead = Kit.Script()
+    dead.failure = Kit.Unavailable("it is down.")
+    queries = (
+        "unmatchedTransactions(ledger: $l) { totalCount }",
+        "bankAndBooks(ledger: $l) { bankOnlyTotals { count } }",
+    )
+    async with open_graph(database_url, sources=[(Kit.bank(ledger="acme-us"), dead)]) as graph:
+        for query in queries:
+            answer = await graph.run(f"query ($l: String!) {{ {query} }}", {"l": "acme-us"})
+            assert [error["extensions"]["code"] for error in answer["errors"]] == ["SOURCE_UNAVAILABLE"]
+    alive = Kit.Script(*Kit.pages([]))
+    async with open_graph(database_url, sources=[(Kit.bank(ledger="acme-us"), alive)]) as graph:
+        for query in queries:
+            found = await graph.data(
+                f"query ($l: String!) {{ {query[:-2]} freshness {{ source stale }} }} }}", {"l": "acme-us"}
+            )
+            assert next(iter(found.values()))["freshness"] == [{"source": "bank", "stale": False}]
