@@ -166,9 +166,11 @@ _steps = st.lists(
         st.tuples(st.just("decide"), st.sampled_from(["CERTAIN", "CONFIRMED", "REJECTED", "WITHDRAWN"])),
         st.tuples(st.just("redate"), days),
         st.tuples(st.just("gone"), names),
-        st.tuples(st.just("fold"), st.integers(1, 5)),
+        st.tuples(st.just("fold"), st.integers(1, 9)),
+        st.tuples(st.just("fold"), st.just(100)),
+        st.tuples(st.just("fold"), st.just(100)),
     ),
-    min_size=3,
+    min_size=6,
     max_size=14,
 )
 
@@ -224,6 +226,8 @@ async def test_every_day_is_as_documents_payments_and_matches_say(trade: Trade) 
     """Before, amid and after what was noted is folded."""
     seen = {"open": 0, "unfolded": 0}
 
+    ledger_id = trade.company.ledger.ledger_id
+
     async def check(steps: list[tuple[str, Any]]) -> None:
         owner = trade.company.owner
         for table in ("matching.allocation", "matching.match", "matching.item", "mirror.payment", "mirror.invoice"):
@@ -233,30 +237,99 @@ async def test_every_day_is_as_documents_payments_and_matches_say(trade: Trade) 
         known = Known()
         for what, given_ in steps:
             await _take(trade, known, what, given_)
-        seen["unfolded"] += await noted(trade) > 0
-        await _agrees(trade, known, seen)
-        await fold(trade.company.database, trade.company.ledger.ledger_id)
+            seen["unfolded"] += await noted(trade) > 0
+            await _agrees(trade, known, seen)
+        await fold(trade.company.database, ledger_id)
         assert await noted(trade) == 0
         await _agrees(trade, known, seen)
 
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(_steps)
     def explore(steps: list[tuple[str, Any]]) -> None:
         asyncio.run_coroutine_threadsafe(check(steps), loop).result(timeout=60)
 
     await asyncio.to_thread(explore)
-    assert seen["open"] > 500
+    assert seen["open"] > 800
     assert seen["unfolded"] > 20
+
+
+async def test_each_change_of_what_it_is_made_of_is_noted(trade: Trade) -> None:
+    """One after the other, each once all before it is folded."""
+
+    def stated(name: str, **more: Any) -> tuple[str, Any]:
+        values = {
+            "currency": "EUR",
+            "total": 100,
+            "subtotal": 100,
+            "tax": 0,
+            "amount_due": 100,
+            "due_date": day(4),
+            **more,
+        }
+        return ("state", Kit.invoice(name, **values))
+
+    def paid(amount: int, **more: Any) -> tuple[str, Any]:
+        values = {
+            "fee": None,
+            "net": None,
+            "currency": "EUR",
+            "occurred_on": day(3),
+            "invoice_external_id": "a",
+            **more,
+        }
+        return ("pay", Kit.payment("p1", amount=amount, **values))
+
+    note: dict[str, Any] = {
+        "kind": InvoiceKind.CREDIT_NOTE,
+        "status": InvoiceStatus.PAID,
+        "amount_due": 0,
+        "total": 15,
+        "subtotal": 15,
+    }
+    steps = [
+        stated("a"), stated("b"), stated("c"), stated("a", amount_due=90), paid(30), paid(40), paid(40, occurred_on=day(6)),
+        paid(40, invoice_external_id="b"), paid(40, status=PaymentStatus.FAILED), ("match", (day(5), "PROPOSED", {"b": 60, "c": 20})),
+        ("decide", "CONFIRMED"), ("redate", day(9)), ("decide", "REJECTED"), ("match", (day(7), "CERTAIN", {"a": 50})),
+        stated("c", amount_due=85), stated("n", **note, raw={"invoice": "c"}), stated("n", **note, raw={"invoice": "b"}),
+        stated("c", status=InvoiceStatus.UNCOLLECTIBLE), stated("b", accounting_date=day(8)), stated("b", due_date=day(1)),
+        ("gone", "n"), ("gone", "b"), ("gone", "a"),
+    ]  # fmt: skip
+    known, seen = Known(), {"open": 0}
+    for what, given_ in steps:
+        await fold(trade.company.database, trade.company.ledger.ledger_id)
+        await _take(trade, known, what, given_)
+        assert await noted(trade), (what, given_)
+        await _agrees(trade, known, seen)
+    await fold(trade.company.database, trade.company.ledger.ledger_id)
+    assert await noted(trade) == 0
+    await _agrees(trade, known, seen)
+
+
+async def test_a_duplicate_of_a_bill_is_not_open_twice(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-1", 100))
+    ledger_id, owner = trade.company.ledger.ledger_id, trade.company.owner
+    for status, expected in (("DUPLICATE", {}), ("POSTED", {"inv-1": 100}), ("DUPLICATE", {})):
+        await fold(trade.company.database, ledger_id)
+        await owner.execute("UPDATE pipeline.document SET status = $1", status)
+        assert await noted(trade) == 1
+        assert await open_on(trade, day(30)) == expected
 
 
 async def _agrees(trade: Trade, known: Known, seen: dict[str, int]) -> None:
     for direction in ("RECEIVABLE", "PAYABLE"):
-        for number in DAYS:
-            expected = known.open_on(day(number), direction)
-            assert await open_on(trade, day(number), direction) == expected, (number, direction)
-            seen["open"] += len(expected)
+        rows = await trade.company.speaking.fetch(
+            f"SELECT on_day::date, o.external_id, o.open FROM generate_series($3::date, $4::date, interval '1 day') AS on_day "
+            f"CROSS JOIN LATERAL ({open_sql.on_day('$1', '$2', 'on_day::date')}) AS o",
+            trade.company.ledger.ledger_id, direction, day(DAYS[0]), day(DAYS[-1]),
+        )  # fmt: skip
+        found = {(on, name): open_ for on, name, open_ in rows}
+        assert len(found) == len(rows)
+        on_days = [day(number) for number in DAYS]
+        expected = {(on, name): open_ for on in on_days for name, open_ in known.open_on(on, direction).items()}
+        assert found == expected, direction
+        seen["open"] += len(expected)
 
 
 # ---------------------------------------------------------------- while others write
