@@ -354,7 +354,8 @@ _TRACES = (
             party_id)
         VALUES ({_US}, 1, 0, 'invoice', 'stripe', 'in:1"', 'receivable', 'USD', 200, 200, 'cus_1'),
             ({_US}, 1, 1, 'on_account', '', '', 'receivable', 'USD', 100, 100, 'cus_1'),
-            ({_US}, 2, 0, 'payment', 'stripe', 'po_1', 'clearing', 'USD', 900, 900, NULL)""",
+            ({_US}, 2, 0, 'payment', 'stripe', 'po_1', 'clearing', 'USD', 900, 900, NULL),
+            ({_US}, 3, 0, 'account', '', '5000', 'account', 'USD', 900, 900, NULL)""",
     f"""INSERT INTO pipeline.proposal (ledger_id, source, kind, external_id, name, generation, number, draft, created_at)
         VALUES ({_US}, 'stripe', 'invoice', 'in_3', 'bill', 1, 2, $1, '2026-02-03')""",
 )
