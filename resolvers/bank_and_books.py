@@ -112,7 +112,7 @@ class BankReconciliation:
     bank_balance: Decimal | None = money("What they hold; null: of one it is not known.", "bank")
     brought_forward: Decimal | None = money(
         "What their balance has besides the transactions that are known: from before the first one, or between statements that do "
-        "not follow on each other.",
+        "not follow on each other; and the difference that items before `from` make.",
         "brought_forward",
     )
     not_in_books: Decimal = money(
@@ -136,7 +136,7 @@ async def load_reconciliations(context: Context, keys: Sequence[Key], want: Want
         async with context.services.reports.turn, reading(context.services.database, ledger_id) as connection:
             books = await read_books(connection, ledger_id)
             standing = await book.standing(connection, ledger_id, books.rules) if books else None
-            reconciled = await reconcile(connection, ledger_id, standing, day)
+            reconciled = await reconcile(connection, ledger_id, standing, day, args.get("from") or date.min)
         found[(ledger_id,)] = [want.row(_values(want, ledger_id, day, each)) for each in reconciled]
     return found
 
@@ -200,7 +200,12 @@ class BankAndBooks:
         size=5,
     )
     def reconciliations(
-        self, as_of: Annotated[Date | None, argument("The day; absent: today, UTC.")] = strawberry.UNSET
+        self,
+        as_of: Annotated[Date | None, argument("The day; absent: today, UTC.")] = strawberry.UNSET,
+        from_: Annotated[
+            Date | None,
+            strawberry.argument(name="from", description="First day of items; what lies before is in broughtForward."),
+        ] = strawberry.UNSET,
     ) -> list[BankReconciliation] | None: ...
 
 

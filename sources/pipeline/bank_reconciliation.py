@@ -2,7 +2,7 @@
 
     balance at the bank
       - brought forward       what its balance has besides the transactions that are known: from before the first one, or between
-                              statements that do not follow on each other
+                              statements that do not follow on each other; and items from before the first day asked for
       - not in the books      booked transactions, as far as lines of the account up to the day do not have them
       + in transit            debits of the account that come from no bank transaction
       - outstanding           credits of the account that come from no bank transaction
@@ -45,7 +45,7 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class BankReconciliation:
     """`code`: of the ledger account, None: the rules give none. `bank`: None, where a bank account's balance is not known; `books`: None,
-    where there is no such account. `stated`: sum of the booked transactions. `transactions`: columns source, account, external_id, dated,
+    where there is no such account. `transactions`: columns source, account, external_id, dated,
     bank, books; `missing`: their sum of bank - books. `lines`: columns sequence, dated, amount; `in_transit` is their debits,
     `outstanding` their credits, positive."""
 
@@ -54,7 +54,6 @@ class BankReconciliation:
     held: tuple[Held, ...]
     bank: int | None
     books: int | None
-    stated: int
     missing: int
     transaction_count: int
     transactions: tuple[Any, ...]
@@ -65,7 +64,8 @@ class BankReconciliation:
 
     @property
     def brought_forward(self) -> int | None:
-        return None if self.bank is None else self.bank - self.stated
+        """What the items leave of the difference."""
+        return None if self.difference is None else self.difference - self.missing + self.in_transit - self.outstanding
 
     @property
     def difference(self) -> int | None:
@@ -73,17 +73,17 @@ class BankReconciliation:
 
 
 async def reconcile(
-    connection: Connection, ledger_id: int, standing: Standing | None, day: date
+    connection: Connection, ledger_id: int, standing: Standing | None, day: date, since: date = date.min
 ) -> list[BankReconciliation]:
     """The ledger's bank accounts by ledger account and currency, in the order of their codes. `connection`: a snapshot that sees the
-    ledger. `standing`: of the active rules."""
+    ledger. `standing`: of the active rules. `since`: the first day of items."""
     table = standing.table("bank_accounts") if standing is not None else {}
     groups: dict[tuple[str | None, str], list[Held]] = {}
     for source, account, currency, balance in await _positions(connection, ledger_id, day):
         code = table.get(account, table.get("default"))
         groups.setdefault((code, currency), []).append(Held(source, account, balance))
     ordered = sorted(groups.items(), key=lambda group: (group[0][0] is None, group[0][0] or "", group[0][1]))
-    return [await _reconciled(connection, ledger_id, *place, held, day) for place, held in ordered]
+    return [await _reconciled(connection, ledger_id, *place, held, (since, day)) for place, held in ordered]
 
 
 async def _positions(connection: Connection, ledger_id: int, day: date) -> Sequence[Any]:
@@ -94,23 +94,26 @@ async def _positions(connection: Connection, ledger_id: int, day: date) -> Seque
 
 
 async def _reconciled(
-    connection: Connection, ledger_id: int, code: str | None, currency: str, held: Sequence[Held], day: date
+    connection: Connection,
+    ledger_id: int,
+    code: str | None,
+    currency: str,
+    held: Sequence[Held],
+    days: tuple[date, date],
 ) -> BankReconciliation:
     account_id = await connection.fetchval(ACCOUNT, ledger_id, code)
     places = ([each.source for each in held], [each.account for each in held])
-    transactions = await connection.fetch(_TRANSACTIONS, ledger_id, account_id, currency, day, *places)
-    lines = await connection.fetch(_LINES, ledger_id, account_id, currency, day)
-    stated = await connection.fetchval(_STATED, ledger_id, currency, day, *places)
+    transactions = await connection.fetch(_TRANSACTIONS, ledger_id, account_id, currency, *days, *places)
+    lines = await connection.fetch(_LINES, ledger_id, account_id, currency, *days)
     books = None
     if account_id is not None:
-        books = int(await connection.fetchval(BALANCE, ledger_id, account_id, currency, day))
+        books = int(await connection.fetchval(BALANCE, ledger_id, account_id, currency, days[1]))
     return BankReconciliation(
         code=code,
         currency=currency,
         held=tuple(held),
         bank=None if any(each.balance is None for each in held) else sum(each.balance or 0 for each in held),
         books=books,
-        stated=int(stated),
         missing=int(transactions[0]["missing"]) if transactions else 0,
         transaction_count=transactions[0]["count"] if transactions else 0,
         transactions=tuple(transactions),
@@ -124,16 +127,14 @@ async def _reconciled(
 _SOURCES: Final = "SELECT DISTINCT source FROM mirror.bank_account WHERE ledger_id = $1"
 _BOOKED: Final = """
 SELECT t.source, t.account, t.external_id, min(t.dated_on) AS dated, sum(t.amount) AS amount FROM mirror.bank_transaction t
-JOIN unnest({sources}::text[], {accounts}::text[]) AS held (source, account) ON held.source = t.source AND held.account = t.account
-WHERE t.ledger_id = $1 AND t.currency = {currency} AND t.visible AND t.status = 'BOOKED' AND t.dated_on <= {day}
+JOIN unnest($6::text[], $7::text[]) AS held (source, account) ON held.source = t.source AND held.account = t.account
+WHERE t.ledger_id = $1 AND t.currency = $3 AND t.visible AND t.status = 'BOOKED' AND t.dated_on <= $5
 GROUP BY t.source, t.account, t.external_id"""
-_STATED: Final = f"""
-SELECT coalesce(sum(amount), 0) FROM ({_BOOKED.format(currency="$2", day="$3", sources="$4", accounts="$5")}) AS booked"""
 # The entry that a line's entry reverses, or that one, and so on, is what the line comes from.
 _ORIGINS: Final = """
 WITH RECURSIVE line AS MATERIALIZED (
     SELECT l.sequence, l.line_number, l.effective_date AS dated, l.amount FROM ledger.line l
-    WHERE l.ledger_id = $1 AND l.account_id = $2 AND l.currency = $3 AND l.effective_date <= $4 AND l.amount <> 0
+    WHERE l.ledger_id = $1 AND l.account_id = $2 AND l.currency = $3 AND l.effective_date <= $5 AND l.amount <> 0
 ), link AS MATERIALIZED (
     SELECT DISTINCT ON (d.sequence) d.sequence, d.source, d.account, d.external_id FROM mirror.document_entry d
     WHERE d.ledger_id = $1 AND d.kind = 'bank_transaction' ORDER BY d.sequence
@@ -147,7 +148,7 @@ WITH RECURSIVE line AS MATERIALIZED (
     UNION ALL
     SELECT chain.sequence, max(link.sequence) FROM chain JOIN link ON link.sequence = chain.origin GROUP BY chain.sequence
 )"""
-_TRANSACTIONS: Final = f"""{_ORIGINS}, booked AS ({_BOOKED.format(currency="$3", day="$4", sources="$5", accounts="$6")}
+_TRANSACTIONS: Final = f"""{_ORIGINS}, booked AS ({_BOOKED}
 ), posted AS (
     SELECT link.source, link.account, link.external_id, min(line.dated) AS dated, sum(line.amount) AS amount
     FROM line JOIN origin USING (sequence) JOIN link ON link.sequence = origin.origin
@@ -157,11 +158,11 @@ SELECT source, account, external_id, coalesce(booked.dated, posted.dated) AS dat
     coalesce(posted.amount, 0)::bigint AS books, count(*) OVER () AS count,
     sum(coalesce(booked.amount, 0) - coalesce(posted.amount, 0)) OVER () AS missing
 FROM booked FULL JOIN posted USING (source, account, external_id)
-WHERE coalesce(booked.amount, 0) <> coalesce(posted.amount, 0)
+WHERE coalesce(booked.amount, 0) <> coalesce(posted.amount, 0) AND coalesce(booked.dated, posted.dated) >= $4
 ORDER BY dated, source, account, external_id LIMIT {MOST_SHOWN}"""
 _LINES: Final = f"""{_ORIGINS}
 SELECT line.sequence, line.dated, line.amount, count(*) OVER () AS count,
     coalesce(sum(line.amount) FILTER (WHERE line.amount > 0) OVER (), 0) AS in_transit,
     coalesce(-sum(line.amount) FILTER (WHERE line.amount < 0) OVER (), 0) AS outstanding
-FROM line WHERE NOT EXISTS (SELECT FROM origin WHERE origin.sequence = line.sequence)
+FROM line WHERE line.dated >= $4 AND NOT EXISTS (SELECT FROM origin WHERE origin.sequence = line.sequence)
 ORDER BY line.dated, line.sequence, line.line_number LIMIT {MOST_SHOWN}"""
