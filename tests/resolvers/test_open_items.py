@@ -12,7 +12,6 @@ from sources.documents import InvoiceStatus, Party
 from sources.pipeline import control_accounts, reconciliation
 from sources.pipeline.rulebook import RuleBook
 from tests.graph import Graph, caller, open_graph
-from tests.resolvers.test_matching import decide
 from tests.sources.matching.trade import BANK, Trade, bill, credit_note, invoice, money, trading
 from tests.sources.mirror.kit import Kit
 
@@ -37,6 +36,14 @@ async def trade(database_url: str, owner_url: str) -> AsyncIterator[Trade]:
 async def graph(database_url: str, trade: Trade) -> AsyncIterator[Graph]:
     async with open_graph(database_url) as found:
         yield found
+
+
+async def decide(graph: Graph, name: str, **given: Any) -> Any:
+    kind = {"unmatch": "MatchInput"}.get(name, "MatchManuallyInput")
+    wanted = "{ ... on MatchSaved { match { matchId } } ... on ChangeRejected { reasons { code message } } }"
+    answer = await graph.data(f"mutation ($i: {kind}!) {{ it: {name}(input: $i) {wanted} }}", {"i": given})
+    assert "match" in answer["it"], answer
+    return answer["it"]
 
 
 async def numbers(graph: Graph, **variables: Any) -> list[tuple[str, str]]:

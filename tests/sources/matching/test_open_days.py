@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import date, timedelta
 from typing import Any
 
-import asyncpg
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,107 +13,17 @@ from hypothesis import strategies as st
 from sources.documents import InvoiceDirection, InvoiceKind, InvoiceStatus, PaymentStatus, PaymentType
 from sources.matching import open_sql
 from sources.matching.folding import fold
+from tests.sources.matching.open_days import LIVE, OPEN_STATUSES, Known, day, noted, open_on
 from tests.sources.matching.trade import Trade, invoice, trading
 from tests.sources.mirror.kit import Kit
 
-FIRST = date(2026, 3, 1)
-OPEN_STATUSES = (InvoiceStatus.OPEN, InvoiceStatus.PAID, InvoiceStatus.UNCOLLECTIBLE)
-LIVE = ("CERTAIN", "CONFIRMED")
 DAYS = range(-2, 16)
-
-
-def day(number: int) -> date:
-    return FIRST + timedelta(days=number)
 
 
 @pytest.fixture
 async def trade(database_url: str, owner_url: str) -> AsyncIterator[Trade]:
     async with trading(database_url, owner_url) as found:
         yield found
-
-
-async def open_on(trade: Trade, on: date, direction: str = "RECEIVABLE") -> dict[str, int]:
-    """What is open of each document, as the graph and the reconciliation read it."""
-    rows = await trade.company.speaking.fetch(
-        f"SELECT external_id, open FROM ({open_sql.on_day('$1', '$2', '$3::date')}) o",
-        trade.company.ledger.ledger_id,
-        direction,
-        on,
-    )
-    assert len({row[0] for row in rows}) == len(rows)
-    return dict(rows)
-
-
-async def noted(trade: Trade) -> int:
-    return int(await trade.company.owner.fetchval("SELECT count(*) FROM matching.open_todo"))
-
-
-# ---------------------------------------------------------------- by the rules
-
-
-@dataclass
-class Known:
-    """What was stated, by external id, and what was matched: line -> (day, status, {invoice: signed amount})."""
-
-    invoices: dict[str, Any] = field(default_factory=dict)
-    payments: dict[str, Any] = field(default_factory=dict)
-    matches: dict[int, tuple[date, str, dict[str, int]]] = field(default_factory=dict)
-
-    def open_on(self, on: date, direction: str) -> dict[str, int]:
-        found = {
-            name: self._open(each, on) for name, each in self.invoices.items() if each.direction.value == direction
-        }
-        return {name: amount for name, amount in found.items() if amount}
-
-    def _open(self, each: Any, on: date) -> int:
-        begins = each.accounting_date or each.issue_date
-        if each.status not in OPEN_STATUSES or begins > on:
-            return 0
-        if each.status is InvoiceStatus.UNCOLLECTIBLE and (each.due_date or each.issue_date) <= on:
-            return 0
-        total = each.total - each.prepaid
-        sign = 1 if total >= 0 else -1
-        total, due = abs(total), sign * each.amount_due
-        paid, paid_at_last = self._paid(each, on), self._paid(each, None)
-        matched, matched_at_last = (max(self._matched(each, sign, to), 0) for to in (on, None))
-        credited, credited_at_last = self._credited(each, on), self._credited(each, None)
-        later_elsewhere = each.paid_elsewhere if (each.paid_elsewhere_on or begins) > on else 0
-        unexplained = max(total - due - paid_at_last - each.paid_elsewhere, 0)
-        due += paid_at_last - paid + later_elsewhere
-        due += min(unexplained, matched_at_last + credited_at_last) - min(unexplained, matched + credited)
-        return sign * (-1 if each.kind is InvoiceKind.CREDIT_NOTE else 1) * max(min(total - paid - matched, due), 0)
-
-    def _paid(self, each: Any, on: date | None) -> int:
-        wanted = PaymentType.REFUND if each.kind is InvoiceKind.CREDIT_NOTE else PaymentType.PAYMENT
-        return sum(
-            abs(payment.amount)
-            for payment in self.payments.values()
-            if payment.invoice_external_id == each.external_id
-            and payment.type is wanted
-            and payment.status is PaymentStatus.SUCCEEDED
-            and (on is None or payment.occurred_on <= on)
-        )
-
-    def _matched(self, each: Any, sign: int, on: date | None) -> int:
-        moves = sign * (1 if each.direction is InvoiceDirection.RECEIVABLE else -1)
-        moves *= -1 if each.kind is InvoiceKind.CREDIT_NOTE else 1
-        return sum(
-            moves * parts.get(each.external_id, 0)
-            for moved, status, parts in self.matches.values()
-            if status in LIVE and (on is None or moved <= on)
-        )
-
-    def _credited(self, each: Any, on: date | None) -> int:
-        return sum(
-            abs(note.total)
-            for note in self.invoices.values()
-            if each.kind is InvoiceKind.INVOICE
-            and note.kind is InvoiceKind.CREDIT_NOTE
-            and note.raw.get("invoice") == each.external_id
-            and note.status is InvoiceStatus.PAID
-            and note.direction is each.direction
-            and (on is None or (note.accounting_date or note.issue_date) <= on)
-        )
 
 
 names = st.sampled_from(["a", "b", "c"])
@@ -330,79 +236,3 @@ async def _agrees(trade: Trade, known: Known, seen: dict[str, int]) -> None:
         expected = {(on, name): open_ for on in on_days for name, open_ in known.open_on(on, direction).items()}
         assert found == expected, direction
         seen["open"] += len(expected)
-
-
-# ---------------------------------------------------------------- while others write
-
-
-async def test_what_changes_while_it_is_folded_stays_noted(trade: Trade, database_url: str) -> None:
-    """Readers see it as it is before, amid and after; a fold takes off no note of what it did not see."""
-    await trade.invoiced(invoice("INV-1", 100))
-    ledger_id, on = trade.company.ledger.ledger_id, day(30)
-    await trade.company.owner.execute("UPDATE mirror.invoice SET amount_due = 70")
-    folder = await asyncpg.connect(database_url)
-    await folder.execute("SELECT set_config('ledgergraph.ledgers', $1, false)", str(ledger_id))
-    async with folder.transaction():
-        assert await folder.fetchval(_FOLD, ledger_id) == 1
-        assert await open_on(trade, on) == {"inv-1": 70}
-        await trade.company.owner.execute("UPDATE mirror.invoice SET amount_due = 40")
-        assert await open_on(trade, on) == {"inv-1": 40}
-        assert await trade.company.owner.fetchval(_FOLD, ledger_id) == 0
-    assert await open_on(trade, on) == {"inv-1": 40}
-    assert await noted(trade) == 1
-    writer = trade.company.owner.transaction()
-    await writer.start()
-    await trade.company.owner.execute("UPDATE mirror.invoice SET amount_due = 10")
-    assert await folder.fetchval(_FOLD, ledger_id) == 1
-    assert await open_on(trade, on) == {"inv-1": 40}
-    await writer.commit()
-    assert await open_on(trade, on) == {"inv-1": 10}
-    assert await fold(trade.company.database, ledger_id) == 1
-    assert await open_on(trade, on) == {"inv-1": 10}
-    await folder.close()
-
-
-async def test_nobody_computes_or_folds_another_ledgers(trade: Trade, database_url: str) -> None:
-    await trade.company.state(invoice("INV-1", 100), source="sales")
-    ledger_id = trade.company.ledger.ledger_id
-    stranger = await asyncpg.connect(database_url)
-    await stranger.execute("SELECT set_config('ledgergraph.ledgers', $1, false)", str(ledger_id + 1))
-    assert await stranger.fetch("SELECT * FROM matching.open_spans($1, '{sales}', '{inv-1}')", ledger_id) == []
-    assert await stranger.fetchval(_FOLD, ledger_id) == 0
-    for table in ("open_item", "open_todo"):
-        assert await stranger.fetchval(f"SELECT count(*) FROM matching.{table}") == 0
-    await stranger.close()
-    assert await noted(trade) == 1
-
-
-# ---------------------------------------------------------------- what it costs
-
-
-@pytest.mark.parametrize("on", [date(2026, 6, 1), date(2024, 6, 1), date(2025, 3, 9)])
-async def test_years_of_settled_invoices_are_not_looked_at(trade: Trade, on: date) -> None:
-    """Of 20,000 rows over three years, a page looks at those that were open on the day, or a few times as many."""
-    ledger_id, owner = trade.company.ledger.ledger_id, trade.company.owner
-    await owner.execute(_SETTLED, ledger_id)
-    await owner.execute("ANALYZE matching.open_item")
-    counted = len(await open_on(trade, on))
-    assert 300 < counted < 1_500
-    statement = open_sql.on_day(str(ledger_id), "'RECEIVABLE'", f"date '{on}'")
-    rows = await trade.company.speaking.fetch(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM ({statement}) o ORDER BY due_on LIMIT 50"
-    )
-    assert _looked_at(orjson.loads(rows[0][0])[0]["Plan"]) < 6 * counted
-
-
-def _looked_at(plan: dict[str, Any]) -> float:
-    """Rows that scans of open items gave or threw away."""
-    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
-    here = own * plan["Actual Loops"] if plan.get("Relation Name") == "open_item" else 0
-    return float(here) + sum(_looked_at(each) for each in plan.get("Plans", ()))
-
-
-_FOLD = "SELECT matching.fold_open_items($1, 100)"
-_SETTLED = """
-INSERT INTO matching.open_item (ledger_id, source, external_id, direction, party_id, party_name, currency, due_on, open, from_day, until_day)
-SELECT $1, 'sales', 'n' || n, 'RECEIVABLE', 'p' || n % 99, 'P', 'EUR', day + 30, 100, day,
-    CASE WHEN n % 50 <> 0 THEN day + 1 + n * 7 % 60 END
-FROM (SELECT n, date '2023-06-01' + n * 1095 / 20000 AS day FROM generate_series(1, 20000) n) AS made"""
