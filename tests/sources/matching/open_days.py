@@ -68,7 +68,10 @@ class Known:
         unexplained = max(total - due - paid_at_last - each.paid_elsewhere, 0)
         due += paid_at_last - paid + later_elsewhere
         due += min(unexplained, matched_at_last + credited_at_last) - min(unexplained, matched + credited)
-        return sign * (-1 if each.kind is InvoiceKind.CREDIT_NOTE else 1) * max(min(total - paid - matched, due), 0)
+        found: int = (
+            sign * (-1 if each.kind is InvoiceKind.CREDIT_NOTE else 1) * max(min(total - paid - matched, due), 0)
+        )
+        return found
 
     def _paid(self, each: Any, on: date | None) -> int:
         wanted = PaymentType.REFUND if each.kind is InvoiceKind.CREDIT_NOTE else PaymentType.PAYMENT

@@ -40,7 +40,7 @@ async def found_on(
 
 async def post(trade: Trade, key: str, on: date, code: str, amount: int) -> None:
     sides = ("debit", "credit") if amount > 0 else ("credit", "debit")
-    text = f"{abs(amount) / 100:.2f}"
+    text: Any = f"{abs(amount) / 100:.2f}"
     lines = [LineDraft(account=name, **{side: text}) for name, side in zip((code, "4000"), sides, strict=True)]
     draft = EntryDraft(
         ledger=trade.company.ledger,
@@ -133,7 +133,8 @@ class Walk:
             return None
         _, _, ends, opening, moved = past[-1]
         since = sum(each.amount for each in self.booked(account, on) if each.booked_on > ends)
-        return opening + sum(each.amount for each in moved) + since
+        held: int = opening + sum(each.amount for each in moved) + since
+        return held
 
     def booked(self, account: str, on: date) -> list[Any]:
         return [each for *_, moved in self.statements[account] for each in moved if each.booked_on <= on]
