@@ -5,8 +5,8 @@
 
 -- open: minor units, of a credit note negative; never 0: then there is no row. until_day: the first day on which it is otherwise, null: it
 -- is so since. lasts: at most so many days lie between, in steps of four, 0: there is no end; rows that reach over a day are found by it
--- without walking over all those that ended before. party_id: in its source, the first 600 characters, which
--- an index holds; '': it has none.
+-- without walking over all those that ended before. party_id: in its source, the first 600 characters, which an
+-- index holds; '': it has none.
 CREATE TABLE matching.open_item (
     ledger_id bigint NOT NULL,
     source text COLLATE "C" NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE matching.open_todo (
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX open_todo_of_document ON matching.open_todo (ledger_id, source, external_id);
 
--- What a party has on account: of those few there is no index in the order of anything.
+-- What parties have on account is rare: it is found without walking over all other allocations.
 CREATE INDEX allocation_on_account ON matching.allocation (ledger_id, match_id) WHERE kind = 'on_account';
 
 GRANT SELECT ON matching.open_item, matching.open_todo TO ledgergraph_app;
