@@ -15,7 +15,7 @@ import orjson
 from gateway.cli.common import examples, run, settings_from
 from gateway.sourceconfig import connector_for
 from sources.connectors.registry import KINDS
-from sources.documents import Document, Problem
+from sources.documents import Document, Page, Problem
 from sources.errors import ConfigurationError, NotFound
 from sources.mirror.settings import SourceSettings
 from sources.mirror.writing import kind_of
@@ -35,7 +35,9 @@ _WIDEST = 40
     ),
 )
 @click.argument("name")
-@click.option("--most", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Documents to show.")
+@click.option(
+    "--most", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Documents, and problems, to show."
+)
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each document, with all of its fields.")
 @click.option("--people", is_flag=True, help="With --json: payslips too, which are people's pay.")
 @click.option(
@@ -70,6 +72,14 @@ class _Found:
     problems: list[Problem] = field(default_factory=list)
     more: bool = False
 
+    def add(self, page: Page) -> None:
+        """Some listings are read twice: what comes again is the same, or takes its place."""
+        at = {(type(each), each.external_id): number for number, each in enumerate(self.documents)}
+        for document in page.documents:
+            number = at.setdefault((type(document), document.external_id), len(self.documents))
+            self.documents[number : number + 1] = [document]
+        self.problems += [each for each in page.problems if each not in self.problems]
+
 
 async def _read(source: SourceSettings | None, missing: str, most: int) -> _Found:
     if source is None:
@@ -82,16 +92,15 @@ async def _read(source: SourceSettings | None, missing: str, most: int) -> _Foun
     try:
         async with aclosing(connector.pull(None)) as pages:  # type: ignore[type-var]
             async for page in pages:
-                found.documents += page.documents
-                found.problems += page.problems
+                found.add(page)
                 if sys.stderr.isatty():
                     click.echo(f"\r{len(found.documents)} documents", err=True, nl=page.complete)
-                if len(found.documents) >= most:
-                    found.more = len(found.documents) > most or not page.complete
+                if max(len(found.documents), len(found.problems)) >= most:
+                    found.more = max(len(found.documents), len(found.problems)) > most or not page.complete
                     break
     finally:
         await connector.close()
-    del found.documents[most:]
+    del found.documents[most:], found.problems[most:]
     return found
 
 

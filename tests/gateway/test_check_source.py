@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from tests.sources.connectors.test_rest import served
 
 SETTINGS = """
 [[sources]]
@@ -118,6 +123,59 @@ def test_so_many_are_shown(folder: Path) -> None:
 def test_what_cannot_be_checked_is_one_sentence(folder: Path, name: str, status: int, said: str) -> None:
     result = check(folder, name)
     assert (result.exit_code, result.output.strip()) == (status, f"Error: {said}")
+
+
+REST = """
+[[sources]]
+name = "erp"
+kind = "rest"
+ledger = "acme-us"
+base_url = "{base}/"
+[[sources.documents]]
+kind = "invoice"
+list = "/bills"
+paging = {{ style = "page", param = "page" }}
+fields = {{ external_id = "id", total = "total" }}
+fixed = {{ direction = "PAYABLE", status = "OPEN", currency = "EUR", party = {{ name = "V" }} }}
+"""
+
+
+@pytest.fixture
+def erp(folder: Path, background: Any) -> Iterator[dict[int, list[Any]]]:
+    """Its listing, by page; asking for one notes it under 0."""
+    pages: dict[int, list[Any]] = {0: []}
+
+    async def bills(request: web.Request) -> web.Response:
+        pages[0].append(int(request.query["page"]))
+        return web.json_response(pages.get(pages[0][-1], []))
+
+    app = web.Application()
+    app.router.add_get("/bills", bills)
+    stack = AsyncExitStack()
+    base = background.run(stack.enter_async_context(served(app)))
+    (folder / "sources.toml").write_text(REST.format(base=base))
+    yield pages
+    background.run(stack.aclose())
+
+
+def test_a_listing_that_is_read_twice_is_shown_once(folder: Path, erp: dict[int, list[Any]]) -> None:
+    erp[1] = [{"id": 1, "total": "7.00"}]
+    result = check(folder, "erp")
+    assert result.exit_code == 0, result.output
+    assert "1 documents shown, that is all there is" in result.stderr
+    assert erp[0] == [1, 2, 1, 2]
+
+
+def test_an_api_is_asked_for_no_more_than_is_shown(folder: Path, erp: dict[int, list[Any]]) -> None:
+    """Also where no record makes a document."""
+    erp.update({number: [{"id": number, "total": "7.00" if number < 3 else "?"}] for number in range(1, 50)})
+    assert len(check(folder, "erp", "--most", "2", "--json").stdout.splitlines()) == 2
+    assert max(erp[0]) <= 3
+    erp[0].clear()
+    result = check(folder, "erp", "--most", "4")
+    assert (result.exit_code, max(erp[0])) == (1, 6)
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["ID", "1", "2"]
+    assert "2 documents shown, there is more" in result.stderr
 
 
 def test_a_folder_that_is_not_there(folder: Path) -> None:
