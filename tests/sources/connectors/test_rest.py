@@ -82,7 +82,7 @@ class Vendor:
     async def token(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         kept = str(form.get("refresh_token", "")) + str(form.get("client_secret", ""))
-        return web.json_response({"access_token": f"t-{form['grant_type']}{kept}", "expires_in": 600})
+        return web.json_response({"access_token": "t-" + str(form["grant_type"]) + kept, "expires_in": 600})
 
 
 @asynccontextmanager
