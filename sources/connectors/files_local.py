@@ -128,10 +128,9 @@ def _add(listing: Listing, prefix: str, entry: os.DirEntry[str]) -> None:
         listing.problems.append(unreadable(shown(name), f"the file cannot be read: {why(error)}"))
 
 
-def _load(folder: Path, name: str) -> Loaded:
+def _load(root: str, name: str) -> Loaded:
     """What a link leads to is looked at once more, and no device or pipe is waited for: what was listed may be another by now."""
     most = files_place.MAX_FILE_BYTES
-    root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name))
     if not _is_within(path, root):
         raise PermissionError(None, "it is a link that leaves the folder")
@@ -141,7 +140,9 @@ def _load(folder: Path, name: str) -> Loaded:
             raise PermissionError(None, "it is no file any more")
         if stat.st_size > most:
             raise too_large()
-        data = file.read(most + 1)
+        data = file.read(stat.st_size + 1)
+        if len(data) > stat.st_size:
+            data += file.read(most + 1 - len(data))
     if len(data) > most:
         raise too_large()
     return stat.st_size, stat.st_mtime_ns, data

@@ -249,7 +249,9 @@ UPDATE mirror.sync_run SET finished_at = $2, error = 'The process that ran it en
 WHERE source = $1 AND finished_at IS NULL"""
 _BEGIN_RUN = """
 INSERT INTO mirror.sync_run (ledger_id, source, started_at) VALUES ($1, $2, $3) RETURNING run_id"""
-_ADVANCE = "UPDATE mirror.source_state SET cursor = $2, documents = documents + $3 WHERE source = $1"
+# A cursor that is the same is left as it lies: one of a folder of files takes megabytes.
+_ADVANCE = """
+UPDATE mirror.source_state SET cursor = CASE WHEN cursor = $2 THEN cursor ELSE $2 END, documents = documents + $3 WHERE source = $1"""
 _END_RUN = """
 UPDATE mirror.sync_run SET finished_at = $4, error = $5, pages = $6, documents = $7, changed = $8, deleted = $9, problems = $10
 WHERE ledger_id = $1 AND source = $2 AND run_id = $3"""
@@ -261,7 +263,8 @@ WHERE source = $1"""
 _FAIL = """
 UPDATE mirror.source_state SET last_attempt_at = $2, last_error = $3, problems = $4 WHERE source = $1"""
 _SUCCEED_IDLE = """
-UPDATE mirror.source_state SET cursor = $4, as_of = $3, last_attempt_at = $3, last_success_at = clock_timestamp(), last_error = NULL
+UPDATE mirror.source_state SET cursor = CASE WHEN cursor = $4 THEN cursor ELSE $4 END, as_of = $3, last_attempt_at = $3,
+    last_success_at = clock_timestamp(), last_error = NULL
 WHERE source = $2"""
 _END_IDLE = f"""
 WITH recorded AS (

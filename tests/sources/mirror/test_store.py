@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -373,3 +374,27 @@ async def test_what_a_payout_paid_out_says_so_for_ever(kit: Any, pull: Any, owne
     rows = await owner.fetch("SELECT external_id, source_status, payout_external_id FROM mirror.payment ORDER BY 1")
     assert [tuple(row) for row in rows] == [("ch_1", "later", "po_1"), ("po_1", "succeeded", None)]
     assert await owner.fetchval("SELECT changed FROM mirror.sync_run") == 3
+
+
+@pytest.mark.parametrize("problems", [(), (Problem(subject="a.sta", code="UNREADABLE_FILE", message="It is empty."),)])
+async def test_a_cursor_that_stays_is_not_written_anew(
+    problems: tuple[Problem, ...], kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """A folder of 50,000 files has one of five megabytes, and is looked at every minute."""
+    if int(await owner.fetchval("SHOW server_version_num")) < 170_000:
+        pytest.skip("this PostgreSQL does not tell where a long value lies")
+    where = "SELECT pg_column_toast_chunk_id(cursor) FROM mirror.source_state"
+    cursor = secrets.token_hex(40_000)
+
+    class Folder(kit.Script):  # type: ignore[misc, name-defined]
+        async def pull(self, _: str | None) -> Any:
+            yield Page(documents=(), cursor=cursor, problems=problems, complete=True)
+
+    await pull(kit.stripe(), Folder())
+    lies = await owner.fetchval(where)
+    await pull(kit.stripe(), Folder())
+    assert lies == await owner.fetchval(where) is not None
+    cursor = secrets.token_hex(40_000)
+    await pull(kit.stripe(), Folder())
+    assert lies != await owner.fetchval(where)
+    assert await owner.fetchval("SELECT cursor FROM mirror.source_state") == cursor
