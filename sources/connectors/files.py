@@ -9,7 +9,7 @@ Once: the cursor remembers size, time and checksum of every file, so an unchange
 under another name state nothing new. A document that comes again in other bytes has the same id and replaces itself.
 
 Quarantine: a file that cannot be read is named as a problem of every pull, with its reason, and not tried again before it
-changes (or a newer version of this program, or other settings, read the folder). While a file that cannot be read is new, it
+changes (or `reader` is another one). While a file that cannot be read is new, it
 may still be being written: it is named, but every pull tries it again. New is a file here for 5 seconds from its own time on,
 and one behind SFTP, whose clock is not ours, for 60 seconds from when its bytes were first met.
 
@@ -17,10 +17,6 @@ Moving (`when_read` = "move"): files that were read go to the subfolder done, th
 stay named until somebody takes them away or puts another version into their place. A file is moved after what it states is
 stored, and not before it has stood still for 60 seconds: here by its own time, behind SFTP by our clock, in two pulls.
 Without it files are never moved or changed.
-
-Again: `read_again` reads everything that lies there, in done too, whatever was read before; `sources.mirror.rereading` decides what
-becomes of it. Settings that the ids of documents hang on (`ids`) cannot change without that: new files would state anew, under
-other ids, what old ones have stated.
 
 What `maxAge: 0` guarantees: every file that was complete in the folder when the pull began is in the answer.
 """
@@ -36,8 +32,6 @@ from pathlib import Path
 
 from sources.connectors.files_local import LocalFolder
 from sources.connectors.files_place import (
-    DONE,
-    QUARANTINE,
     UNREADABLE_FILE,
     NotMoved,
     Place,
@@ -64,7 +58,6 @@ class FilesConnector:
     """One folder of files. Constructed without I/O. Raises ConfigurationError.
 
     `parse` reads one file; `reader`: its version, another one when it learns to read more, so that quarantined files are tried again.
-    `ids`: the settings that the ids of its documents hang on, "": none.
     `path`: the folder on this machine, or `sftp_…`: the one on a server (see `SftpFolder`). `when_read`: "keep" or "move".
     `settle_seconds`: how long a file may be half-written; None: as the place says. `clock`: seconds since the epoch."""
 
@@ -78,7 +71,6 @@ class FilesConnector:
         name: str,
         parse: Parse,
         reader: int = 1,
-        ids: str = "",
         path: str | Path | None = None,
         sftp: str | None = None,
         sftp_host_key: str | None = None,
@@ -112,28 +104,13 @@ class FilesConnector:
             )
         )
         settle = self._place.settle_seconds if settle_seconds is None else settle_seconds
-        self._reading = Reading(name, parse, reader, ids, settle, self._place.settles_by_clock, clock)
+        self._reading = Reading(name, parse, reader, settle, self._place.settles_by_clock, clock)
 
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
         """Documents of new and changed files, in the order of their names. The last page names every file that cannot be
-        read, also those of earlier pulls. Raises SourceUnavailable when the folder cannot be read, or other settings than the
-        ids of what was read hang on are in force."""
+        read, also those of earlier pulls. Raises SourceUnavailable when the folder cannot be read."""
         remembered = await asyncio.to_thread(load_cursor, cursor)
-        if remembered.ids is not None and remembered.ids != self._reading.ids:
-            raise SourceUnavailable(
-                f"The settings of source {self._name} that say how its files are read have changed, so that new files would state "
-                f"anew, as other documents, what old ones have stated. Set them back, or have all files read anew: "
-                f"ledgergraph sync {self._name} --again."
-            )
         async with aclosing(self._pages(remembered)) as pages:
-            async for page in pages:
-                yield page
-
-    async def read_again(self, cursor: str | None) -> AsyncIterator[Page]:
-        """Everything that the files state that are there, with those in `done` of a source that moves them; nothing is moved.
-        Only the last page has a cursor. Raises SourceUnavailable when the folder cannot be read."""
-        remembered = await asyncio.to_thread(load_cursor, cursor)
-        async with aclosing(self._pages(remembered, again=True)) as pages:
             async for page in pages:
                 yield page
 
@@ -149,12 +126,11 @@ class FilesConnector:
         """Releases what one pull holds."""
         await self._place.leave()
 
-    async def _pages(self, remembered: Remembered, *, again: bool = False) -> AsyncGenerator[Page, None]:
-        place, moves = self._place, self._moves and not again
-        folders = (QUARANTINE, *((DONE,) if again else ())) if self._moves else ()
+    async def _pages(self, remembered: Remembered) -> AsyncGenerator[Page, None]:
+        place, moves = self._place, self._moves
         try:
-            listing = await place.find(folders)
-            pull = await asyncio.to_thread(Pull, self._reading, remembered, listing, again=again)
+            listing = await place.find(quarantined=moves)
+            pull = await asyncio.to_thread(Pull, self._reading, remembered, listing)
             while True:
                 if not pull.has_loads:
                     batch = pull.batch()

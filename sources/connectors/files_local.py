@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import stat as modes
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from sources.connectors import files_place
 from sources.connectors.files_place import (
-    DONE,
     QUARANTINE,
     FoundFile,
     Listing,
@@ -22,7 +21,6 @@ from sources.connectors.files_place import (
     free_names,
     is_finished_folder,
     is_left_alone,
-    most_files,
     moved_name,
     shown,
     too_large,
@@ -45,13 +43,14 @@ class LocalFolder:
         self._folder = Path(folder)
         self.shown = repr(self._folder.name)
 
-    async def find(self, folders: Container[str]) -> Listing:
+    async def find(self, *, quarantined: bool) -> Listing:
         """See `Place.find`."""
-        return await asyncio.to_thread(_find, self._folder, folders)
+        return await asyncio.to_thread(_find, self._folder, quarantined)
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
         """See `Place.fetch`: each is read when it is asked for."""
-        return {file.name: partial(_load, self._folder, file.name) for file in files}
+        root = await asyncio.to_thread(os.path.realpath, self._folder)
+        return {file.name: partial(_load, root, file.name) for file in files}
 
     async def put_away(self, file: FoundFile, into: str) -> str | None:
         """See `Place.put_away`."""
@@ -66,8 +65,8 @@ class LocalFolder:
         """There is nothing to release."""
 
 
-def _find(folder: Path, folders: Container[str]) -> Listing:
-    listing = Listing(most_files(folders))
+def _find(folder: Path, quarantined: bool) -> Listing:
+    listing = Listing()
     try:
         root = os.path.realpath(folder, strict=True)
         entries = list(_entries(listing, root, root))
@@ -76,7 +75,7 @@ def _find(folder: Path, folders: Container[str]) -> Listing:
     for entry in entries:
         if not _is_folder(entry):
             _add(listing, "", entry)
-        elif entry.name in (DONE, QUARANTINE) and entry.name in folders:
+        elif quarantined and entry.name == QUARANTINE:
             _add_subfolder(listing, root, "", entry, deeper=True)
         elif not is_finished_folder(entry.name):
             _add_subfolder(listing, root, "", entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -15,9 +15,6 @@ MAX_FILE_BYTES = 134_217_728
 
 MAX_FILES = 50_000
 """A folder with more files is refused: the cursor names every one."""
-
-MOST_FILES_AGAIN = 200_000
-"""As MAX_FILES, with those in DONE, which no cursor names."""
 
 MOST_NAMES = 400_000
 """A folder that lists more names than this, hidden ones and those of folders among them, is refused."""
@@ -61,9 +58,8 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Listing:
-    """`most`: files that there may be. `problems`: files and subfolders that cannot even be looked at."""
+    """`problems`: files and subfolders that cannot even be looked at."""
 
-    most: int
     files: list[FoundFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     names: int = 0
@@ -76,11 +72,9 @@ class Listing:
 
     def add(self, file: FoundFile) -> None:
         """Raises UnreadableFolder when there are too many."""
-        if len(self.files) >= self.most:
+        if len(self.files) >= MAX_FILES:
             raise UnreadableFolder(
-                f"it has more than {self.most} files: move those that were read to a subfolder named {DONE}"
-                if self.most < MOST_FILES_AGAIN
-                else f"it has more than {self.most} files, with those in {DONE}"
+                f"it has more than {MAX_FILES} files: move those that were read to a subfolder named {DONE}"
             )
         self.files.append(file)
 
@@ -102,9 +96,9 @@ class Place(Protocol):
     settles_by_clock: bool
     settle_seconds: float
 
-    async def find(self, folders: Container[str]) -> Listing:
-        """The files of the folder and of its subfolders, one level deep, by name. `folders`: of DONE and QUARANTINE, those that
-        are listed too, with their subfolders. Raises UnreadableFolder."""
+    async def find(self, *, quarantined: bool) -> Listing:
+        """The files of the folder and of its subfolders, one level deep, by name; with those of its quarantine where it is
+        asked for. Raises UnreadableFolder."""
         ...
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
@@ -121,11 +115,6 @@ class Place(Protocol):
     async def leave(self) -> None:
         """Releases what one pull holds."""
         ...
-
-
-def most_files(folders: Container[str]) -> int:
-    """How many files a listing may have."""
-    return MOST_FILES_AGAIN if DONE in folders else MAX_FILES
 
 
 def is_left_alone(name: str) -> bool:

@@ -30,26 +30,23 @@ _SHOWN_NAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files are read. `reader`, `ids`: see FilesConnector. `settle`: seconds that a file may be half-written; `by_clock`: their
+    """How files are read. `reader`: see FilesConnector. `settle`: seconds that a file may be half-written; `by_clock`: their
     times are by this machine's clock. `clock`: seconds since the epoch."""
 
     source: str
     parse: Parse
     reader: int
-    ids: str
     settle: float
     by_clock: bool
     clock: Callable[[], float]
 
 
 class Pull:
-    """A page at a time, so that a large folder neither waits nor fills the memory. `again`: everything is read, whatever is
-    remembered, and only the last page has a cursor."""
+    """A page at a time, so that a large folder neither waits nor fills the memory."""
 
-    def __init__(self, reading: Reading, remembered: Remembered, listing: Listing, *, again: bool = False) -> None:
+    def __init__(self, reading: Reading, remembered: Remembered, listing: Listing) -> None:
         self._reading = reading
         self._remembered = remembered
-        self._again = again
         self._files = listing.files
         self._shown = {found.name: found.shown for found in listing.files}
         self._problems = list(listing.problems)
@@ -58,9 +55,8 @@ class Pull:
         if remembered.reader != reading.reader:
             self._states = {name: state for name, state in self._states.items() if state.reason is None}
         self._before = dict(self._states)
-        self._ids = remembered.ids
-        self._reasons = {} if again else {s.checksum: s.reason for s in self._before.values() if _is_final(s)}
-        self._pending = deque(found for found in listing.files if again or self._is_new(found))
+        self._reasons = {s.checksum: s.reason for s in self._before.values() if _is_final(s)}
+        self._pending = deque(found for found in listing.files if self._is_new(found))
         self._loads: deque[tuple[FoundFile, Load]] = deque()
 
     @property
@@ -95,7 +91,7 @@ class Pull:
                 records += len(document.transactions) if isinstance(document, BankStatement) else 1
         if not self._loads and not self._pending:
             return self.last_page(tuple(documents.values()))
-        return Page(documents=tuple(documents.values()), cursor=None if self._again else self._cursor())
+        return Page(documents=tuple(documents.values()), cursor=self._cursor())
 
     def last_page(self, documents: Sequence[Document] = ()) -> Page:
         """With every problem that there is."""
@@ -190,23 +186,15 @@ class Pull:
 
     def _keep(self, found: FoundFile, state: Known) -> None:
         self._states[found.name] = state
-        if state.reason is None:
-            self._ids = self._reading.ids
         if state.checksum:
             self._reasons[state.checksum] = state.reason
 
     def _cursor(self) -> str:
         """What the next pull begins with. What another pull has written is told in the same words."""
-        ids = (
-            self._reading.ids if self._ids is not None or any(s.reason is None for s in self._states.values()) else None
-        )
-        states = self._states
-        if self._again:
-            states = {name: state for name, state in states.items() if not name.startswith(f"{DONE}/")}
         old = self._remembered
-        if old.text is not None and (old.files, old.reader, old.ids) == (states, self._reading.reader, ids):
+        if old.text is not None and (old.files, old.reader) == (self._states, self._reading.reader):
             return old.text
-        return dump_cursor(states, self._reading.reader, ids)
+        return dump_cursor(self._states, self._reading.reader)
 
     def _all_problems(self) -> Iterator[Problem]:
         yield from self._problems

@@ -26,20 +26,17 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """`files`: by name. `reader`: the version of the parser that read them. `ids`: the settings that the ids of what was read hang on;
-    None: nothing was read yet. `text`: the cursor."""
+    """`files`: by name. `reader`: the version of the parser that read them. `text`: the cursor."""
 
     files: Mapping[str, Known] = field(default_factory=dict)
     reader: int | None = None
-    ids: str | None = None
     text: str | None = None
 
 
-def dump_cursor(files: Mapping[str, Known], reader: int, ids: str | None) -> str:
+def dump_cursor(files: Mapping[str, Known], reader: int) -> str:
     """See `Remembered`."""
     stated = {name: _values(state) for name, state in sorted(files.items())}
-    head = {"reader": reader} if ids is None else {"reader": reader, "ids": ids}
-    return json.dumps({**head, "files": stated}, separators=(",", ":"))
+    return json.dumps({"reader": reader, "files": stated}, separators=(",", ":"))
 
 
 def load_cursor(cursor: str | None) -> Remembered:
@@ -51,7 +48,7 @@ def load_cursor(cursor: str | None) -> Remembered:
         files = {
             name: Known(*(values if len(values) > 3 else [*values, None])) for name, values in stored["files"].items()
         }
-        return Remembered(files, stored["reader"], stored.get("ids"), cursor)
+        return Remembered(files, stored["reader"], cursor)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("file_cursor_unreadable", error=str(error))
         return Remembered()
