@@ -153,7 +153,7 @@ async def check_sources(printed: Printed) -> None:
     }
     for name in ("invoices", "payrollRuns", "cashPositions"):
         assert found[name]["nodes"]
-        assert [item["stale"] for item in found[name]["freshness"]] == [False]
+        assert {item["stale"] for item in found[name]["freshness"]} == {False}
     assert {node["bankAccount"]["ledger"]["code"] for node in found["cashPositions"]["nodes"]} == {"acme-us", "acme-eu"}
     assert all(run["payslips"] for run in found["payrollRuns"]["nodes"])
 
