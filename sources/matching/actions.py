@@ -58,6 +58,9 @@ async def _refuse(database: Database, ledger_id: int, match_id: int, statuses: S
         await keeping.decide(connection, ledger_id, [match_id], Status.REJECTED, by=by)
         await teaching.never(connection, ledger_id, line, match_id, by)
         await todo.note(connection, ledger_id, [line])
+        await _note_used(
+            connection, ledger_id, (await keeping.allocations_of(connection, ledger_id, [match_id]))[match_id]
+        )
 
 
 async def match(

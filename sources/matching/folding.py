@@ -1,4 +1,4 @@
-"""What is open is brought up to date, as documents, payments and matches change: see `sql/0026_open_items.sql`. What is read is exact
+"""What is open is brought up to date, as documents, payments and matches change: see `sql/0022_open_items.sql`. What is read is exact
 before and after; this makes it cheap to read."""
 
 from __future__ import annotations

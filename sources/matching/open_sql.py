@@ -1,4 +1,4 @@
-"""What is open on a day, as SQL over matching.open_item (`sql/0026_open_items.sql` says what a row is and how it comes about).
+"""What is open on a day, as SQL over matching.open_item (`sql/0022_open_items.sql` says what a row is and how it comes about).
 
 Rows whose invoice changed since they were computed are passed by; what the change made of them is computed instead. Rows that have no
 end yet have indexes of their own, and those that ended after the day are found by steps of how long they lasted: as many are looked at

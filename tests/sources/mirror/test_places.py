@@ -200,7 +200,7 @@ async def test_places_of_before_are_kept_by_an_upgrade(db: Database, owner: Any,
             "WITH n AS (SELECT external_id, row_number() OVER (ORDER BY rank) AS rank FROM mirror.bank_statement) "
             "UPDATE mirror.bank_statement held SET rank = n.rank FROM n WHERE n.external_id = held.external_id"
         )
-        script = (_SOURCES / "mirror" / "sql" / "0024_places.sql").read_text(encoding="utf-8")
+        script = (_SOURCES / "mirror" / "sql" / "0023_places.sql").read_text(encoding="utf-8")
         await owner.execute(script.split("CREATE INDEX")[0])
         await books.is_right()
         await books.take([Kit.statement("new", to_date=FIRST + timedelta(days=3), opening=4, closing=4)])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sources.database.migrations.scripts import run_script
 
-revision = "0026_open_items"
+revision = "0022_open_items"
 down_revision = "0021_submissions"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    run_script("matching", "0026_open_items.sql")
+    run_script("matching", "0022_open_items.sql")

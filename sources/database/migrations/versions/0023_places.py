@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sources.database.migrations.scripts import run_script
 
-revision = "0024_places"
-down_revision = "0026_open_items"
+revision = "0023_places"
+down_revision = "0022_open_items"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    run_script("mirror", "0024_places.sql")
+    run_script("mirror", "0023_places.sql")
