@@ -30,6 +30,7 @@ from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
 from resolvers.submitting import SubmissionMutation
+from resolvers.submitting_files import FileMutation
 from resolvers.trial_balance import TrialBalanceQuery
 
 
@@ -67,6 +68,7 @@ class Mutation(
     RateMutation,
     ProposalMutation,
     SubmissionMutation,
+    FileMutation,
     MatchingMutation,
 ):
     pass

@@ -24,7 +24,7 @@ from sources.ledger.model import Reason, RejectionCode
 from sources.mirror.settings import SourceSettings
 from sources.mirror.submitting import Outcome, Refused, Submission
 from sources.plain_documents import Fault, InvalidDocument, read_document
-from sources.reading import Key, Results, Tagged, Want
+from sources.reading import Key, Results, Row, Tagged, Want
 
 SUBMIT = ("documents:submit",)
 MAX_DOCUMENTS = 1_000
@@ -319,9 +319,13 @@ def _row(result: _Result, want: Want) -> Tagged:
     if not isinstance(result, tuple):
         return rejected("DocumentRejected", result, want)
     submission, outcome = result
+    return Tagged("DocumentTaken", taken_row(submission, outcome, want.types["DocumentTaken"]))
+
+
+def taken_row(submission: Submission, outcome: Outcome, want: Want) -> Row:
+    """The row of a DocumentTaken."""
     kind, external_id = submission.key
-    values = {"kind": kind.upper(), "external_id": external_id, "outcome": outcome.value}
-    return Tagged("DocumentTaken", want.types["DocumentTaken"].row(values))
+    return want.row({"kind": kind.upper(), "external_id": external_id, "outcome": outcome.value})
 
 
 def _reason(fault: Fault, path: tuple[str, ...]) -> Reason:

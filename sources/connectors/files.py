@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +37,10 @@ from sources.connectors.files_place import (
     Place,
     UnreadableFolder,
 )
-from sources.connectors.files_pull import Parse, Pull, Reading
+from sources.connectors.files_pull import Parse, Pull, Reading, parsed
 from sources.connectors.files_sftp import SftpFolder
 from sources.connectors.files_states import Remembered, load_cursor
-from sources.documents import Page, Payslip
+from sources.documents import Document, Page, Payslip
 from sources.errors import ConfigurationError, SourceUnavailable
 
 __all__ = ["OPTIONS", "PLACES", "SECRETS", "FilesConnector", "Parse"]
@@ -81,6 +81,7 @@ class FilesConnector:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
+        self._one_file = asyncio.Lock()
         if when_read not in ("keep", "move"):
             raise ConfigurationError(f'sources.{name}.when_read must be "keep" or "move", not {when_read!r}')
         self._moves = when_read == "move"
@@ -113,6 +114,15 @@ class FilesConnector:
         async with aclosing(self._pages(remembered)) as pages:
             async for page in pages:
                 yield page
+
+    async def read_file(self, data: bytes, name: str) -> Sequence[Document]:
+        """What a file states that comes another way than through the folder, each document once; one file at a time. Raises
+        UnreadableFile."""
+        async with self._one_file:
+            return await asyncio.to_thread(self._stated, data, name)
+
+    def _stated(self, data: bytes, name: str) -> Sequence[Document]:
+        return parsed(self._reading, self._reading.parse, data, name)
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
         """None: payslips come with their run."""

@@ -41,6 +41,21 @@ class Reading:
     clock: Callable[[], float]
 
 
+def parsed(reading: Reading, parse: Parse, data: bytes, name: str) -> Sequence[Document]:
+    """What a file states, each document once, as it stands last. Raises UnreadableFile, also where the parser stumbles."""
+    try:
+        documents = parse(data, name)
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        # One file that a parser stumbles over must not keep the others from being read.
+        logger.exception("file_failed", source=reading.source, file=name)
+        raise UnreadableFile(
+            f"reading it failed unexpectedly ({type(error).__name__}); the log has the details"
+        ) from error
+    return list({(type(each), each.external_id): each for each in documents}.values())
+
+
 class Pull:
     """A page at a time, so that a large folder neither waits nor fills the memory."""
 
@@ -168,15 +183,10 @@ class Pull:
 
     def _parsed(self, found: FoundFile, data: bytes) -> tuple[str | None, Sequence[Document]]:
         try:
-            return None, self._reading.parse(data, found.shown)
+            return None, parsed(self._reading, self._reading.parse, data, found.shown)
         except UnreadableFile as error:
-            reason = str(error)
-        except Exception as error:
-            # One file that a parser stumbles over must not keep the others from being read.
-            logger.exception("file_failed", source=self._reading.source, file=found.shown)
-            reason = f"reading it failed unexpectedly ({type(error).__name__}); the log has the details"
-        logger.warning("file_refused", source=self._reading.source, file=found.shown, reason=reason)
-        return reason, ()
+            logger.warning("file_refused", source=self._reading.source, file=found.shown, reason=str(error))
+            return str(error), ()
 
     def _since(self, before: Known | None, size: int, checksum: str) -> int:
         if self._reading.by_clock:

@@ -18,8 +18,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from sources.caller import Caller
+from sources.connectors.files import FilesConnector
 from sources.database.pool import Database, translated
-from sources.documents import Connector, Payslip
+from sources.documents import Connector, Document, Payslip
 from sources.errors import SourceSyncing, SourceUnavailable
 from sources.mirror import freshness, state, submitting
 from sources.mirror.freshness import Asking, Freshness, Held, Pulled
@@ -224,6 +225,16 @@ class Refresher:
         if missing is not None:
             raise SourceUnavailable(missing)
         return await pulls.submit(groups, submitted_by, self._ledgers)
+
+    def reads_files(self, name: str) -> bool:
+        """Whether a source's documents are in files."""
+        return isinstance(self._sources[name].connector, FilesConnector)
+
+    async def read_file(self, name: str, data: bytes, file_name: str) -> Sequence[Document]:
+        """What a file states, read as the source reads its own. Raises UnreadableFile."""
+        connector = self._sources[name].connector
+        assert isinstance(connector, FilesConnector)
+        return await connector.read_file(data, file_name)
 
     async def payslips_read(self, name: str) -> None:
         """Waits until the payslips that entries of the source need were read behind its last pull, as far as they can be now."""
