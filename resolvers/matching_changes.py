@@ -18,6 +18,7 @@ from resolvers.scalars import BigInt, Decimal
 from sources.errors import InvalidArgument, NotFound
 from sources.ledger.model import Reason, RejectionCode
 from sources.matching import actions, queries
+from sources.matching.ledger_accounts import AccountsRefused
 from sources.matching.model import ItemKey, Side
 from sources.matching.stating import Stated
 from sources.reading import Key, Results, Tagged, Want, checked
@@ -98,6 +99,8 @@ async def _decided(context: Context, want: Want, ledger_id: int, deciding: Await
         match_id = await deciding
     except NotFound as fault:
         return refused([not_found(fault, path)], want)
+    except AccountsRefused as fault:
+        return refused(fault.reasons, want)
     except InvalidArgument as fault:
         return refused([Reason(RejectionCode.INVALID_AMOUNT, str(fault), (path,))], want)
     context.services.wake_pipeline()
