@@ -181,7 +181,7 @@ async def test_what_the_books_never_had_is_not_in_the_books_alone(trade: Trade, 
         payroll("run_early", 900_00, early), period_start=date(2025, 10, 1), period_end=date(2025, 10, 31)
     )
     await trade.company.state(run_early, payroll("run_late", 800_00, late), source="wages")
-    paid = {"status": "PAID", "amount_due": 0}
+    paid: dict[str, Any] = {"status": "PAID", "amount_due": 0}
     of_before = invoice("INV-10001", 49_00, issue_date=early, due_date=early, **paid)
     await trade.invoiced(of_before, invoice("INV-10002", 51_00, **paid))
     await trade.moved(money("t1", 10_00, "unknown", name=None))
