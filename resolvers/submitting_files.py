@@ -63,7 +63,7 @@ class SubmitFilesPayload:
     results: list[SubmitFileResult] = nested("One for each file.", "results")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _File:
     """`reasons`: why it is rejected; none: its `documents` are taken, with these `outcomes`."""
 

@@ -184,10 +184,17 @@ class _Reader:
                 found[field.name] = self._items(field, value, place, currency)
             else:
                 found[field.name] = self._one(field, value, place, currency, given)
+        if cls is Payment and not self.faults:
+            self._check_net(found, path)
         first, last = (found.get(name) for name in _PERIODS.get(cls, ("", "")))
         if first is not None and last is not None and first > last:
             self._fault("INVALID_DATE", f"is before {_PERIODS[cls][0]}", (*path, _PERIODS[cls][1]))
         return found
+
+    def _check_net(self, found: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        fee, net = found.get("fee"), found.get("net")
+        if fee is not None and net is not None and net != found["amount"] - fee:
+            self._fault("INVALID_AMOUNT", "is not amount - fee", (*path, "net"))
 
     def _items(self, field: _Field, value: Any, path: tuple[str, ...], currency: str | None) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):

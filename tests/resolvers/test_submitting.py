@@ -348,3 +348,10 @@ async def test_a_person_lets_what_was_submitted_move_once(office: Office) -> Non
     async with office.under() as back:
         assert await back.refused({"invoice": BILL}) == "SOURCE_UNAVAILABLE"
         assert await held_issues(back) == ["acme-uk"]
+
+
+async def test_a_payment_that_does_not_add_up_costs_nobody_else(office: Office) -> None:
+    payment = {"externalId": "p", "type": "PAYMENT", "status": "SUCCEEDED", "currency": "USD", "amount": "5.00", "fee": "0.50",
+               "net": "5.00", "occurredOn": "2026-01-01"}  # fmt: skip
+    refused = [("INVALID_AMOUNT", "documents.0.payment.net")]
+    assert await office.submit({"payment": payment}, {"invoice": BILL}) == [refused, "NEW"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -232,7 +233,7 @@ def test_what_is_written_is_read_again(data: st.DataObject, currency: str) -> No
         source_status=st.just("x"), currency=st.just(currency), amount=MONEY, fee=st.none() | MONEY, net=st.none() | MONEY,
         presented_amount=MONEY, presented_currency=st.just("USD"), occurred_on=DAYS, available_on=st.none() | DAYS,
         party=st.none() | st.just(Party(name="Initech", tax_id="DE1")), paid_out=st.sampled_from([(), ("a", "b")]),
-    )  # fmt: skip
+    ).map(lambda paid: paid if paid.fee is None else replace(paid, net=paid.amount - paid.fee))  # fmt: skip
     invoices = st.builds(
         Invoice, external_id=st.just("i"), direction=st.sampled_from(InvoiceDirection), kind=st.sampled_from(InvoiceKind),
         status=st.sampled_from(InvoiceStatus), source_status=st.just("x"), party=st.just(Party(name="Initech")),
@@ -259,3 +260,17 @@ def test_what_is_written_is_read_again(data: st.DataObject, currency: str) -> No
     document = data.draw(payments | invoices | statements | runs)
     kind = next(name for name, cls in KINDS.items() if isinstance(document, cls))
     assert read_document(kind, write_document(document)) == document
+
+
+def test_the_net_of_a_payment_is_its_amount_less_its_fee() -> None:
+    payment = {
+        "external_id": "p",
+        "type": "PAYMENT",
+        "status": "SUCCEEDED",
+        "currency": "EUR",
+        "amount": "5.00",
+        "occurred_on": "2026-01-01",
+    }
+    assert faults("payment", {**payment, "fee": "0.50", "net": "4.51"}) == {("INVALID_AMOUNT", "net")}
+    for more in ({"fee": "0.50", "net": "4.50"}, {"fee": "0.50"}, {"net": "4.51"}):
+        assert read_document("payment", {**payment, **more}).external_id == "p"

@@ -354,6 +354,16 @@ async def test_payments_are_kept_beside_invoices(kit: Any, pull: Any, owner: Any
     assert await owner.fetchval("SELECT sum(changed) FROM mirror.sync_run") == 4
 
 
+async def test_a_payment_that_does_not_add_up_keeps_no_other_document_out(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """The database refuses it, and with it would refuse its page for ever."""
+    odd = kit.payment("odd", amount=500, fee=50, net=500)
+    await pull(kit.stripe(), kit.Script(*kit.pages([odd, kit.payment("fine")])))
+    assert [row[0] for row in await owner.fetch("SELECT external_id FROM mirror.payment")] == ["fine"]
+    assert await owner.fetchval("SELECT code FROM mirror.issue WHERE closed_at IS NULL") == "UNREADABLE_RECORD"
+
+
 async def test_a_listing_of_everything_leaves_out_each_kind_by_itself(
     kit: Any, pull: Any, owner: Any, ledgers: Any
 ) -> None:
