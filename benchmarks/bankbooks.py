@@ -1,5 +1,8 @@
 """Books of which it is known what every bank transaction is about: invoices, bills, payouts, payroll runs, and a year of one bank
-account. It shares nothing with what matches them; one transaction in five is awkward, in the ways in which people and banks are."""
+account. It shares nothing with what matches them; one transaction in five is awkward, in the ways in which people and banks are.
+
+Besides, in all of it: one customer in twenty-five has the name of another one, a third of the sales are numbered without zeros before
+them, so that numbers are parts of longer ones, and a tenth of all amounts are those of a price list."""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ from sources.documents import (
 CURRENCY = "EUR"
 FIRST = date(2026, 1, 5)
 AWKWARD = 0.2
+_NAMESAKES = 25
+_FIRST_SHORT = 900
 _PRICES = (49_00, 99_00, 199_00, 490_00, 1_190_00)
 _WORDS: Sequence[str] = [
     "North",
@@ -151,14 +156,22 @@ class Maker:
         self._used_numbers: set[str] = set()
         self._customers = [self._partner(each) for each in range(max(lines // 25, 20))]
         self._suppliers = [self._partner(each) for each in range(max(lines // 120, 10))]
-        self._open: list[Invoice] = []
+        self._namesakes = [
+            (each, replace(self._partner(90_000 + at), name=each.name))
+            for at, each in enumerate(self._customers[::_NAMESAKES])
+        ]
+        self._customers += [other for _, other in self._namesakes]
         self._cases: dict[str, Callable[[], None]] = {
             "part": self._part, "instalments": self._instalments, "several": self._several, "range": self._range,
             "typing mistake": self._mistyped, "digits swapped": self._swapped, "another's number": self._anothers,
             "no number": self._no_number, "equal amounts": self._equal, "fee, unsaid": self._fee, "fee, said": self._fee_said,
             "too much": self._too_much, "third party pays": self._third_party, "paid twice": self._twice, "came back": self._returned,
             "credit note taken off": self._credited, "nothing of ours": self._other, "sum without numbers": self._sum,
-            "late invoice": self._late, "bill, last digits": self._short_bill,
+            "late invoice": self._late, "bill, last digits": self._short_bill, "number cut off": self._cut,
+            "number broken by the bank": self._broken, "last month's number": self._last_months, "cash discount": self._discount,
+            "wrong amount": self._wrong_amount, "several, less a claim": self._claim, "many without numbers": self._many,
+            "credit note paid out": self._paid_out, "debit came back with a fee": self._debit_returned,
+            "payer's own number": self._payers_own, "two of one name": self._namesake, "one of several named": self._one_named,
         }  # fmt: skip
 
     def make(self) -> Books:
@@ -191,6 +204,8 @@ class Maker:
     ) -> Invoice:
         self._issued += 1
         number = f"{'CN' if credit else 'INV'}-2026-{self._issued:05}"
+        if not credit and int(partner.number) % 3 == 0:
+            number = f"RE{_FIRST_SHORT + self._issued}" if int(partner.number) % 2 else str(_FIRST_SHORT + self._issued)
         return self._state(number, partner, amount, day, InvoiceDirection.RECEIVABLE, late, credit)
 
     def _bill(self, partner: _Partner, amount: int, day: date) -> Invoice:
@@ -381,7 +396,7 @@ class Maker:
     def _mistyped(self) -> None:
         invoice, partner = self._sale()
         number = list(str(invoice.number))
-        at = self._chance.randrange(4, len(number))
+        at = self._chance.randrange(min(4, len(number) - 2), len(number))
         way = self._chance.random()
         if way < 0.6:
             number[at] = self._chance.choice(string.digits)
@@ -394,7 +409,7 @@ class Maker:
     def _swapped(self) -> None:
         invoice, partner = self._sale()
         number = list(str(invoice.number))
-        at = self._chance.randrange(len(number) - 5, len(number) - 1)
+        at = self._chance.randrange(max(len(number) - 5, 0), len(number) - 1)
         number[at], number[at + 1] = number[at + 1], number[at]
         self._pays([invoice], partner, self._text("".join(number), partner), "digits swapped")
 
@@ -415,6 +430,49 @@ class Maker:
             ("", "thank you", "Rechnung", f"customer {partner.number}", "Invoice as agreed", "March")
         )
         self._pays([invoice], partner, text, "no number")
+
+    def _cut(self) -> None:
+        """The bank's field ends within the number."""
+        invoice, partner = self._sale()
+        text = f"Payment for invoice {invoice.number}"
+        self._pays([invoice], partner, text[: -self._chance.randint(1, 2)], "number cut off")
+
+    def _broken(self) -> None:
+        """A line of the bank's field ends within the number."""
+        invoice, partner = self._sale()
+        number = str(invoice.number)
+        at = self._chance.randrange(1, len(number))
+        self._pays([invoice], partner, f"Invoice {number[:at]} {number[at:]}", "number broken by the bank")
+
+    def _last_months(self) -> None:
+        """Two invoices of one price, and the text of the first payment is used again for the second."""
+        first, partner = self._sale(amount=self._chance.choice(_PRICES))
+        day = first.issue_date or FIRST
+        second, _ = self._sale(partner, amount=first.total, day=day + timedelta(days=30))
+        text = self._text(str(first.number), partner)
+        self._pays([first], partner, text, "last month's number", day=day + timedelta(days=14))
+        self._pays([second], partner, text, "last month's number", day=day + timedelta(days=44))
+
+    def _payers_own(self) -> None:
+        """The payer names an order of their own, whose number is that of an invoice of someone else's."""
+        invoice, partner = self._sale()
+        text = f"PO {self._chance.choice(self._books.early).number} {self._text(str(invoice.number), partner)}"
+        self._pays([invoice], partner, text, "payer's own number")
+
+    def _namesake(self) -> None:
+        """Two customers of one name have an invoice of one price each; one of the two is named, or none is."""
+        one, other = self._chance.choice(self._namesakes)
+        invoice, _ = self._sale(one, amount=self._chance.choice(_PRICES))
+        self._sale(other, amount=invoice.total, day=invoice.issue_date)
+        text = self._chance.choice((self._text(str(invoice.number), one), "", "subscription"))
+        self._pays([invoice], one, text, "two of one name")
+
+    def _one_named(self) -> None:
+        """Several are paid, and only the first is named."""
+        first, partner = self._sale()
+        rest = [self._sale(partner, day=first.issue_date)[0] for _ in range(self._chance.randint(1, 4))]
+        text = f"{first.number} {self._chance.choice(('and others', 'etc.', 'u.a.', ''))}"
+        self._pays([first, *rest], partner, text, "one of several named")
 
     def _equal(self) -> None:
         """Two invoices of one price to one customer, and nothing that says which is paid."""
@@ -445,6 +503,34 @@ class Maker:
             [invoice], partner, self._text(str(invoice.number), partner), "too much", amount=invoice.total + more
         )
 
+    def _wrong_amount(self) -> None:
+        """Two figures swapped when the transfer was typed in."""
+        invoice, partner = self._sale(amount=self._chance.randint(100_00, 9_000_00))
+        figures = list(str(invoice.total))
+        at = self._chance.randrange(len(figures) - 1)
+        figures[at], figures[at + 1] = figures[at + 1], figures[at]
+        amount = max(int("".join(figures)), 1)
+        truth = {("invoice", invoice.external_id): min(amount, invoice.total)}
+        text = self._text(str(invoice.number), partner)
+        self._pays([invoice], partner, text, "wrong amount", amount=amount, truth=truth)
+
+    def _discount(self) -> None:
+        """Two or three percent taken off for paying early, said or not: the invoice is paid by it."""
+        invoice, partner = self._sale(amount=self._chance.randint(100_00, 9_000_00))
+        percent = self._chance.choice((2, 3))
+        said = self._chance.choice(("", "", f" abzgl. {percent}% Skonto", f" less {percent}%"))
+        amount = invoice.total - round(invoice.total * percent / 100)
+        text = self._text(str(invoice.number), partner) + said
+        self._pays([invoice], partner, text, "cash discount", amount=amount)
+
+    def _claim(self) -> None:
+        """Several that are named, and less is paid than they come to."""
+        first, partner = self._sale(amount=self._chance.randint(100_00, 2_000_00))
+        rest = [self._sale(partner, day=first.issue_date)[0] for _ in range(self._chance.randint(1, 3))]
+        amount = sum(each.total for each in (first, *rest)) - self._chance.choice((25_00, 37_80, first.total // 10))
+        text = ", ".join(str(each.number) for each in (first, *rest))
+        self._pays([first, *rest], partner, text, "several, less a claim", amount=amount)
+
     def _third_party(self) -> None:
         """A parent company or a relative pays; sometimes one who is a customer too."""
         invoice, partner = self._sale()
@@ -469,6 +555,24 @@ class Maker:
         back = {("invoice", bill.external_id): bill.total}
         self._pays([bill], partner, text, "came back", amount=bill.total, truth=back, day=day + timedelta(days=2))
         self._pays([bill], partner, str(bill.number), "came back", day=day + timedelta(days=5))
+
+    def _debit_returned(self) -> None:
+        """A direct debit that we drew comes back some days later, with what the bank takes for it."""
+        invoice, partner = self._sale()
+        text = f"SEPA direct debit {invoice.number}"
+        first = self._pays([invoice], partner, text, "debit came back with a fee")
+        kept = self._chance.choice((3_00, 5_10, 9_50))
+        back = f"{self._chance.choice(('RETURN MD06', 'Rücklastschrift AM04'))} {invoice.number} incl. fee EUR {kept / 100:.2f}"
+        day = (first.booked_on or FIRST) + timedelta(days=self._chance.randint(1, 30))
+        truth = {("invoice", invoice.external_id): -invoice.total}
+        self._pays(
+            [invoice], partner, back, "debit came back with a fee", amount=-invoice.total - kept, truth=truth, day=day
+        )
+
+    def _paid_out(self) -> None:
+        partner = self._chance.choice(self._customers)
+        credit = self._invoice(partner, self._amount(), self._day(), credit=True)
+        self._pays([credit], partner, f"Refund {credit.number}", "credit note paid out")
 
     def _credited(self) -> None:
         invoice, partner = self._sale(amount=self._chance.randint(200_00, 5_000_00))
@@ -500,6 +604,14 @@ class Maker:
             self._chance.choice(("", "open invoices", "statement of account")),
             "sum without numbers",
         )
+
+    def _many(self) -> None:
+        """A customer pays what is open by a list that goes by mail, a credit note taken off."""
+        first, partner = self._sale()
+        day = first.issue_date or FIRST
+        rest = [self._sale(partner, day=day)[0] for _ in range(self._chance.randint(6, 14))]
+        credit = self._invoice(partner, min(each.total for each in (first, *rest)) // 2, day, credit=True)
+        self._pays([first, *rest, credit], partner, "see remittance advice", "many without numbers")
 
     def _late(self) -> None:
         invoice, partner = self._sale(late=True)

@@ -7,6 +7,7 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers.accounts import AccountMutation, AccountQuery
+from resolvers.bank_and_books import BankAndBooksQuery
 from resolvers.cash import BankAccount, BankTransaction, CashQuery
 from resolvers.entries import EntryQuery, JournalLine
 from resolvers.invoices import Invoice, InvoiceQuery
@@ -14,8 +15,10 @@ from resolvers.issue_events import IssueSubscription
 from resolvers.issues import IssueMutation, IssueQuery
 from resolvers.ledgers import LedgerMutation, LedgerQuery
 from resolvers.mappings import MappingMutation, MappingQuery
-from resolvers.matching import MatchingMutation, MatchingQuery
+from resolvers.matching import MatchingQuery
+from resolvers.matching_changes import MatchingMutation
 from resolvers.nodes import NodeQuery
+from resolvers.open_items import OpenItemQuery
 from resolvers.payments import Payment, PaymentQuery
 from resolvers.payroll import PayrollQuery, PayrollRun
 from resolvers.posting import PostingMutation
@@ -27,6 +30,7 @@ from resolvers.reconciliation import ReconciliationQuery
 from resolvers.scalars import SCALARS
 from resolvers.sources import SourceQuery
 from resolvers.submitting import SubmissionMutation
+from resolvers.submitting_files import FileMutation
 from resolvers.trial_balance import TrialBalanceQuery
 
 
@@ -48,6 +52,8 @@ class Query(
     ProposalQuery,
     ReconciliationQuery,
     MatchingQuery,
+    OpenItemQuery,
+    BankAndBooksQuery,
 ):
     pass
 
@@ -62,6 +68,7 @@ class Mutation(
     RateMutation,
     ProposalMutation,
     SubmissionMutation,
+    FileMutation,
     MatchingMutation,
 ):
     pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -169,17 +169,19 @@ class _Reader:
             elif len(given) > 1:
                 self._wrong(prefix + given[1], f"cannot stand beside {given[0]}")
         values = {key: self._option(key, table[key], kind, prefix + key) for key in kind.texts if key in table}
-        tables = {key: self._resolved(table[key], prefix + key) for key in kind.tables if key in table}
+        tables = {key: self._resolved(table[key], prefix, key, kind.secrets) for key in kind.tables if key in table}
         return {key: value for key, value in (values | tables).items() if value is not None}
 
-    def _resolved(self, value: Any, place: str) -> Any:
+    def _resolved(self, value: Any, prefix: str, key: str, secrets: Sequence[str]) -> Any:
         """A table's value, with the secrets that it names in place of their names."""
         if isinstance(value, Mapping):
-            return {key: self._resolved(each, f"{place}.{key}") for key, each in value.items()}
+            return {name: self._resolved(each, prefix, f"{key}.{name}", secrets) for name, each in value.items()}
         if isinstance(value, list):
-            return [self._resolved(each, f"{place}[{number}]") for number, each in enumerate(value)]
+            return [self._resolved(each, prefix, f"{key}[{at}]", secrets) for at, each in enumerate(value)]
+        if key in secrets:
+            return self._secret(value, prefix + key)
         if isinstance(value, str) and value.startswith("env:"):
-            return self._from_environment(value.removeprefix("env:"), place)
+            return self._from_environment(value.removeprefix("env:"), prefix + key)
         return value
 
     def _option(self, key: str, value: Any, kind: ConnectorKind, place: str) -> str | None:

@@ -252,7 +252,8 @@ class IssueMutation:
 
     @linked(
         "Closes an issue; its document is looked at again. A POSSIBLE_DUPLICATE or a THREE_WAY_MISMATCH that is resolved posts; a "
-        "SOURCE_RENAMED source posts from its next pull on; REVERSED_BY_HAND and REINSTATED_BY_HAND stay closed until something "
+        "SOURCE_RENAMED source posts from its next pull on; what was submitted of a SUBMITTED_ELSEWHERE source counts as deleted where "
+        "it would lie elsewhere; REVERSED_BY_HAND and REINSTATED_BY_HAND stay closed until something "
         "else is reversed. Every other issue opens again if its document still cannot be dealt with.",
         resolve_issue,
         scope=ADMIN,

@@ -75,12 +75,12 @@ def unknown_ledger(code: str, *path: str) -> Reason:
     return Reason(RejectionCode.UNKNOWN_LEDGER, message, path or ("ledger",))
 
 
-def rejected(typename: str, reasons: Sequence[Reason], want: Want) -> Tagged:
-    """The row of a type whose one field is `reasons`."""
+def rejected(typename: str, reasons: Sequence[Reason], want: Want, **values: Any) -> Tagged:
+    """The row of a type whose fields are `reasons` and these values."""
     mine = want.types[typename]
     inner = mine.nested.get("reasons", Want())
     rows = [inner.row({"code": why.code.value, "message": why.message, "path": list(why.path)}) for why in reasons]
-    return Tagged(typename, mine.row({"reasons": rows}))
+    return Tagged(typename, mine.row({"reasons": rows, **values}))
 
 
 def refused(reasons: Sequence[Reason], want: Want) -> Results:

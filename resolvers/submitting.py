@@ -24,7 +24,7 @@ from sources.ledger.model import Reason, RejectionCode
 from sources.mirror.settings import SourceSettings
 from sources.mirror.submitting import Outcome, Refused, Submission
 from sources.plain_documents import Fault, InvalidDocument, read_document
-from sources.reading import Key, Results, Tagged, Want
+from sources.reading import Key, Results, Row, Tagged, Want
 
 SUBMIT = ("documents:submit",)
 MAX_DOCUMENTS = 1_000
@@ -271,9 +271,10 @@ async def _submit(context: Context, name: str, given: Sequence[Mapping[str, Any]
         return [[Reason(RejectionCode.NOT_FOUND, message, ("source",))] for _ in given]
     read = [_read(context, settings, number, each) for number, each in enumerate(given)]
     taken = [each for each in read if isinstance(each, Submission)]
-    outcomes = await context.services.refresher.submit(name, taken, context.caller.subject) if taken else []
+    groups = [[each] for each in taken]
+    outcomes = await context.services.refresher.submit(name, groups, context.caller.subject) if taken else []
     context.services.wake_pipeline()
-    became = iter(outcomes)
+    became = iter(outcome for (outcome,) in outcomes)
     results: list[_Result] = []
     for number, each in enumerate(read):
         if not isinstance(each, Submission):
@@ -318,9 +319,13 @@ def _row(result: _Result, want: Want) -> Tagged:
     if not isinstance(result, tuple):
         return rejected("DocumentRejected", result, want)
     submission, outcome = result
+    return Tagged("DocumentTaken", taken_row(submission, outcome, want.types["DocumentTaken"]))
+
+
+def taken_row(submission: Submission, outcome: Outcome, want: Want) -> Row:
+    """The row of a DocumentTaken."""
     kind, external_id = submission.key
-    values = {"kind": kind.upper(), "external_id": external_id, "outcome": outcome.value}
-    return Tagged("DocumentTaken", want.types["DocumentTaken"].row(values))
+    return want.row({"kind": kind.upper(), "external_id": external_id, "outcome": outcome.value})
 
 
 def _reason(fault: Fault, path: tuple[str, ...]) -> Reason:

@@ -276,7 +276,8 @@ class Page:
     """One page of a pull. `cursor` is opaque to everyone but the connector: stored with the page, in the same transaction,
     and given to the next pull. `complete` is true on the last page. `afresh`: the first page of a pull that found another
     account at the source than the cursor's: nothing that is held of the source counts any more. `unread`: kind and external
-    id of what it lists and cannot be read, which is not gone: the version that is held stays."""
+    id of what it lists and cannot be read, which is not gone: the version that is held stays. An id of "": the record does not say
+    which it is, so that no document of the kind counts as gone by not being listed."""
 
     documents: Sequence[Document]
     cursor: str | None

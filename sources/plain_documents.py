@@ -2,14 +2,16 @@
 file and declared APIs state them. What `sources.documents` says of a field holds here.
 
 Amounts are decimals of the document's currency ("12.50", 12.5 as a Decimal, 12), or minor units where the caller says so; a float is
-refused. Dates are ISO 8601, timestamps count by their date. Every mistake is told at once, with where it stands.
+refused. Dates are ISO 8601, timestamps count by their date. An empty text is as good as none. Every mistake is told at once, with
+where it stands.
 """
 
 from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,7 +33,7 @@ from sources.documents import (
     Payslip,
     TaxAmount,
 )
-from sources.money import DECIMAL, EXPONENTS, parse_minor
+from sources.money import DECIMAL, EXPONENTS, format_minor, parse_minor
 
 FaultCode = Literal[
     "MISSING", "UNKNOWN_FIELD", "INVALID_AMOUNT", "UNKNOWN_CURRENCY", "INVALID_DATE", "INVALID_TEXT", "INVALID_VALUE"
@@ -51,7 +53,20 @@ MAX_ITEMS = 10_000
 """Lines, taxes, payslips or transactions of one document."""
 
 _EXACT = {"quantity", "rate"}  # texts that are decimals
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_DATE = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?:[01][0-9]|2[0-4])(?::?[0-5][0-9](?::?[0-6][0-9](?:[.,][0-9]{1,12})?)?)? ?(?:[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
+    re.ASCII,
+)
+_LONGEST_DATE = 60
+_ONCE = {Payslip: "external_id", BankTransaction: "external_id"}
+"""Of lists whose items are known by a field: it stands in one item."""
+_PERIODS = {
+    InvoiceLine: ("service_from", "service_to"),
+    PayrollRun: ("period_start", "period_end"),
+    BankStatement: ("from_date", "to_date"),
+}
+"""The first and the last day of a time."""
 _NESTED = (BankAccount, BankTransaction, InvoiceLine, Party, Payslip, TaxAmount)
 _LEFT_OUT = {"raw", "warnings"}
 
@@ -83,11 +98,44 @@ def read_document(
     Raises InvalidDocument."""
     reader = _Reader(minor_units)
     cls = KINDS[kind]
-    completed = _COMPLETE[cls](dict(given))
+    stated = {name: value for name, value in given.items() if not _is_empty(value)}
+    completed = _COMPLETE[cls](dict(stated))
     values = reader.values(cls, completed, (), _currency(completed))
     if reader.faults:
-        raise InvalidDocument(reader.faults)
+        raise InvalidDocument(_own_faults(reader.faults, _FOLLOWING.get(cls, frozenset()) - stated.keys()))
     return cls(**values, raw=dict(raw or {})) if cls is not BankStatement else cls(**values)
+
+
+def write_document(document: Document) -> dict[str, Any]:
+    """The values that `read_document` makes the document of: amounts as decimal texts, without what is not stated, `raw` and warnings."""
+    return _written(document, document.account.currency if isinstance(document, BankStatement) else document.currency)
+
+
+def _written(value: Any, currency: str) -> dict[str, Any]:
+    own, cls = getattr(value, "currency", currency), value.__class__
+    found: dict[str, Any] = {}
+    for field in _fields_of(cls):
+        stated = getattr(value, field.name)
+        if stated is None or (field.many and not stated):
+            continue
+        of = value.presented_currency if field.name == "presented_amount" else own
+        found[field.name] = [_plain(each, of) for each in stated] if field.many else _plain(stated, of)
+    return found
+
+
+def _plain(value: Any, currency: str) -> Any:
+    if isinstance(value, _NESTED):
+        return _written(value, currency)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return format_minor(value, EXPONENTS[currency])
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _own_faults(faults: Sequence[Fault], following: Set[str]) -> Sequence[Fault]:
+    """Without those of fields that follow from others, which have faults of their own."""
+    return [each for each in faults if each.path[0] not in following] or faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +177,24 @@ class _Reader:
         found: dict[str, Any] = {}
         for field in known:
             value, place = given.get(field.name), (*path, field.name)
-            if value is None or value == "":
+            if _is_empty(value):
                 if field.required:
                     self._fault("MISSING", "is missing", place)
             elif field.many:
                 found[field.name] = self._items(field, value, place, currency)
             else:
                 found[field.name] = self._one(field, value, place, currency, given)
+        if cls is Payment and not self.faults:
+            self._check_net(found, path)
+        first, last = (found.get(name) for name in _PERIODS.get(cls, ("", "")))
+        if first is not None and last is not None and first > last:
+            self._fault("INVALID_DATE", f"is before {_PERIODS[cls][0]}", (*path, _PERIODS[cls][1]))
         return found
+
+    def _check_net(self, found: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        fee, net = found.get("fee"), found.get("net")
+        if fee is not None and net is not None and net != found["amount"] - fee:
+            self._fault("INVALID_AMOUNT", "is not amount - fee", (*path, "net"))
 
     def _items(self, field: _Field, value: Any, path: tuple[str, ...], currency: str | None) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
@@ -145,7 +203,17 @@ class _Reader:
         if len(value) > MAX_ITEMS:
             self._fault("INVALID_VALUE", f"has {len(value)} items, at most {MAX_ITEMS} are taken", path)
             return ()
-        return tuple([self._one(field, each, (*path, str(number)), currency, {}) for number, each in enumerate(value)])
+        items = tuple([self._one(field, each, (*path, str(number)), currency, {}) for number, each in enumerate(value)])
+        if field.type in _ONCE:
+            self._check_once(_ONCE[field.type], items, path)
+        return items
+
+    def _check_once(self, name: str, items: Sequence[Any], path: tuple[str, ...]) -> None:
+        seen: dict[Any, int] = {}
+        for number, item in enumerate(items):
+            first = seen.setdefault(getattr(item, name, number), number)
+            if first != number:
+                self._fault("INVALID_VALUE", f"is that of number {first} too", (*path, str(number), name))
 
     def _one(
         self, field: _Field, value: Any, path: tuple[str, ...], currency: str | None, beside: Mapping[str, Any]
@@ -192,11 +260,10 @@ class _Reader:
             return value.date()
         if isinstance(value, date):
             return value
-        try:
-            if isinstance(value, str) and _DATE.match(value) and (len(value) == 10 or value[10] in "T "):
-                return date.fromisoformat(value[:10])
-        except ValueError:
-            pass
+        written = _DATE.fullmatch(value.strip()) if isinstance(value, str) and len(value) < _LONGEST_DATE else None
+        with suppress(ValueError):
+            if written:
+                return date.fromisoformat(written[1])
         self._fault("INVALID_DATE", f"{_shown(value)} is not a date, 2026-01-31", path)
         return None
 
@@ -226,6 +293,10 @@ class _Reader:
 
     def _fault(self, code: FaultCode, message: str, path: tuple[str, ...]) -> None:
         self.faults.append(Fault(code, message, path))
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value)
 
 
 def _text(value: Any) -> str | None:
@@ -268,6 +339,11 @@ def _invoice(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+_FOLLOWING: Final[Mapping[type, Set[str]]] = {
+    Invoice: frozenset({"subtotal", "amount_due", "source_status"}),
+    Payment: frozenset({"source_status"}),
+}
+"""Fields that follow from others where they are not stated."""
 _NOTHING_DUE = {InvoiceStatus.PAID.value, InvoiceStatus.VOID.value}
 
 

@@ -30,7 +30,7 @@ def asked(today: str) -> list[str]:
 def test_the_operations_to_paste_fit_the_graph() -> None:
     schema = core(build())
     operations = asked("2026-11-22")
-    assert len(operations) == 8
+    assert len(operations) == 11
     assert not [fault for operation in operations for fault in validate(schema, parse(operation))]
 
 

@@ -28,6 +28,7 @@ from sources.documents import (
     TaxAmount,
 )
 from sources.ledger.queries import ACCOUNTS_BY_CODE, ENTRY_ORDERS, LINES_BY_DATE
+from sources.matching.open_items import AGEING_BY_PARTY, OPEN_ITEMS_BY_DAY
 from sources.mirror.settings import SourceSettings
 from sources.pipeline import rulesets
 from sources.pipeline.taking import see
@@ -62,9 +63,14 @@ PREVIEWED = encode_cursor(
     Order("preview", (("kind", "text"), ("source", "text"), ("account", "text"), ("external_id", "text"))),
     ["invoice", "stripe", "", "in_2"],
 )
+OPEN_BEHIND = encode_cursor(OPEN_ITEMS_BY_DAY, ["2026-03-01", "stripe", "in_2"])
+AGED_BEHIND = encode_cursor(AGEING_BY_PARTY, ["", "USD"])
 RULES = rules().replace("1700", "2000").replace("6000", "5000").replace("7000", "5000")
 RECONCILED = encode_cursor(PLACES, ["2026-02-01", "invoice", "", "in_3"])
 POOLS: dict[str, list[Any]] = {
+    "overdueBy": [0, 30, -30, 2**31 - 1, -(2**31)],
+    "Query.openItems(after)": ["garbage", OPEN_BEHIND],
+    "Query.openItemsByParty(after)": ["garbage", AGED_BEHIND],
     "leastScore": [0, 50, 2**31 - 1, -1],
     "party": ["cus_1", "x", ""],
     "id": IDS,
@@ -335,6 +341,21 @@ _TRACES = (
     f"""INSERT INTO pipeline.proposal (ledger_id, source, kind, external_id, name, generation, number, draft, created_at, decided_at,
             decided_by, decision)
         VALUES ({_US}, 'stripe', 'invoice', 'in_3', 'bill', 1, 1, $1, '2026-02-01', '2026-02-02', 'ana', 'REJECTED')""",
+    f"""INSERT INTO matching.item (ledger_id, kind, source, account, external_id, side, currency, amount, used, ready, dated)
+        VALUES ({_US}, 'bank_transaction', 'bank', 'us:1%', 'u1', 'clearing', 'USD', 500, 300, true, '2026-03-05'),
+            ({_US}, 'bank_transaction', 'bank', 'us:1%', 'gone', 'clearing', 'USD', 900, 0, true, '2026-03-06'),
+            ({_US}, 'payment', 'stripe', '', 'po_1', 'clearing', 'USD', 941, 0, true, '2026-03-02'),
+            ({_US}, 'invoice', 'stripe', '', 'in_4', 'receivable', 'JPY', 1191, 0, true, '2026-02-01')""",
+    f"""INSERT INTO matching.match (ledger_id, match_id, source, account, external_id, status, score, reasons, created_at)
+        VALUES ({_US}, 1, 'bank', 'us:1%', 'u1', 'CERTAIN', 80, '[{{"code": "AMOUNT", "points": 30, "message": "m"}}]', '2026-03-06'),
+            ({_US}, 2, 'bank', 'us:1%', 'gone', 'PROPOSED', 20, '[]', '2026-03-06'),
+            ({_US}, 3, 'bank', 'us:1%', 'gone', 'WITHDRAWN', 10, '[]', '2026-03-07')""",
+    f"""INSERT INTO matching.allocation (ledger_id, match_id, position, kind, source, external_id, side, currency, amount, bank_amount,
+            party_id)
+        VALUES ({_US}, 1, 0, 'invoice', 'stripe', 'in:1"', 'receivable', 'USD', 200, 200, 'cus_1'),
+            ({_US}, 1, 1, 'on_account', '', '', 'receivable', 'USD', 100, 100, 'cus_1'),
+            ({_US}, 2, 0, 'payment', 'stripe', 'po_1', 'clearing', 'USD', 900, 900, NULL),
+            ({_US}, 3, 0, 'account', '', '5000', 'account', 'USD', 900, 900, NULL)""",
     f"""INSERT INTO pipeline.proposal (ledger_id, source, kind, external_id, name, generation, number, draft, created_at)
         VALUES ({_US}, 'stripe', 'invoice', 'in_3', 'bill', 1, 2, $1, '2026-02-03')""",
 )

@@ -13,6 +13,7 @@ _COMMANDS = {
     "token": "gateway.cli.token",
     "import": "gateway.cli.import_file",
     "sources": "gateway.cli.sources",
+    "check-source": "gateway.cli.check_source",
     "sync": "gateway.cli.sync",
     "map": "gateway.cli.map",
     "rates": "gateway.cli.rates",

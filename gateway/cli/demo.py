@@ -20,7 +20,7 @@ from gateway.demo.commands import command_that_adds_the_rule, commands_to_paste
 from gateway.demo.live import Pace, alive
 from gateway.demo.rulebooks import RULES_FOLDER, provide_rules, write_rules
 from gateway.demo.seeding import STATE_FILE, DemoState, load_state, seed
-from gateway.demo.systems import BANK_FOLDER, source_systems
+from gateway.demo.systems import BANK_FOLDER, INBOX_FOLDER, source_systems
 from gateway.logs import configure
 from gateway.openbooks import Books, books
 from gateway.serving import bound_socket, raise_open_files, serve_gateway
@@ -43,8 +43,8 @@ _TTL = 86_400
 def command(data_dir: Path, port: int, fresh: bool) -> None:
     """Serve the sample company Acme on this machine.
 
-    Two ledgers with a year of books, and local servers that stand for Stripe, Xero and a bank. They change by themselves, and
-    what happens there becomes entries. The first start takes some seconds; later ones keep the data. Ctrl-C stops everything.
+    Two ledgers with a year of books, local servers that stand for Stripe and Xero, and folders with bank statements and suppliers'
+    e-invoices. They change by themselves, and what happens there becomes entries. The first start takes some seconds; later ones keep the data. Ctrl-C stops everything.
     """
     configure("warning")
     with faults():
@@ -57,7 +57,8 @@ def command(data_dir: Path, port: int, fresh: bool) -> None:
 async def _demo(settings: Settings, listening: socket.socket, fresh: bool) -> None:
     today = datetime.now(UTC).date()
     if fresh:
-        await remove_database(settings.data_dir, also=(SECRET_FILE, STATE_FILE, ACTS_FILE, RULES_FOLDER, BANK_FOLDER))
+        also = (SECRET_FILE, STATE_FILE, ACTS_FILE, RULES_FOLDER, BANK_FOLDER, INBOX_FOLDER)
+        await remove_database(settings.data_dir, also=also)
     click.echo(f"starting PostgreSQL in {settings.data_dir}", err=True)
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(books(settings))

@@ -1,5 +1,5 @@
-"""What happens at the sample company's source systems while the demo runs: sales, payments, refunds, payouts, bank statements and
-pay runs, one act after the other.
+"""What happens at the sample company's source systems while the demo runs: sales, payments, refunds, payouts, suppliers' invoices,
+bank statements and pay runs, one act after the other.
 
 Which act follows, and what it does, depend on the seed and its number alone. The moments of all acts are kept in a file of the
 data directory, so that the systems, which live in this process, are the same again after another start.
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from gateway.demo.company import CUSTOMERS, SUPPLIERS
-from gateway.demo.servers.bank_files import GBP_ACCOUNT, USD_ACCOUNT, closed_at, write_statement
+from gateway.demo.servers.bank_files import GBP_ACCOUNT, SUPPLIERS_ACCOUNT, USD_ACCOUNT, closed_at, write_statement
+from gateway.demo.servers.invoice_files import Bill, write_bill
 from gateway.demo.servers.stripe_company import Object, StripeCompany, some_lines
 from gateway.demo.servers.xero_company import Company, add_run
 from sources.errors import ConfigurationError
@@ -22,21 +23,46 @@ ACTS_FILE = "acts.log"
 MOST_ACTS = 5_000
 """Then the systems rest: each start repeats all acts, and must stay quick."""
 
-_OPENING = ("sell", "sell", "collect", "contribute", "refund", "pay_out", "bank", "pay_wages")
-_LATER: Mapping[str, int] = {"sell": 10, "collect": 7, "bank": 3, "pay_out": 2, "refund": 1, "void": 1, "pay_wages": 1}
+_OPENING = [
+    "sell",
+    "bill",
+    "bill",
+    "bill",
+    "collect",
+    "contribute",
+    "pay_bills",
+    "refund",
+    "pay_out",
+    "bank",
+    "pay_wages",
+]
+_LATER: Mapping[str, int] = {
+    "sell": 10,
+    "collect": 7,
+    "bank": 3,
+    "bill": 3,
+    "pay_out": 2,
+    "pay_bills": 1,
+    "refund": 1,
+    "void": 1,
+    "pay_wages": 1,
+}
 _CONTRIBUTION = 2_500
+_DAYS_TO_PAY = 14
 
 
 class Activity:
     """Acts upon the systems. `since`: the first day that is not history, from which on documents become entries."""
 
     def __init__(
-        self, data_dir: Path, folder: Path, seed: int, since: date, stripe: StripeCompany, payroll: Company
+        self, data_dir: Path, folder: Path, inbox: Path, seed: int, since: date, stripe: StripeCompany, payroll: Company
     ) -> None:
-        self._file, self._folder, self._seed = data_dir / ACTS_FILE, folder, seed
+        self._file, self._folder, self._inbox, self._seed = data_dir / ACTS_FILE, folder, inbox, seed
         self._since = int(datetime(since.year, since.month, since.day, tzinfo=UTC).timestamp())
         self._stripe, self._payroll = stripe, payroll
-        self._held = {account: closed_at(seed, account, since) for account in (USD_ACCOUNT, GBP_ACCOUNT)}
+        accounts = (USD_ACCOUNT, GBP_ACCOUNT, SUPPLIERS_ACCOUNT)
+        self._held = {account: closed_at(seed, account, since) for account in accounts}
+        self._bills: list[Bill] = []
         self._coming: dict[str, list[tuple[int, str, str]]] = {account: [] for account in self._held}
         self._acts: Mapping[str, Callable[[random.Random, int], None]] = {
             "sell": self._sell,
@@ -47,6 +73,8 @@ class Activity:
             "pay_out": self._pay_out,
             "bank": self._bank,
             "pay_wages": self._pay_wages,
+            "bill": self._bill,
+            "pay_bills": self._pay_bills,
         }
         self.done = 0
 
@@ -118,13 +146,42 @@ class Activity:
     def _bank(self, chance: random.Random, at: int) -> None:
         supplier = chance.choice(sorted(SUPPLIERS))
         self._coming[USD_ACCOUNT].append((-chance.randrange(5_000, 90_000), supplier, "Card payment"))
-        for account, coming in self._coming.items():
-            if coming:
-                moment = datetime.fromtimestamp(at, UTC)
-                held = write_statement(self._folder, account, self.done, moment, self._held[account], coming)
-                self._held[account] = held
-                coming.clear()
+        for account in self._coming:
+            self._state(account, at)
+
+    def _state(self, account: str, at: int) -> None:
+        """The bank's statement of what it was told about the account since the last one."""
+        if coming := self._coming[account]:
+            moment = datetime.fromtimestamp(at, UTC)
+            held = write_statement(self._folder, account, self.done, moment, self._held[account], coming)
+            self._held[account] = held
+            coming.clear()
 
     def _pay_wages(self, _chance: random.Random, at: int) -> None:
         run = add_run(self._payroll, self.done, datetime.fromtimestamp(at, UTC).date())
         self._coming[GBP_ACCOUNT].append((-round(run["totalPay"] * 100), "Payroll", "Wages"))
+
+    # ---------------------------------------------------------------- suppliers
+
+    def _bill(self, chance: random.Random, at: int) -> None:
+        waiting, on = {bill.supplier for bill in self._bills}, datetime.fromtimestamp(at, UTC).date()
+        supplier = chance.choice(sorted(set(SUPPLIERS) - waiting) or sorted(SUPPLIERS))
+        mark = "".join(word[0] for word in supplier.split() if word[0].isalpha())
+        bill = Bill(
+            number=f"{mark}-{on.year}-{10_000 + self.done}",
+            supplier=supplier,
+            what=supplier.split()[-1],
+            on=on,
+            due=on + timedelta(_DAYS_TO_PAY),
+            net=chance.randrange(8_000, 400_000),
+        )
+        write_bill(self._inbox, bill)
+        self._bills.append(bill)
+
+    def _pay_bills(self, _chance: random.Random, at: int) -> None:
+        """The two oldest: one as it should be, by its number, the other without. The newest stays open."""
+        texts = ("Invoice {0.number}", "{0.supplier}, your delivery")
+        for bill, text in zip(self._bills[:-1][:2], texts, strict=False):
+            self._coming[SUPPLIERS_ACCOUNT].append((-bill.total, bill.supplier, text.format(bill)))
+            self._bills.remove(bill)
+        self._state(SUPPLIERS_ACCOUNT, at)

@@ -48,7 +48,7 @@ def commands_to_paste(address: str, token: str, today: date) -> str:
             "A live subscription (then post from another terminal):",
             _curl(address, token, SUBSCRIPTION, stream=True),
             "",
-            "From now on Stripe, Xero and the bank change by themselves; what becomes of it is told below.",
+            "From now on Stripe, Xero, the bank and suppliers change by themselves; what becomes of it is told below.",
             "Ctrl-C stops everything; the data stays for the next start.",
             "",
         )

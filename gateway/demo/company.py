@@ -85,7 +85,7 @@ _CHART = """
 1000 | Assets
 1100 | Cash and bank | 1000
 1110 | Operating account | 1100 | {own}
-1120 | Payroll account | 1100 | {own}
+1120 | Payments account | 1100 | {own}
 1130 | {foreign} account | 1100 | {foreign}
 1140 | Card processor | 1100
 1150 | Money in transit | 1100

@@ -100,6 +100,7 @@ class _Console:
         self._opened, self._sources, self._say, self._adds_rule = opened, sources, say, adds_rule
         self._told: dict[int, int] = {}
         self._proposed: dict[int, int] = {}
+        self._matched: dict[int, int] = {}
         self._since = datetime.now(UTC)
         self._issues: set[news.IssueNews] = set()
         self._status: dict[str, freshness.SourceStatus] = {}
@@ -116,6 +117,7 @@ class _Console:
         async with self._opened.database.writer() as connection, connection.transaction():
             entries = await news.entries_behind(connection, self._told)
             proposals = await news.proposals_behind(connection, self._proposed)
+            matches = await news.matches_behind(connection, self._matched)
             issues = await news.issues_behind(connection, self._since - _LATE)
             _, held = await state.read(connection, self._sources)
         for entry in entries:
@@ -125,6 +127,11 @@ class _Console:
         for proposal in sorted(proposals):
             self._proposed[proposal.ledger_id] = proposal.proposal_id
             self._say(f"{proposal.ledger} proposal {proposal.proposal_id} waits for approval: {proposal.description}")
+        for match in sorted(matches):
+            self._matched[match.ledger_id] = match.match_id
+            self._say(
+                f"{match.ledger} match {match.match_id} waits for a decision: score {match.score}, {match.numbers}"
+            )
         self._tell_issues(issues)
         for name, each in held.items():
             self._tell_status(name, each)

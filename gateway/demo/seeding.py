@@ -22,8 +22,8 @@ from sources.ledger import administration
 from sources.ledger.model import AccountDraft, ChangeRejected, Draft, LedgerRef, Posted, ReversalDraft
 
 STATE_FILE = "demo.json"
-VERSION = 2
-"""Of what is seeded; books of another one cannot be gone on with."""
+VERSION = 3
+"""Of what is seeded, and of what happens then; books of another one cannot be gone on with."""
 BATCH = 500
 
 

@@ -22,6 +22,7 @@ from gateway.values import Secret
 from sources.mirror.settings import SourceSettings
 
 BANK_FOLDER = "statements"
+INBOX_FOLDER = "invoices"
 _MAX_AGE = 30.0
 _EVERY = 2.0
 
@@ -44,9 +45,10 @@ class Systems:
 
 @asynccontextmanager
 async def source_systems(data_dir: Path, seed: int, today: date) -> AsyncIterator[Systems]:
-    """Stripe and Xero on free ports of 127.0.0.1, bank statements in a folder of the data directory. All that they have was
-    before `today`, but for what happened in earlier runs of the demo; it posts from `today` on."""
-    folder, fuse = data_dir / BANK_FOLDER, Fuse()
+    """Stripe and Xero on free ports of 127.0.0.1, bank statements and suppliers' invoices in folders of the data directory. All that
+    they have was before `today`, but for what happened in earlier runs of the demo; it posts from `today` on."""
+    folder, inbox, fuse = data_dir / BANK_FOLDER, data_dir / INBOX_FOLDER, Fuse()
+    inbox.mkdir(exist_ok=True)
     await asyncio.to_thread(write_bank_files, folder, seed, today)
     key, secret = f"sk_test_{secrets.token_hex(12)}", secrets.token_hex(16)
     client, tenant = "acme-demo", "7a1f5c1e-5b0a-4f0e-9d0b-0a5e6f4c2d11"
@@ -54,7 +56,7 @@ async def source_systems(data_dir: Path, seed: int, today: date) -> AsyncIterato
     stripe.middlewares.insert(0, _fused(fuse))
     # A run of this month would belong to it to its end: the last one is the month's before.
     xero = xero_payroll_app(seed, today.replace(day=1) - timedelta(days=1), client, secret, tenant)
-    activity = Activity(data_dir, folder, seed, today, stripe[STRIPE], xero[XERO].company)
+    activity = Activity(data_dir, folder, inbox, seed, today, stripe[STRIPE], xero[XERO].company)
     await asyncio.to_thread(activity.repeat)
     async with AsyncExitStack() as stack:
         stripe_address = await stack.enter_async_context(_serving(stripe))
@@ -71,6 +73,7 @@ async def source_systems(data_dir: Path, seed: int, today: date) -> AsyncIterato
                 client_secret=Secret(secret),
                 tenant_id=tenant,
             ),
+            _source("inbox", "e-invoices", EU.code, today, path=str(inbox)),
             _source("banks", "bank-statements", EU.code, today, {USD_ACCOUNT: US.code}, path=str(folder)),
         )
         yield Systems(sources=sources, activity=activity, stripe=fuse)

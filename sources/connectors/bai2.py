@@ -37,7 +37,8 @@ def parse_bai2(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what is not BAI2, was cut off, or is not exactly representable."""
-    reader = _Reader(file_name)
+    bounds = Bounds(len(data))
+    reader = _Reader(file_name, bounds)
     for record in read_records(data):
         reader.take(record)
     return reader.end()
@@ -46,13 +47,13 @@ def parse_bai2(data: bytes, file_name: str) -> list[BankStatement]:
 class _Reader:
     """Takes the records of a file one after the other."""
 
-    def __init__(self, file_name: str) -> None:
+    def __init__(self, file_name: str, bounds: Bounds) -> None:
         self._file_name = file_name
         self._file: File | None = None
         self._group: Group | None = None
         self._account: Account | None = None
         self._statements: list[BankStatement] = []
-        self._bounds = Bounds()
+        self._bounds = bounds
         self._content: dict[str, str] = {}
         self._tests = 0
         self._files = 0

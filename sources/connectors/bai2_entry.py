@@ -59,7 +59,7 @@ class Entry:
             value_date=self.value_date,
             description=text,
             reference=reference_of(self.customer_reference, self.bank_reference),
-            raw=RawText("record", self.raw if len(self.raw) <= _MAX_RAW else f"{self.raw[:_MAX_RAW]}…"),
+            raw=RawText("record", self.raw),
         )
 
 
@@ -89,7 +89,7 @@ def read_entry(record: Record, currency: str) -> Entry | None:
         return None
     if stated < 0:
         raise UnreadableFile(f"{record.where}: the amount is negative; the type code tells its sign")
-    raw = record.whole()
+    raw, text = _kept(record.whole()), _kept(text)
     return Entry(
         amount=sign * stated,
         value_date=value_date,
@@ -99,6 +99,10 @@ def read_entry(record: Record, currency: str) -> Entry | None:
         text=len(raw) - len(text) if raw.endswith(text) else text,
         raw=raw,
     )
+
+
+def _kept(text: str) -> str:
+    return text if len(text) <= _MAX_RAW else f"{text[:_MAX_RAW]}…"
 
 
 def read_summaries(fields: Fields, currency: str, where: str) -> Iterator[Summary]:

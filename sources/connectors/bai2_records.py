@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from sources.connectors.files_values import UnreadableFile, quote
 
 _MAX_WRAPS = 50
+_MAX_PARTS = 10_000
 _CODES = frozenset({"01", "02", "03", "16", "49", "88", "98", "99"})
 _START = re.compile(r"[ \t]*([0-9]{2})[ \t]*,")
 _LINE = re.compile(rb"[^\r\n]+")
@@ -117,7 +118,7 @@ def read_records(data: bytes) -> Iterator[Record]:
         assert match is not None
         content = _content(piece[match.end() :])
         if code == "88" and open_record is not None and open_record.code not in ("49", "98", "99"):
-            open_record.parts.append(content)
+            _add_part(open_record, content)
             open_record.physical += 1
             continue
         if open_record is not None:
@@ -132,12 +133,18 @@ def _wrap(record: Record, line: int, piece: str) -> None:
     before it was cut. Raises UnreadableFile."""
     content = _content(piece)
     if record.code == "16":
-        record.parts.append(content)
+        _add_part(record, content)
     elif content.strip() and record.code != "99":
         record.wraps += 1
         if record.wraps > _MAX_WRAPS:
             raise UnreadableFile(f"line {line}: {quote(piece)} does not begin with a record code")
         record.parts[-1] += content
+
+
+def _add_part(record: Record, content: str) -> None:
+    record.parts.append(content)
+    if len(record.parts) > _MAX_PARTS:
+        raise UnreadableFile(f"{record.where}: it goes on for more than {_MAX_PARTS} lines")
 
 
 def _content(piece: str) -> str:

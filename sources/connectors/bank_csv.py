@@ -81,7 +81,7 @@ def parse_bank_csv(
 ) -> list[BankStatement]:
     """Every statement of one table, in the order of their first rows; none of a table without rows. Raises UnreadableFile, naming the
     line."""
-    amounts, bounds = Amounts(table), Bounds()
+    amounts, bounds = Amounts(table), Bounds(len(data))
     keys: dict[tuple[str, str], tuple[str, str]] = {}
     found: dict[tuple[str, str], Lines] = {}
     for row in table.rows(data):

@@ -29,7 +29,7 @@ from sources.connectors.camt_taken import RECORDS, TakenEntries, declarations, i
 from sources.connectors.camt_xml import to_amount
 from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote, to_date
 from sources.connectors.files_xml import find_text, read_xml, read_xml_taking, texts
-from sources.connectors.statement import Balance, EntryIds, bank_account, digest, foreign_warnings, sum_warning
+from sources.connectors.statement import Balance, Bounds, EntryIds, bank_account, digest, foreign_warnings, sum_warning
 from sources.documents import BankStatement, BankTransaction
 
 _OPENING = ("OPBD", "PRCD")
@@ -41,10 +41,10 @@ def parse_camt(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what is not camt.052/053/054, not well-formed, or not exactly representable."""
-    taken = TakenEntries()
+    taken = TakenEntries(Bounds(len(data)))
     root = read_xml_taking(data, ENTRY, taken.take)
     if not taken.hold():
-        root, taken = read_xml(data), TakenEntries()
+        root, taken = read_xml(data), TakenEntries(Bounds(len(data)))
     messages = list(_messages(root))
     if not messages:
         raise UnreadableFile(f"it is XML, but no camt.052, camt.053 or camt.054 message: its root is {quote(root.tag)}")
@@ -94,6 +94,7 @@ class _Record:
         self._balances = [_stated(element) for element in record.findall("Bal")]
 
     def statement(self) -> BankStatement | None:
+        self._taken.bounds.statement()
         account, is_iban = self._identification()
         entries = self._taken.entries(self._record, self._kind, account)
         currency = self._currency(entries)

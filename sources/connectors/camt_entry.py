@@ -27,7 +27,7 @@ _INFORMATION = "INFO"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """An entry before it has an id. `bank_reference`: the servicer's own, unique by its definition (`AcctSvcrRef`). `xml`: the entry
-    as it stands in the file, of `length` characters, None where that is too much to keep. `apart`: it was read out of its document,
+    as it stands in the file, of `length` bytes, None where that is too much to keep. `apart`: it was read out of its document,
     so that `xml` has not the namespaces that the document declares."""
 
     amount: int
@@ -81,7 +81,7 @@ class Entry:
     def _raw(self, declared: str) -> Mapping[str, Any]:
         length = self.length + len(declared)
         if self.xml is None or length > _MAX_RAW:
-            return {"xml": None, "omitted": f"{length} characters, of {quote(ENTRY)}"}
+            return {"xml": None, "omitted": f"{length} bytes, of {quote(ENTRY)}"}
         begin = len(f"<{ENTRY}")
         return RawText("xml", f"{self.xml[:begin]}{declared}{self.xml[begin:]}" if declared else self.xml)
 
@@ -91,7 +91,7 @@ def read_entry(element: etree._Element, kind: str, *, own_account: str) -> Entry
     `own_account`: the account's identification, to tell whose name is the other side's. Raises UnreadableFile."""
     where = f"line {element.sourceline}"
     amount, currency = to_amount(element, where)
-    xml = etree.tostring(element, encoding="unicode", with_tail=False)
+    xml = etree.tostring(element, encoding="utf-8", with_tail=False)
     details = _details(element)
     bank_reference = reference_of(find_text(element, "AcctSvcrRef"))
     return Entry(
@@ -104,7 +104,7 @@ def read_entry(element: etree._Element, kind: str, *, own_account: str) -> Entry
         counterparty=_counterparty(element, details, amount, own_account),
         reference=_reference(element, details, bank_reference),
         bank_reference=bank_reference,
-        xml=xml if len(xml) <= _MAX_RAW else None,
+        xml=xml.decode() if len(xml) <= _MAX_RAW else None,
         length=len(xml),
         apart=element.getparent() is None,
     )

@@ -13,6 +13,7 @@ from lxml import etree
 from sources.connectors.camt_entry import ENTRY, Entry, read_entry
 from sources.connectors.files_values import UnreadableFile, clean
 from sources.connectors.files_xml import find_text
+from sources.connectors.statement import Bounds
 
 RECORDS = {"052": "Rpt", "053": "Stmt", "054": "Ntfctn"}
 """What a statement is called, by the kind of message."""
@@ -57,13 +58,14 @@ class _OfRecord:
 
 
 class TakenEntries:
-    """By statement."""
+    """By statement. Counts what the file holds by `bounds`."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
         self._records: dict[etree._Element, _OfRecord] = {}
 
     def take(self, element: etree._Element) -> None:
-        """Reads an entry and takes it out of the tree, if that can be done by now."""
+        """Reads an entry and takes it out of the tree, if that can be done by now. Raises UnreadableFile when there are too many."""
         record = element.getparent()
         of = None if record is None else self._of(record)
         if record is None or of is None:
@@ -71,6 +73,7 @@ class TakenEntries:
         entry = None
         if of.account is not None and not of.refused and _named_plainly(element):
             following = element.getnext()
+            self.bounds.entry()
             record.remove(element)
             etree.cleanup_namespaces(element)
             try:

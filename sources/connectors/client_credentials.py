@@ -1,4 +1,5 @@
-"""OAuth 2.0 client credentials (RFC 6749 4.4): one access token per source, shared by all of its calls."""
+"""OAuth 2.0 client credentials (RFC 6749 4.4), or a refresh token that stays valid (RFC 6749 6): one access token per source, shared by
+all of its calls."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ _EARLY_SECONDS = 60
 
 class ClientCredentials:
     """The `Auth` of a `SourceHttp`: gives `Authorization: Bearer …` and gets a new token when there is none, when it is
-    about to expire, or when the source refused it. All who ask at the same time share one request to the token endpoint."""
+    about to expire, or when the source refused it. All who ask at the same time share one request to the token endpoint.
+
+    `place`: where the settings have these, for messages. `refresh_token`: what the token is asked for by, None: the client's own
+    credentials. `credentials_in`: "header" (HTTP Basic) or "form" (RFC 6749 2.3.1). Raises ConfigurationError."""
 
     def __init__(
         self,
@@ -32,12 +36,19 @@ class ClientCredentials:
         client_secret: str,
         scope: str,
         options: HttpOptions | None = None,
+        place: str | None = None,
+        refresh_token: str | None = None,
+        credentials_in: str = "header",
     ) -> None:
         self._name = name
-        base_url, self._path = _split(name, token_url)
+        base_url, self._path = _split(place or f"sources.{name}", token_url)
         self._http = SourceHttp(name=name, base_url=base_url, options=options)
-        self._basic = {"Authorization": f"Basic {_basic(client_id, client_secret)}"}
-        self._form = {"grant_type": "client_credentials", "scope": scope}
+        self._form = {"grant_type": "client_credentials" if refresh_token is None else "refresh_token"}
+        self._form |= {"scope": scope} if scope else {}
+        self._form |= {} if refresh_token is None else {"refresh_token": refresh_token}
+        in_form = credentials_in == "form"
+        self._basic = {} if in_form else {"Authorization": f"Basic {_basic(client_id, client_secret)}"}
+        self._form |= {"client_id": client_id, "client_secret": client_secret} if in_form else {}
         self._lock = asyncio.Lock()
         self._headers: Headers | None = None
         self._renew_at = 0.0
@@ -83,6 +94,8 @@ def _refusal(name: str, error: SourceRefused) -> str:
         return (
             f"Source {name!r}: its token endpoint refused the scopes ({answer}): grant them to the app, or set scopes."
         )
+    if error.code == "invalid_grant":
+        return f"Source {name!r}: its token endpoint refused the refresh token ({answer}): it was used up or withdrawn, get another."
     if error.code in ("invalid_client", "unauthorized_client") or error.status in (401, 403):
         return f"Source {name!r}: its token endpoint refused client_id or client_secret ({answer}): check both."
     return f"Source {name!r}: its token endpoint refused the request ({answer}): check token_url, client_id and client_secret."
@@ -99,10 +112,10 @@ def _basic(client_id: str, client_secret: str) -> str:
     return base64.b64encode(f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()).decode()
 
 
-def _split(name: str, token_url: str) -> tuple[str, str]:
+def _split(place: str, token_url: str) -> tuple[str, str]:
     try:
         url = URL(token_url)
         return str(url.origin()), url.raw_path
     except ValueError:
-        message = f"sources.{name}.token_url must be an address such as https://id.example.com/connect/token"
+        message = f"{place}.token_url must be an address such as https://id.example.com/connect/token"
         raise ConfigurationError(message) from None

@@ -6,8 +6,7 @@ figures for the same invoice replaces what the one before stated."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +16,11 @@ from sources.connectors import einvoice_cii, einvoice_ubl, files
 from sources.connectors.einvoice_document import Ours, bare, to_invoice
 from sources.connectors.einvoice_pdf import PdfReader, is_pdf
 from sources.connectors.einvoice_terms import EInvoice
+from sources.connectors.files_pull import parsed
 from sources.connectors.files_values import UnreadableFile, quote
 from sources.connectors.files_xml import drop_namespaces, parse_xml
 from sources.connectors.kinds import ConnectorKind
-from sources.documents import Invoice, InvoiceDirection, Page
+from sources.documents import Document, Invoice, InvoiceDirection
 from sources.errors import ConfigurationError
 
 _READER = 1
@@ -95,25 +95,23 @@ class EInvoicesConnector(files.FilesConnector):
         own = frozenset(filter(None, map(bare, (own_tax_id or "").split(","))))
         if own_tax_id is not None and not own:
             raise ConfigurationError(f"sources.{name}.own_tax_id names no tax id")
-        ours = Ours(_DIRECTIONS[direction], own)
+        self._ours = ours = Ours(_DIRECTIONS[direction], own)
         self._pdfs = PdfReader()
         super().__init__(
             name=name, parse=lambda data, _file: [parse_einvoice(data, ours, self._pdfs)], reader=_READER, **options
         )
 
-    async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
-        """As of a FilesConnector. The process that reads PDF files lives as long as one pull."""
+    def _stated(self, data: bytes, name: str) -> Sequence[Document]:
+        pdfs = PdfReader()  # a pull ends its own when it ends
         try:
-            async with aclosing(super().pull(cursor)) as pages:  # type: ignore[type-var]
-                async for page in pages:
-                    yield page
+            return parsed(self._reading, lambda data, _: [parse_einvoice(data, self._ours, pdfs)], data, name)
         finally:
-            self._pdfs.stop()
+            pdfs.stop()
 
-    async def close(self) -> None:
-        """Releases what the folder holds, and ends a process that a pull which was given up left."""
-        await super().close()
+    async def leave(self) -> None:
+        """As of a FilesConnector. The process that reads PDF files lives as long as one pull."""
         self._pdfs.stop()
+        await super().leave()
 
 
 KIND = ConnectorKind(

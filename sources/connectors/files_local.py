@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat as modes
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,19 +16,19 @@ from sources.connectors.files_place import (
     Listing,
     Load,
     Loaded,
+    NotMoved,
     UnreadableFolder,
+    free_names,
     is_finished_folder,
     is_left_alone,
     moved_name,
-    numbered,
     shown,
-    sorted_listing,
     too_large,
     unreadable,
     why,
 )
 
-_MOST_NAMES = 1_000
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class LocalFolder:
@@ -36,6 +37,7 @@ class LocalFolder:
 
     setting = "path"
     settles_by_clock = True
+    settle_seconds = 5.0
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
@@ -47,7 +49,8 @@ class LocalFolder:
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
         """See `Place.fetch`: each is read when it is asked for."""
-        return {file.name: partial(_load, self._folder / file.name) for file in files}
+        root = await asyncio.to_thread(os.path.realpath, self._folder)
+        return {file.name: partial(_load, root, file.name) for file in files}
 
     async def put_away(self, file: FoundFile, into: str) -> str | None:
         """See `Place.put_away`."""
@@ -56,37 +59,43 @@ class LocalFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UnreadableFolder(f"a file cannot be moved to its subfolder {into}: {why(error)}") from error
+            raise NotMoved(why(error)) from error
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
         """There is nothing to release."""
 
 
 def _find(folder: Path, quarantined: bool) -> Listing:
     listing = Listing()
     try:
-        root = folder.resolve(strict=True)
-        entries = list(_entries(root, root))
+        root = os.path.realpath(folder, strict=True)
+        entries = list(_entries(listing, root, root))
     except (OSError, RuntimeError) as error:
         raise UnreadableFolder(why(error)) from error
     for entry in entries:
         if not _is_folder(entry):
-            _add(listing, root, entry)
+            _add(listing, "", entry)
         elif quarantined and entry.name == QUARANTINE:
-            _add_subfolder(listing, root, entry, deeper=True)
+            _add_subfolder(listing, root, "", entry, deeper=True)
         elif not is_finished_folder(entry.name):
-            _add_subfolder(listing, root, entry)
-    return sorted_listing(listing)
+            _add_subfolder(listing, root, "", entry)
+    listing.files.sort(key=lambda found: found.name)
+    return listing
 
 
-def _entries(folder: Path, root: Path) -> Iterator[os.DirEntry[str]]:
+def _entries(listing: Listing, folder: str, root: str) -> Iterator[os.DirEntry[str]]:
     """What a folder holds, but for what is left alone and links that leave the root."""
     with os.scandir(folder) as entries:
         for entry in entries:
+            listing.meet()
             if is_left_alone(entry.name):
                 continue
-            if not entry.is_symlink() or Path(os.path.realpath(entry.path)).is_relative_to(root):
+            if not entry.is_symlink() or _is_within(os.path.realpath(entry.path), root):
                 yield entry
+
+
+def _is_within(path: str, root: str) -> bool:
+    return Path(path).is_relative_to(root)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -96,47 +105,56 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False  # a link that leads in a circle: named as a file that cannot be read
 
 
-def _add_subfolder(listing: Listing, root: Path, folder: os.DirEntry[str], *, deeper: bool = False) -> None:
+def _add_subfolder(listing: Listing, root: str, prefix: str, folder: os.DirEntry[str], *, deeper: bool = False) -> None:
+    within = f"{prefix}{folder.name}/"
     try:
-        for entry in _entries(Path(folder.path), root):
+        for entry in _entries(listing, folder.path, root):
             if not _is_folder(entry):
-                _add(listing, root, entry)
+                _add(listing, within, entry)
             elif deeper:
-                _add_subfolder(listing, root, entry)
+                _add_subfolder(listing, root, within, entry)
     except OSError as error:
-        listing.problems.append(unreadable(shown(folder.name) + "/", f"the subfolder cannot be read: {why(error)}"))
+        listing.problems.append(unreadable(shown(within), f"the subfolder cannot be read: {why(error)}"))
 
 
-def _add(listing: Listing, root: Path, entry: os.DirEntry[str]) -> None:
-    name = Path(entry.path).relative_to(root).as_posix()
+def _add(listing: Listing, prefix: str, entry: os.DirEntry[str]) -> None:
+    name = prefix + entry.name
     try:
         if entry.is_file():
             stat = entry.stat()
-            listing.files.append(FoundFile(name, stat.st_size, stat.st_mtime_ns))
+            listing.add(FoundFile(name, stat.st_size, stat.st_mtime_ns))
     except OSError as error:
         listing.problems.append(unreadable(shown(name), f"the file cannot be read: {why(error)}"))
 
 
-def _load(path: Path) -> Loaded:
+def _load(root: str, name: str) -> Loaded:
+    """What a link leads to is looked at once more, and no device or pipe is waited for: what was listed may be another by now."""
     most = files_place.MAX_FILE_BYTES
-    with path.open("rb") as file:
+    path = os.path.realpath(os.path.join(root, name))
+    if not _is_within(path, root):
+        raise PermissionError(None, "it is a link that leaves the folder")
+    with os.fdopen(os.open(path, _READ_FLAGS), "rb") as file:
         stat = os.fstat(file.fileno())
+        if not modes.S_ISREG(stat.st_mode):
+            raise PermissionError(None, "it is no file any more")
         if stat.st_size > most:
             raise too_large()
-        data = file.read(most + 1)
+        data = file.read(stat.st_size + 1)
+        if len(data) > stat.st_size:
+            data += file.read(most + 1 - len(data))
     if len(data) > most:
         raise too_large()
     return stat.st_size, stat.st_mtime_ns, data
 
 
 def _move(root: Path, file: FoundFile, into: str) -> str | None:
-    target = moved_name(file.name, into)
-    folder = (root / target).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    if not folder.resolve().is_relative_to(root):
-        raise OSError(None, "the subfolder is a link that leaves the folder")
-    for number in range(1, _MOST_NAMES):
-        free = target if number == 1 else numbered(target, number)
+    folder = root
+    for part in moved_name(file.name, into).split("/")[:-1]:
+        folder /= part
+        if os.path.lexists(folder) and not folder.resolve().is_relative_to(root):
+            raise OSError(None, "it is a link that leaves the folder")
+        folder.mkdir(exist_ok=True)
+    for free in free_names(file, into):
         if not os.path.lexists(root / free):
             stat = os.stat(root / file.name)
             if (stat.st_size, stat.st_mtime_ns) != (file.size, file.modified):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 from sources.connectors.files_values import UnreadableFile, clean
@@ -15,8 +16,14 @@ MAX_FILE_BYTES = 134_217_728
 MAX_FILES = 50_000
 """A folder with more files is refused: the cursor names every one."""
 
+MOST_NAMES = 400_000
+"""A folder that lists more names than this, hidden ones and those of folders among them, is refused."""
+
+PAGE_BYTES = 20_000_000
+"""About so many bytes of files are read for one page, or are held of a server's."""
+
 UNREADABLE_FILE = "UNREADABLE_FILE"
-"""The code of the problem of a file, or of a subfolder, that cannot be read."""
+"""The code of the problem of a file, or of a subfolder, that cannot be read, or of files that cannot be moved."""
 
 DONE, QUARANTINE = "done", "quarantine"
 """Where files are moved that were read, and that could not be."""
@@ -24,10 +31,15 @@ DONE, QUARANTINE = "done", "quarantine"
 _UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
 _FINISHED_FOLDERS = frozenset({DONE, "archive", "processed", QUARANTINE, "rejected", "failed", "error"})
 _SYSTEM_FILES = frozenset({"desktop.ini", "thumbs.db"})
+_NUMBERS = 10
 
 
 class UnreadableFolder(Exception):
     """The folder cannot be read; `str()` of it says why, and names no path and no host."""
+
+
+class NotMoved(Exception):
+    """A file cannot be moved; `str()` of it says why, and names no path and no host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,21 @@ class Listing:
 
     files: list[FoundFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    names: int = 0
+
+    def meet(self) -> None:
+        """Counts one name, whatever it is of. Raises UnreadableFolder when there are too many."""
+        self.names += 1
+        if self.names > MOST_NAMES:
+            raise UnreadableFolder(f"it lists more than {MOST_NAMES} names")
+
+    def add(self, file: FoundFile) -> None:
+        """Raises UnreadableFolder when there are too many."""
+        if len(self.files) >= MAX_FILES:
+            raise UnreadableFolder(
+                f"it has more than {MAX_FILES} files: move those that were read to a subfolder named {DONE}"
+            )
+        self.files.append(file)
 
 
 Loaded = tuple[int, int, bytes]
@@ -62,11 +89,12 @@ Load = Callable[[], Loaded]
 
 class Place(Protocol):
     """A folder with files. `shown`: its name for people; `setting`: the one that says where it is. `settles_by_clock`: times of
-    files are by this machine's clock."""
+    files are by this machine's clock. `settle_seconds`: how long a file may be half-written."""
 
     shown: str
     setting: str
     settles_by_clock: bool
+    settle_seconds: float
 
     async def find(self, *, quarantined: bool) -> Listing:
         """The files of the folder and of its subfolders, one level deep, by name; with those of its quarantine where it is
@@ -74,16 +102,19 @@ class Place(Protocol):
         ...
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
-        """By name. Raises UnreadableFolder when the place cannot be reached."""
+        """By name: of the first of these files, as many as the memory takes, and of one at least. Raises UnreadableFolder when
+        the place cannot be reached."""
         ...
 
     async def put_away(self, file: FoundFile, into: str) -> str | None:
         """Moves a file into the subfolder (DONE or QUARANTINE), under another name where its own is taken; answers with its
         name there, None: it went away meanwhile, or another one, of another size or time than it was read with, took its
-        place. Raises UnreadableFolder when it cannot be moved."""
+        place. Raises NotMoved, and UnreadableFolder when the place cannot be reached."""
         ...
 
-    async def close(self) -> None: ...
+    async def leave(self) -> None:
+        """Releases what one pull holds."""
+        ...
 
 
 def is_left_alone(name: str) -> bool:
@@ -95,16 +126,6 @@ def is_left_alone(name: str) -> bool:
 def is_finished_folder(name: str) -> bool:
     """Whether what lies in a subfolder of this name was dealt with."""
     return name.lower() in _FINISHED_FOLDERS
-
-
-def sorted_listing(listing: Listing) -> Listing:
-    """By name. Raises UnreadableFolder when there are too many."""
-    if len(listing.files) > MAX_FILES:
-        raise UnreadableFolder(
-            f"it has more than {MAX_FILES} files: move those that were read to a subfolder named {DONE}"
-        )
-    listing.files.sort(key=lambda found: found.name)
-    return listing
 
 
 def too_large() -> UnreadableFile:
@@ -134,9 +155,20 @@ def moved_name(name: str, into: str) -> str:
     return f"{into}/{inner}"
 
 
-def numbered(name: str, number: int) -> str:
-    """Another name for a file whose own is taken: 'a.xml' -> 'a-2.xml'."""
-    folder, slash, last = name.rpartition("/")
-    stem, dot, suffix = last.rpartition(".")
-    other = f"{stem}-{number}.{suffix}" if dot and stem else f"{last}-{number}"
-    return f"{folder}{slash}{other}"
+def free_names(file: FoundFile, into: str) -> Iterator[str]:
+    """Where a file may go, the first that is free: 'bank/a.csv' to 'done/bank/a.csv', 'done/bank/a-2.csv' …, and where a bank sends
+    one name every day, 'done/bank/a-20260301T060000Z.csv' by its time, 'done/bank/a-20260301T060000Z-2.csv' …"""
+    folder, slash, last = moved_name(file.name, into).rpartition("/")
+    stem, dot, _ = last.rpartition(".")
+    stem = stem if dot and stem else last
+    for base in (stem, f"{stem}-{_stamp(file.modified)}"):
+        yield f"{folder}{slash}{base}{last[len(stem) :]}"
+        for number in range(2, _NUMBERS):
+            yield f"{folder}{slash}{base}-{number}{last[len(stem) :]}"
+
+
+def _stamp(modified: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(modified // 10**9, UTC):%Y%m%dT%H%M%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return str(modified // 10**9)

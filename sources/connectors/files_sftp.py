@@ -1,19 +1,14 @@
-"""A folder on an SFTP server (draft-ietf-secsh-filexfer-02), by asyncssh.
-
-The server's key has to be one that the settings name: without it anybody between could give us statements. Its files are small
-in number and come over a slow line, so they are fetched a batch at a time, each batch over a connection of its own.
-"""
+"""A folder on an SFTP server. Nothing that a server says of sizes is believed, and what it sends is bounded: names, files, and the
+bytes that are held at once."""
 
 from __future__ import annotations
 
-import asyncio
 import stat as modes
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from posixpath import dirname, join
-from urllib.parse import unquote, urlsplit
+from posixpath import join
+from typing import TypeVar
 
 import asyncssh
 
@@ -24,33 +19,25 @@ from sources.connectors.files_place import (
     Listing,
     Load,
     Loaded,
+    NotMoved,
     UnreadableFolder,
+    free_names,
     is_finished_folder,
     is_left_alone,
     moved_name,
-    numbered,
     shown,
-    sorted_listing,
     too_large,
     unreadable,
 )
+from sources.connectors.files_sftp_connection import SftpConnection, address_of, said
 from sources.connectors.files_values import UnreadableFile
-from sources.errors import ConfigurationError
 
-CONNECT_SECONDS = 15.0
-CALL_SECONDS = 120.0
-"""How long a listing, a batch of files or a move may take."""
+LONGEST_NAME = 1_024
+"""Bytes of a file's name: no file system has longer ones."""
 
-_MOST_NAMES = 100
-_CHUNK = 262_144
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    host: str
-    port: int
-    user: str
-    folder: str
+_CHUNK = 65_536
+T = TypeVar("T")
+_LOST = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
 
 
 class SftpFolder:
@@ -60,94 +47,140 @@ class SftpFolder:
 
     setting = "sftp"
     settles_by_clock = False
+    settle_seconds = 60.0
 
     def __init__(
         self, *, name: str, url: str, host_key: str, password: str | None = None, private_key: str | None = None
     ) -> None:
-        self._address = _address(name, url)
-        self._host_keys = [_public_key(name, host_key)]
-        self._password = password
-        self._keys = [_private_key(name, private_key)] if private_key else None
-        if (password is None) == (private_key is None):
-            raise ConfigurationError(f"sources.{name} must have one of sftp_password and sftp_private_key")
-        self.shown = repr(self._address.folder.rstrip("/").rpartition("/")[2] or "/")
+        address = address_of(name, url)
+        self._connection = SftpConnection(name, address, host_key, password, private_key)
+        self._folder = address.folder
+        self._made: set[str] = set()
+        self.shown = repr(address.folder.rstrip("/").rpartition("/")[2] or "/")
 
     async def find(self, *, quarantined: bool) -> Listing:
         """See `Place.find`. Symbolic links are left alone."""
         listing = Listing()
-        async with self._session("it cannot be listed") as sftp:
-            for entry in await _entries(sftp, self._address.folder):
-                if _is_file(entry):
-                    listing.files.append(_found("", entry))
-                elif _is_folder(entry) and quarantined and entry.name == QUARANTINE:
-                    await self._add(sftp, listing, f"{entry.name}/", deeper=True)
-                elif _is_folder(entry) and not is_finished_folder(entry.name):
-                    await self._add(sftp, listing, f"{entry.name}/")
-        return sorted_listing(listing)
+        async with self._connection.session("it cannot be listed") as sftp:
+            await self._connection.watched(self._list(sftp, listing, quarantined))
+        listing.files.sort(key=lambda found: found.name)
+        return listing
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
-        """See `Place.fetch`: all of them at once, so the caller bounds the batch."""
+        """See `Place.fetch`."""
         loads: dict[str, Load] = {}
-        async with self._session("its files cannot be fetched") as sftp:
+        held = 0
+        async with self._connection.session("its files cannot be fetched") as sftp:
             for file in files:
                 try:
-                    loads[file.name] = partial(_given, await self._read(sftp, file.name))
-                except (UnreadableFile, FileNotFoundError, OSError) as error:
+                    loaded = await self._connection.watched(self._read(sftp, file.name))
+                    held += len(loaded[2])
+                    loads[file.name] = partial(_given, loaded)
+                except (UnreadableFile, FileNotFoundError, PermissionError) as error:
                     loads[file.name] = partial(_failed, error)
+                if held >= files_place.PAGE_BYTES:
+                    break
         return loads
 
     async def put_away(self, file: FoundFile, into: str) -> str | None:
         """See `Place.put_away`."""
-        target = moved_name(file.name, into)
-        async with self._session(f"a file cannot be moved to its subfolder {into}") as sftp:
-            folder = self._address.folder
-            for part in dirname(target).split("/"):
-                folder = join(folder, part)
-                if not await sftp.lexists(folder):
-                    await sftp.mkdir(folder)
-                elif not modes.S_ISDIR((await sftp.lstat(folder)).permissions or 0):
-                    raise UnreadableFolder(
-                        f"a file cannot be moved to its subfolder {into}: it is no folder, or a link"
-                    )
-            for number in range(1, _MOST_NAMES):
-                free = target if number == 1 else numbered(target, number)
-                if await sftp.lexists(join(self._address.folder, free)):
-                    continue
-                path = join(self._address.folder, file.name)
-                try:
-                    attributes = await sftp.lstat(path)
-                    if (attributes.size or 0, (attributes.mtime or 0) * 10**9) != (file.size, file.modified):
-                        return None
-                    await sftp.rename(path, join(self._address.folder, free))
-                except asyncssh.SFTPNoSuchFile:
-                    return None
-                return free
-        raise UnreadableFolder(f"too many files of one name lie in its subfolder {into}")
+        async with self._connection.session("its files cannot be moved") as sftp:
+            try:
+                return await self._connection.watched(self._move(sftp, file, into))
+            except _LOST:
+                raise
+            except asyncssh.SFTPNoSuchFile:
+                return None
+            except asyncssh.SFTPError as error:
+                raise NotMoved(f"the server says {said(error)}") from error
 
-    async def close(self) -> None:
-        """There is nothing to release: each call has a connection of its own."""
+    async def leave(self) -> None:
+        """Ends the connection."""
+        self._made.clear()
+        await self._connection.end()
+
+    async def _told(self, answer: Awaitable[T]) -> T:
+        told = await answer
+        self._connection.answered()
+        return told
+
+    async def _list(self, sftp: asyncssh.SFTPClient, listing: Listing, quarantined: bool) -> None:
+        for entry in await self._entries(sftp, listing, self._folder):
+            if entry.is_a(modes.S_ISREG):
+                listing.add(entry.found(""))
+            elif entry.is_a(modes.S_ISDIR) and quarantined and entry.name == QUARANTINE:
+                await self._add(sftp, listing, f"{entry.name}/", deeper=True)
+            elif entry.is_a(modes.S_ISDIR) and not is_finished_folder(entry.name):
+                await self._add(sftp, listing, f"{entry.name}/")
+
+    async def _move(self, sftp: asyncssh.SFTPClient, file: FoundFile, into: str) -> str | None:
+        await self._make(sftp, moved_name(file.name, into).split("/")[:-1])
+        path = join(self._folder, file.name)
+        for free in free_names(file, into):
+            target = join(self._folder, free)
+            if await self._told(sftp.lexists(target)):
+                continue
+            attributes = await self._told(sftp.lstat(path))
+            if _form(attributes) != (file.size, file.modified):
+                return None
+            try:
+                await self._told(sftp.rename(path, target))
+            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                # Servers say no more than that when another file took the name meanwhile.
+                if not await self._told(sftp.lexists(target)):
+                    raise
+                continue
+            return free
+        raise NotMoved("too many files of one name lie there")
+
+    async def _make(self, sftp: asyncssh.SFTPClient, parts: Sequence[str]) -> None:
+        folder = self._folder
+        for part in parts:
+            folder = join(folder, part)
+            if folder in self._made:
+                continue
+            if not await self._told(sftp.lexists(folder)):
+                await self._told(sftp.mkdir(folder))
+            elif not modes.S_ISDIR((await self._told(sftp.lstat(folder))).permissions or 0):
+                raise NotMoved("it is no folder, or a link")
+            self._made.add(folder)
 
     async def _add(self, sftp: asyncssh.SFTPClient, listing: Listing, prefix: str, *, deeper: bool = False) -> None:
         try:
-            entries = await _entries(sftp, join(self._address.folder, prefix))
+            entries = await self._entries(sftp, listing, join(self._folder, prefix))
         except asyncssh.SFTPPermissionDenied:
             listing.problems.append(unreadable(shown(prefix), "the subfolder cannot be read: permission denied"))
             return
+        except asyncssh.SFTPNoSuchFile:
+            return  # it went away since its folder was listed
         for entry in entries:
-            if _is_file(entry):
-                listing.files.append(_found(prefix, entry))
-            elif deeper and _is_folder(entry):
+            if entry.is_a(modes.S_ISREG):
+                listing.add(entry.found(prefix))
+            elif deeper and entry.is_a(modes.S_ISDIR):
                 await self._add(sftp, listing, f"{prefix}{entry.name}/")
+
+    async def _entries(self, sftp: asyncssh.SFTPClient, listing: Listing, folder: str) -> list[_Entry]:
+        """What a folder holds, but for what is left alone and names that would lead elsewhere."""
+        found: list[_Entry] = []
+        async for entry in sftp.scandir(folder):
+            self._connection.answered()
+            listing.meet()
+            name = str(entry.filename)
+            if len(name) > LONGEST_NAME:
+                raise UnreadableFolder(f"it lists a name of {len(name)} characters")
+            if not ("/" in name or "\0" in name or name in ("", ".", "..") or is_left_alone(name)):
+                found.append(_Entry(name, entry.attrs.permissions, *_form(entry.attrs)))
+        return found
 
     async def _read(self, sftp: asyncssh.SFTPClient, name: str) -> Loaded:
         most = files_place.MAX_FILE_BYTES
         try:
-            async with sftp.open(join(self._address.folder, name), "rb") as file:
-                attributes = await file.stat()
-                if (attributes.size or 0) > most:
+            async with sftp.open(join(self._folder, name), "rb") as file:
+                size, modified = _form(await self._told(file.stat()))
+                if size > most:
                     raise too_large()
                 data = bytearray()
-                while isinstance(chunk := await file.read(_CHUNK, len(data)), bytes) and chunk:
+                while isinstance(chunk := await self._told(file.read(_CHUNK, len(data))), bytes) and chunk:
                     data += chunk
                     if len(data) > most:
                         raise too_large()
@@ -155,77 +188,26 @@ class SftpFolder:
             raise FileNotFoundError from error
         except asyncssh.SFTPPermissionDenied as error:
             raise PermissionError(None, "permission denied") from error
-        return attributes.size or len(data), (attributes.mtime or 0) * 10**9, bytes(data)
-
-    @asynccontextmanager
-    async def _session(self, failed: str) -> AsyncIterator[asyncssh.SFTPClient]:
-        """Whatever goes wrong is an UnreadableFolder that names neither host nor path."""
-        address = self._address
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                async with (
-                    asyncssh.connect(
-                        address.host,
-                        address.port,
-                        username=address.user,
-                        password=self._password,
-                        client_keys=self._keys,
-                        known_hosts=(self._host_keys, [], []),
-                        agent_path=None,
-                        config=None,
-                        connect_timeout=CONNECT_SECONDS,
-                        preferred_auth="publickey" if self._keys else "password,keyboard-interactive",
-                    ) as connection,
-                    connection.start_sftp_client(path_errors="surrogateescape") as sftp,
-                ):
-                    yield sftp
-        except asyncssh.HostKeyNotVerifiable as error:
-            raise UnreadableFolder("the server's key is not the one of sftp_host_key") from error
-        except asyncssh.PermissionDenied as error:
-            raise UnreadableFolder("the server refused our credentials") from error
-        except asyncssh.SFTPNoSuchFile as error:
-            raise UnreadableFolder("it does not exist") from error
-        except asyncssh.SFTPError as error:
-            raise UnreadableFolder(f"{failed}: the server says {type(error).__name__.removeprefix('SFTP')}") from error
-        except TimeoutError as error:
-            raise UnreadableFolder("the server did not answer in time") from error
-        except (OSError, asyncssh.Error) as error:
-            raise UnreadableFolder(f"the server cannot be reached ({type(error).__name__})") from error
+        return size, modified, bytes(data)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     name: str
-    attributes: asyncssh.SFTPAttrs
+    permissions: int | None
+    size: int
+    modified: int
 
     def is_a(self, kind: Callable[[int], bool]) -> bool:
-        return self.attributes.permissions is not None and kind(self.attributes.permissions)
+        return self.permissions is not None and kind(self.permissions)
+
+    def found(self, prefix: str) -> FoundFile:
+        return FoundFile(prefix + self.name, self.size, self.modified)
 
 
-async def _entries(sftp: asyncssh.SFTPClient, folder: str) -> list[_Entry]:
-    """What a folder holds, but for what is left alone and names that would lead elsewhere."""
-    found: list[_Entry] = []
-    async for entry in sftp.scandir(folder):
-        name = str(entry.filename)
-        if "/" in name or "\0" in name or name in ("", ".", "..") or is_left_alone(name):
-            continue
-        found.append(_Entry(name, entry.attrs))
-        if len(found) > files_place.MAX_FILES:
-            break
-    return found
-
-
-def _is_file(entry: _Entry) -> bool:
-    return entry.is_a(modes.S_ISREG)
-
-
-def _is_folder(entry: _Entry) -> bool:
-    return entry.is_a(modes.S_ISDIR)
-
-
-def _found(prefix: str, entry: _Entry) -> FoundFile:
-    attributes = entry.attributes
-    return FoundFile(prefix + entry.name, attributes.size or 0, (attributes.mtime or 0) * 10**9)
+def _form(attributes: asyncssh.SFTPAttrs) -> tuple[int, int]:
+    """Size, and time in nanoseconds."""
+    return attributes.size or 0, (attributes.mtime or 0) * 10**9
 
 
 def _given(loaded: Loaded) -> Loaded:
@@ -234,38 +216,3 @@ def _given(loaded: Loaded) -> Loaded:
 
 def _failed(error: Exception) -> Loaded:
     raise error
-
-
-def _address(name: str, url: str) -> _Address:
-    rule = f"sources.{name}.sftp must be an address such as sftp://user@files.bank.example/outgoing, without a password"
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 22
-    except ValueError as error:
-        raise ConfigurationError(rule) from error
-    if parts.scheme != "sftp" or not parts.hostname or not parts.username or parts.password or parts.query:
-        raise ConfigurationError(rule)
-    folder = unquote(parts.path) or "/"
-    if folder.startswith("/~"):
-        folder = folder[2:].lstrip("/") or "."
-    return _Address(parts.hostname, port, unquote(parts.username), folder)
-
-
-def _public_key(name: str, text: str) -> asyncssh.SSHKey:
-    words = text.split()
-    start = next((place for place, word in enumerate(words) if word.startswith(("ssh-", "ecdsa-", "sk-"))), 0)
-    try:
-        return asyncssh.import_public_key(" ".join(words[start : start + 2]))
-    except (asyncssh.KeyImportError, ValueError) as error:
-        raise ConfigurationError(
-            f"sources.{name}.sftp_host_key must be the server's public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…"
-        ) from error
-
-
-def _private_key(name: str, text: str) -> asyncssh.SSHKey:
-    try:
-        return asyncssh.import_private_key(text.strip() + "\n")
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
-        raise ConfigurationError(
-            f"sources.{name}.sftp_private_key must be the text of an OpenSSH or PEM private key without a passphrase"
-        ) from error

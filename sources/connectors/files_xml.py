@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from lxml import etree
 
-from sources.connectors.files_values import UnreadableFile, clean
+from sources.connectors.files_values import Memory, UnreadableFile, clean
 
 _DOCTYPE_MARKS = (b"<!DOCTYPE", "<!DOCTYPE".encode("utf-16-le")[:-1])
-_ANY_MARKS = 1_000_000
-_BYTES_BY_MARK = 12
+_AT_ONCE = 262_144
+_NODE, _ATTRIBUTE, _NAMESPACE = 120, 220, 110
 _DOCTYPE_REFUSED = (
     "it has a document type declaration (<!DOCTYPE>), which no business document has and which can do harm"
 )
+_MARKUP = "elements and attributes"
 
 _OPTIONS: Final[dict[str, Any]] = {
     "resolve_entities": False,
@@ -38,18 +38,19 @@ def read_xml(data: bytes) -> etree._Element:
 def read_xml_taking(data: bytes, name: str, take: Callable[[etree._Element], None]) -> etree._Element:
     """As `read_xml`, of documents that repeat an element: each one of this local name is shown to `take` as soon as another one ends
     (the last one is not), and `take` may remove it, so that the whole is never in memory at once. It sees names with their namespaces,
-    and must not raise: whether the document is well-formed is not known yet. Raises UnreadableFile."""
-    _refuse_unsafe(data)
-    reading = etree.iterparse(BytesIO(data), events=("end",), tag=f"{{*}}{name}", **_OPTIONS)
-    before: etree._Element | None = None
-    try:
-        for _, element in reading:
-            if before is not None:
-                take(before)
-            before = element
-    except (etree.XMLSyntaxError, ValueError, LookupError):
-        return read_xml(data)  # It finds the same fault, and says which.
-    root = _without_doctype(reading.root)
+    and whether the document is well-formed is not known yet. Raises UnreadableFile, as `take` may."""
+    parser = etree.XMLPullParser(events=("end",), tag=f"{{*}}{name}", **_OPTIONS)
+    last: etree._Element | None = None
+
+    def taken() -> etree._Element | None:
+        nonlocal last
+        for _, element in parser.read_events():
+            if last is not None:
+                take(last)
+            last = cast("etree._Element", element)
+        return last
+
+    root = _fed(parser, data, taken)
     drop_namespaces(root)
     return root
 
@@ -65,22 +66,52 @@ def parse_xml(data: bytes, *, long_texts: bool = False) -> etree._Element:
     """The root of a document, its names with their namespaces. Raises UnreadableFile.
 
     libxml2's own bounds hold: 256 levels, 10 MB for one text; with `long_texts`, of documents that have files within them, 2,048
-    levels and 1 GB. An element takes some 120 bytes however short it is written: a document that is mostly markup is refused."""
-    _refuse_unsafe(data)
-    parser = etree.XMLParser(huge_tree=long_texts, **_OPTIONS)
+    levels and 1 GB."""
+    return _fed(etree.XMLParser(huge_tree=long_texts, **_OPTIONS), data, lambda: None)
+
+
+def _fed(
+    parser: etree.XMLParser | etree.XMLPullParser, data: bytes, seen: Callable[[], etree._Element | None]
+) -> etree._Element:
+    """The root of a document that a parser is given part by part, so that it ends when its tree takes too much. `seen`, after each:
+    answers with an element of a tree from which some may have been taken out."""
+    if any(mark in data for mark in _DOCTYPE_MARKS):
+        raise UnreadableFile(_DOCTYPE_REFUSED)
+    weight = _Weight(len(data))
     try:
-        root = etree.fromstring(data, parser)
+        for begin in range(0, len(data), _AT_ONCE):
+            part = data[begin : begin + _AT_ONCE]
+            parser.feed(part)
+            weight.add(part, seen())
+        root = parser.close()
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
         raise UnreadableFile(f"it is not well-formed XML: {clean(str(error), 200)}") from error
     return _without_doctype(root)
 
 
-def _refuse_unsafe(data: bytes) -> None:
-    if any(mark in data for mark in _DOCTYPE_MARKS):
-        raise UnreadableFile(_DOCTYPE_REFUSED)
-    marks = data.count(b"<") + data.count(b"=")
-    if marks > _ANY_MARKS and marks * _BYTES_BY_MARK > len(data):
-        raise UnreadableFile("it has far more elements and attributes than a business document of its size")
+class _Weight:
+    """What the tree of a document takes, by its markup: an element and a text 120 bytes each, however short they are, an attribute
+    220."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._counted = 0
+        self._names = 0
+
+    def add(self, part: bytes, inner: etree._Element | None) -> None:
+        """Counts what a part adds; where that is too much, what is left in the tree that `inner` is in. Raises UnreadableFile."""
+        elements = part.count(b"<") - part.count(b"</")
+        texts = part.count(b">") - part.count(b"><")
+        self._names += part.count(b"xmlns") * _NAMESPACE
+        self._counted += (elements + texts) * _NODE + part.count(b"=") * _ATTRIBUTE
+        try:
+            Memory(self._size).take(self._counted, _MARKUP)
+        except UnreadableFile:
+            if inner is None:
+                raise
+            nodes = f"(count(//*) + count(//text())) * {_NODE} + count(//@*) * {_ATTRIBUTE}"
+            self._counted = int(cast("float", inner.getroottree().xpath(nodes))) + self._names
+            Memory(self._size).take(self._counted, _MARKUP)
 
 
 def _without_doctype(root: etree._Element | None) -> etree._Element:

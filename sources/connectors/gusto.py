@@ -5,9 +5,9 @@ https://docs.gusto.com/embedded-payroll/docs/retrieve-a-general-ledger-report (t
 What a pull does: Gusto keeps no time of change of a payroll. A processed one stays as it is, but can be cancelled until its
 deadline, and is corrected by off-cycle payrolls and reversals, which are payrolls of their own with negative amounts. So every
 pull lists all processed ones again, regular, off-cycle and external, from the first that there is; what a whole listing does not
-mention is gone. That is what `maxAge: 0` guarantees: all payrolls as they were listed now. The API gives a year at a time; the years
-overlap, because it does not say what it takes a period across their border for. A listing is whole when it has as many
-payrolls as it counts, else it is read once more.
+mention is gone. That is what `maxAge: 0` guarantees: all payrolls as they were listed now. The API gives a year at a time, and up to
+three months ahead: payrolls whose period is after the first day and before the last one. So the years overlap, for periods across
+their borders. A listing is whole when it has as many payrolls as it counts, else it is read once more.
 
 What a run holds: its totals. Payslips are personal and cost requests of their own; they are asked for by themselves, of runs that
 post and on demand. Once they are read, Gusto's general-ledger report by department is asked for, and a run whose payslips differ from it
@@ -52,12 +52,14 @@ from sources.errors import ConfigurationError, SourceUnavailable
 logger = structlog.get_logger(__name__)
 
 BASE_URL = "https://api.gusto.com"
-API_VERSION = "2024-04-01"
-"""The version whose shapes are read; `api_version` asks for another one."""
+API_VERSION = "2026-06-15"
+"""The version that is asked for; `api_version` asks for another one. Gusto serves a version for at least a year after the next one:
+https://docs.gusto.com/embedded-payroll/docs/api-versioning. Shapes are read of those from 2024-04-01 on."""
 
 _FIRST_DAY = date(2011, 1, 1)
 """Gusto was founded in that year."""
-_WINDOW, _OVERLAP, _AHEAD = timedelta(days=365), timedelta(days=100), timedelta(days=90)
+_WINDOW, _OVERLAP, _AHEAD = timedelta(days=365), timedelta(days=100), timedelta(days=85)
+"""A year at most and three months ahead at most, which are 89 days on 31 January."""
 _PER_PAGE = 100
 _MAX_PAGES = 200
 _LISTINGS = 3
@@ -99,7 +101,7 @@ class GustoConnector:
             raise ConfigurationError(f"sources.{name}.api_version must be a date such as {API_VERSION}")
         self._name = name
         self._subject = f"Source {name!r}"
-        self._company = f"/v1/companies/{company_id}"
+        self._company, self._version = f"/v1/companies/{company_id}", api_version
         self._granting: ClientCredentials | None = None
         if token is None:
             if not client_id or not client_secret or not token_url:
@@ -139,12 +141,18 @@ class GustoConnector:
             records = await self._listing(first, last)
             fresh = [each for each in records if run_id(each) not in mentioned]
             mentioned.update(found for each in fresh if (found := run_id(each)))
-            runs, problems = _read(fresh)
+            runs, problems, unread = _read(fresh)
             begins.extend(run.period_start for run in runs)
             problems.extend(found for run in runs for found in known.get(run.external_id, ()))
             complete = number == len(windows)
             behind = _encoded(begins, {run: found for run, found in known.items() if found and run in mentioned})
-            yield Page(documents=runs, problems=problems, cursor=behind if complete else cursor, complete=complete)
+            yield Page(
+                documents=runs,
+                problems=problems,
+                unread=unread,
+                cursor=behind if complete else cursor,
+                complete=complete,
+            )
         for told, problems_of in news.items():  # they are in the cursor now, unless payslips were read again meanwhile
             if self._slip_problems.get(told) is problems_of:
                 del self._slip_problems[told]
@@ -154,10 +162,7 @@ class GustoConnector:
         Gusto's own report is a Problem of the next pull of this process. Raises SourceUnavailable."""
         if not is_identifier(run_external_id):
             raise SourceUnavailable(f"{self._subject} has no such payroll.")
-        path = f"{self._company}/payrolls/{run_external_id}"
-        detail = await self._get(path, {"include": "taxes,benefits,deductions"})
-        if run_id(detail) != run_external_id:
-            raise SourceUnavailable(f"{self._subject} answered with another payroll than was asked for.")
+        detail = await self._detail(run_external_id)
         departments = await self._get(f"{self._company}/departments", {})
         try:
             slips = parse_slips(detail, parse_departments(departments))
@@ -174,6 +179,29 @@ class GustoConnector:
         await self._http.close()
         if self._granting is not None:
             await self._granting.close()
+
+    async def _detail(self, run: str) -> dict[str, Any]:
+        """A payroll with all of its compensations. Since version 2025-06-15 they come in pages; a version before that gives all at
+        once, whatever page is asked for, so that a page without counts which brings nobody new is the last one."""
+        wanted = {"include": "taxes,benefits,deductions", "per": str(_PER_PAGE)}
+        found: dict[str, Any] = {}
+        some: list[Any] = []
+        counted = 0
+        for number in range(1, _MAX_PAGES + 1):
+            answer, headers = await self._answer(f"{self._company}/payrolls/{run}", {**wanted, "page": str(number)})
+            if run_id(answer) != run:
+                raise SourceUnavailable(f"{self._subject} answered with another payroll than was asked for.")
+            page = answer.get("employee_compensations")
+            news = [each for each in page if each not in some] if isinstance(page, list) else []
+            some += news
+            found = {**answer, "employee_compensations": some if isinstance(page, list) else page}
+            pages, total = (_count(headers.get(name)) for name in ("X-Total-Pages", "X-Total-Count"))
+            counted = max(counted, total or 0)
+            if number >= pages if pages is not None else len(news) < _PER_PAGE:
+                if len(some) < counted:
+                    raise SourceUnavailable(f"{self._subject} changed a payroll while it was read; try again later.")
+                return found
+        raise SourceUnavailable(f"{self._subject} has more than {_MAX_PAGES} pages of one payroll, which are not read.")
 
     async def _check(self, run: str, slips: Sequence[Payslip]) -> Sequence[Problem]:
         """What Gusto's report by department says otherwise, or why it could not be asked for."""
@@ -269,6 +297,7 @@ class GustoConnector:
             reasons = {
                 403: "does not let this token read payrolls (status 403): check company_id and the token's scopes.",
                 404: "has no such company or payroll (status 404): check company_id.",
+                406: f"does not serve version {self._version} of its API any more (status 406): set api_version to a newer one.",
             }
             if refused.status not in reasons:
                 raise
@@ -297,15 +326,18 @@ def _decoded(cursor: str | None) -> tuple[date | None, dict[str, tuple[Problem, 
         return None, {}
 
 
-def _read(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem]]:
+def _read(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem], list[tuple[str, str]]]:
+    """Runs, problems, and what is listed and cannot be read (see Page)."""
     runs: list[PayrollRun] = []
     problems: list[Problem] = []
+    unread: list[tuple[str, str]] = []
     for record in records:
         try:
             runs.append(parse_run(record))
         except ValueError as error:
             problems.append(unreadable("payroll", run_id(record), error))
-    return runs, problems
+            unread.append(("payroll_run", run_id(record) or ""))
+    return runs, problems, unread
 
 
 def _windows(since: date, until: date) -> list[tuple[date, date]]:

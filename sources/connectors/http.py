@@ -119,6 +119,8 @@ class SourceHttp:
         path: str,
         body: Any,
         *,
+        params: Params | None = None,
+        headers: Headers | None = None,
         authenticated: bool = True,
         idempotent: bool = False,
         deadline: float | None = None,
@@ -126,7 +128,14 @@ class SourceHttp:
         """POST JSON, for calls of a remote procedure: retried only when `idempotent`. Not `authenticated`: `auth` is not
         asked. Returns and raises as `get_json`."""
         request = self._request(
-            "POST", path, deadline, None, json=body, authenticated=authenticated, idempotent=idempotent
+            "POST",
+            path,
+            deadline,
+            headers,
+            params=params,
+            json=body,
+            authenticated=authenticated,
+            idempotent=idempotent,
         )
         return await self._call(request)
 
@@ -268,7 +277,12 @@ class SourceHttp:
                 allow_redirects=False,
             ) as response:
                 if response.status not in _REDIRECTS:
-                    sent = [*headers.values(), *(request.form or {}).values(), str(request.json or "")]
+                    sent = [
+                        *headers.values(),
+                        *(request.form or {}).values(),
+                        str(request.json or ""),
+                        str(request.params),
+                    ]
                     return await self._read(response, sent)
                 url, params = self._redirected(request, response), None
         raise SourceUnavailable(f"{self._subject} redirects in circles: check its base_url.")

@@ -20,7 +20,7 @@ class ConnectorKind:
     "payment", "payroll_run", "bank_statement").
 
     `required`, `optional`, `one_of` (groups of which one has to be given): the options that are texts; those that end in `_url` are http(s) addresses, `path` is a folder. `secrets`:
-    options, of those, that have to be written as env:NAME. `tables`: further options, which are TOML tables, lists, numbers
+    options, of those, that have to be written as env:NAME, and such keys of tables (`authentication.token`). `tables`: further options, which are TOML tables, lists, numbers
     or truths; the connector checks what is in them, and texts in them may be written as env:NAME.
     `origin`: the options that say whose documents it gives, so that a copy made under other ones counts for nothing. Not
     address or key: those change for one and the same account.

@@ -15,15 +15,24 @@ currency, a date or an amount that cannot be read exactly, an opening balance wi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import takewhile
 
-from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote, to_minor
+from sources.connectors.files_values import Memory, UnreadableFile, clean, exponent_of, quote, to_minor
 from sources.connectors.mt940_entry import Entry, amount_text, full_year, read_entry
 from sources.connectors.mt940_text import Field, Message, decode, split_messages
-from sources.connectors.statement import Balance, EntryIds, bank_account, digest, foreign_warnings, is_iban, sum_warning
+from sources.connectors.statement import (
+    Balance,
+    Bounds,
+    EntryIds,
+    bank_account,
+    digest,
+    foreign_warnings,
+    is_iban,
+    sum_warning,
+)
 from sources.documents import BankStatement, BankTransaction
 from sources.money import EXPONENTS
 
@@ -39,7 +48,8 @@ def parse_mt940(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what is not MT940 or MT942, or not exactly representable."""
-    pages = [_read_message(message) for message in split_messages(decode(data))]
+    bounds = Bounds(len(data))
+    pages = (_read_message(message, bounds) for message in split_messages(decode(data), Memory(len(data))))
     return [page.statement(file_name) for page in _joined(pages)]
 
 
@@ -60,7 +70,7 @@ class _Page:
     reported_on: date | None
     counts_only: bool
     entries: list[Entry]
-    text: str
+    text: list[str]
 
     def statement(self, file_name: str) -> BankStatement:
         ids = EntryIds(self._id, provisional=self.provisional)
@@ -97,7 +107,7 @@ class _Page:
     def _id(self) -> str:
         """Number and opening balance identify a statement; where a bank numbers none (0) or gives no balance, its text up
         to the closing balance does. A file that was caught while its last line was written states the same statement."""
-        text = None if _identifies(self.number, self.opening) else self.text
+        text = None if _identifies(self.number, self.opening) else "\n".join(self.text)
         account = bank_account(self.account, self.currency).external_id
         kind = "mt942" if self.provisional else "mt940"
         return f"{kind}:{digest(account, self.currency, self.number, self.sequence, self.opening, text)}"
@@ -112,23 +122,20 @@ class _Page:
         return min(starts, default=last), last
 
 
-def _joined(pages: list[_Page]) -> list[_Page]:
+def _joined(pages: Iterable[_Page]) -> Iterator[_Page]:
     """Pages of one statement as one."""
-    joined: list[_Page] = []
+    before: _Page | None = None
     for page in pages:
-        before = joined[-1] if joined else None
         if before and _continues(before, page):
-            joined[-1] = replace(
-                before,
-                continued=page.continued,
-                closing=page.closing,
-                available=page.available,
-                entries=before.entries + page.entries,
-                text=f"{before.text}\n{page.text}",
-            )
-        else:
-            joined.append(page)
-    return joined
+            before.entries.extend(page.entries)
+            before.text.extend(page.text)
+            before = replace(before, continued=page.continued, closing=page.closing, available=page.available)
+            continue
+        if before:
+            yield before
+        before = page
+    if before:
+        yield before
 
 
 def _continues(before: _Page, page: _Page) -> bool:
@@ -136,7 +143,7 @@ def _continues(before: _Page, page: _Page) -> bool:
     return same and before.continued and page.continues and before.closing == page.opening
 
 
-def _read_message(message: Message) -> _Page:
+def _read_message(message: Message, bounds: Bounds) -> _Page:
     account, currency_of_account = _account(message)
     opening, closing = (_only_balance(message, tags) for tags in (_OPENING, _CLOSING))
     if opening and not closing:
@@ -154,8 +161,12 @@ def _read_message(message: Message) -> _Page:
     interim = message.first(*_INTERIM_FIELDS) is not None
     number, sequence = _number(message)
     continues = message.first("60M") is not None
-    text = "" if _identifies(number, opening) and not continues else _text(message)
-    entries = [read_entry(stated, details, currency) for stated, details in message.take_entries()]
+    text = [] if _identifies(number, opening) and not continues else [_text(message)]
+    bounds.statement()
+    entries = []
+    for stated, details in message.take_entries():
+        bounds.entry()
+        entries.append(read_entry(stated, details, currency))
     return _Page(
         account=account,
         currency=currency,

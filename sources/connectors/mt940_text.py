@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sources.connectors.files_values import UnreadableFile
+from sources.connectors.files_values import Memory, UnreadableFile
 
 _HEAD_TAGS = frozenset({"13", "13D", "21", "25", "25P", "28", "28C", "34", "34F"})
 _ENTRY_TAGS = frozenset({"61", "86"})
@@ -20,7 +20,10 @@ _TAGS = _HEAD_TAGS | _ENTRY_TAGS | _BALANCE_TAGS | {"20", "NS"}
 _FIELD = re.compile(r":([0-9]{2}[A-Z]?|NS):(.*)")
 _END = re.compile(r"-(?:\}.*|[A-Z]{3})?")
 _MESSAGE_TYPE = re.compile(r"\{2:[IO]([0-9]{3})")
-_CONTROLS = {code: None for code in (*range(32), 127) if code not in (9, 10)}
+_CONTROLS = {code: None for code in (*range(32), 127) if code != 9}
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_FIELD_MEMORY = 150
+_LINE_MEMORY = 60
 _PLAUSIBLE = frozenset("€§°£–’´")
 
 
@@ -70,12 +73,7 @@ class Message:
 
 def decode(data: bytes) -> str:
     """UTF-8 or UTF-16 with its mark where the bytes are, else Windows-1252 or, where that gives signs in place of
-    letters, code page 852 (banks of Central Europe). Control characters are dropped, lines end in newlines."""
-    text = _decode(data)
-    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROLS)
-
-
-def _decode(data: bytes) -> str:
+    letters, code page 852 (banks of Central Europe)."""
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
@@ -90,25 +88,26 @@ def is_mt940(text: str) -> bool:
     return any((match := _FIELD.match(line)) and match[1] in _TAGS - {"NS"} for line in _split(text))
 
 
-def split_messages(text: str) -> list[Message]:
-    """The messages of a file in its order. A message begins at :20:, at a second :25:, or at any field after the end of
+def split_messages(text: str, memory: Memory) -> Iterator[Message]:
+    """The messages of a file in its order, one by one. A message begins at :20:, at a second :25:, or at any field after the end of
     the one before ("-" on a line of its own). Raises UnreadableFile when there is none."""
-    splitter = _Splitter()
+    splitter = _Splitter(memory)
+    none = True
     for number, line in _lines(text):
         splitter.add(number, line)
+        while splitter.messages and splitter.has_ended(splitter.messages[0]):
+            none = False
+            yield splitter.messages.popleft()
     splitter.end_message()
-    if not splitter.messages:
+    if none and not splitter.messages:
         raise UnreadableFile("it has no field of an MT940 or MT942 message, such as :20: or :25:")
-    return splitter.messages
+    yield from splitter.messages
 
 
 def _split(text: str) -> Iterator[str]:
-    """As `text.split("\\n")`, line by line: a file is not in memory a second time."""
-    begin = 0
-    while (end := text.find("\n", begin)) >= 0:
-        yield text[begin:end]
-        begin = end + 1
-    yield text[begin:]
+    """The lines, without control characters and their ends. Line by line: a file is not in memory a second time."""
+    for match in _LINE.finditer(text):
+        yield match[0].translate(_CONTROLS)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -130,12 +129,17 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 class _Splitter:
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
+    def __init__(self, memory: Memory) -> None:
+        self.messages = deque[Message]()
+        self._memory = memory
         self._message: Message | None = None
         self._type: str | None = None
         self._open: tuple[str, int, list[str]] | None = None
         self._among_entries = False
+
+    def has_ended(self, message: Message) -> bool:
+        """Whether nothing more can belong to it."""
+        return message is not self._message
 
     def add(self, number: int, line: str) -> None:
         match = _FIELD.match(line)
@@ -148,6 +152,7 @@ class _Splitter:
             found = _MESSAGE_TYPE.search(line)
             self._type = found[1] if found else None
         elif self._open:
+            self._memory.take(_LINE_MEMORY, "lines")
             self._open[2].append(line)
 
     def end_message(self) -> None:
@@ -166,6 +171,7 @@ class _Splitter:
 
     def _begin_field(self, number: int, tag: str, value: str) -> None:
         self._end_field()
+        self._memory.take(_FIELD_MEMORY, "fields")
         again = tag.startswith("25") and self._message and self._message.first("25", "25P")
         if self._message is None or tag == "20" or again:
             self._message = Message(number, self._type)

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote
-from sources.connectors.ofx_entry import Entry, read_entry, to_amount, to_day
-from sources.connectors.ofx_text import Begin, Decoder, End, Leaf, plain_bytes, read_elements
+from sources.connectors.ofx_entry import MAX_RAW, Entry, read_entry, to_amount, to_day
+from sources.connectors.ofx_text import VALUES, Begin, Decoder, End, Leaf, plain_bytes, read_elements
 from sources.connectors.statement import Bounds, EntryIds, bank_account, digest, foreign_warnings, is_iban, named_id
 from sources.documents import BankAccount, BankStatement, BankTransaction
 
@@ -69,7 +69,7 @@ class _Reader:
         self._statement: _Statement | None = None
         self._fields: dict[str, str] | None = None
         self._begun_at = 0
-        self._bounds = Bounds()
+        self._bounds = Bounds(len(data))
         self._status: dict[str, str] = {}
         self._found: list[BankStatement] = []
         self._refusals: list[str] = []
@@ -119,11 +119,13 @@ class _Reader:
         if inner == "STATUS":
             self._status[leaf.name] = leaf.value
         elif self._fields is not None:
+            if leaf.name not in VALUES:
+                return
             if inner in _TRANSACTIONS:
                 self._fields.setdefault(leaf.name, leaf.value)
             elif inner in _WITHIN_TRANSACTION:
                 self._fields.setdefault(f"{inner}.{leaf.name}", leaf.value)
-        elif self._statement is not None:
+        elif self._statement is not None and leaf.name in VALUES:
             if inner in _STATEMENTS:
                 self._statement.fields.setdefault(leaf.name, leaf.value)
             elif inner in _WITHIN_STATEMENT:
@@ -152,7 +154,10 @@ class _Reader:
         currency = statement.fields.get("CURDEF")
         if currency is None:
             raise UnreadableFile(f"{statement.label} gives no currency (CURDEF)")
-        raw = self._decoder.text(self._data[self._begun_at : element.at])
+        end = element.at
+        if end - self._begun_at > MAX_RAW:
+            end = max(self._data.rfind(b"<", self._begun_at, self._begun_at + MAX_RAW), self._begun_at)
+        raw = self._decoder.text(self._data[self._begun_at : end]) + ("…" if end < element.at else "")
         pending = element.name == "STMTTRNP"
         statement.entries.append(read_entry(fields, currency, pending=pending, raw=raw, where=where))
 

@@ -23,7 +23,8 @@ _DAY = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})", re.ASCII)
 _AMOUNT = re.compile(r"([+-]?)([0-9]*)(?:[.,]([0-9]*))?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:(?:,[0-9]{3})+\.[0-9]+|(?:\.[0-9]{3})+,[0-9]+)", re.ASCII)
 _NO_ID = re.compile(r"[0 -]*|N/?A|NONE|NULL", re.IGNORECASE)
-_MAX_RAW = 65_536
+MAX_RAW = 65_536
+"""Characters that are kept of a transaction as it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def read_entry(fields: Mapping[str, str], currency: str, *, pending: bool, raw: 
         description=clean(fields.get("MEMO") or name, MAX_TEXT),
         counterparty=clean(name),
         reference=reference_of(fields.get("REFNUM"), fields.get("CHECKNUM")),
-        raw=RawText("ofx", raw if len(raw) <= _MAX_RAW else f"{raw[:_MAX_RAW]}…"),
+        raw=RawText("ofx", raw),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sources.connectors.files_values import UnreadableFile, quote
 
 _MAX_DEPTH = 64
+_MAX_VALUE = 100_000
 _HEAD = 4_096
 _START = re.compile(rb"[\s\xef\xbb\xbf]*(?:OFXHEADER[ \t]*:|(?:<\?[^>]*>\s*)*<(?:\?OFX|OFX[\s>]))", re.IGNORECASE)
 _MARK = re.compile(rb"<(?:(/?)([A-Za-z][A-Za-z0-9._]*)(?:\s[^<>]*)?/?>|!\[CDATA\[|!--|!DOCTYPE|!ENTITY)")
@@ -22,7 +23,7 @@ _CHARSET = re.compile(rb"CHARSET[ \t]*:[ \t]*([A-Za-z0-9_-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([A-Za-z0-9_-]+)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|(lt|gt|amp|quot|apos|nbsp));")
 _ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "nbsp": " "}
-_VALUES = frozenset(
+VALUES = frozenset(
     [
         "TRNTYPE",
         "DTPOSTED",
@@ -146,7 +147,7 @@ def read_elements(data: bytes, decoder: Decoder) -> Iterator[Begin | Leaf | End]
                 yield End(name, end)
         elif value is not None:
             yield Leaf(name, decoder.value(value))
-        elif name not in _VALUES:
+        elif name not in VALUES:
             while name in _ALONE and name in open_names:
                 yield End(open_names.pop(), begin)
             if len(open_names) >= _MAX_DEPTH:
@@ -173,12 +174,12 @@ def _marks(data: bytes) -> Iterator[tuple[bool, str, bytes | None, int, int]]:
                 break
             at = _behind(data, match)
             if match[0] == b"<![CDATA[":
-                value += _escaped(data[match.end() : at - 3])
+                value += _escaped(data[match.end() : min(at - 3, match.end() + _MAX_VALUE + 1)])
         name = here[2].upper().decode()
         if here[1]:
             yield True, name, None, here.start(), here.end()
         else:
-            stated = bytes(value).strip()
+            stated = _bounded(name, bytes(value).strip())
             yield False, name, stated or None, here.start(), here.end()
             if here[0].endswith(b"/>") and not stated:
                 yield True, name, None, here.start(), here.end()
@@ -195,6 +196,13 @@ def _behind(data: bytes, match: re.Match[bytes]) -> int:
     if at < 0:
         raise UnreadableFile(f"it has {match[0].decode()} without its end: it was cut off")
     return at + 3
+
+
+def _bounded(name: str, value: bytes) -> bytes:
+    """A value that is read has to be one; of others the beginning will do. Raises UnreadableFile."""
+    if len(value) > _MAX_VALUE and name in VALUES:
+        raise UnreadableFile(f"{name} has more than {_MAX_VALUE} characters")
+    return value[:_MAX_VALUE]
 
 
 def _escaped(text: bytes) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sources.connectors.files_values import MAX_NAME, UnreadableFile, clean
+from sources.connectors.files_values import MAX_NAME, Memory, clean
 from sources.documents import BankAccount, BankTransaction, BankTransactionStatus
 from sources.money import EXPONENTS, format_minor
 
@@ -25,29 +25,24 @@ _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 _NO_REFERENCE = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "N/A"})
 
 
-MAX_ENTRIES = 2_000_000
-MAX_STATEMENTS = 100_000
-"""Of one file. Files of the largest size that is read hold fewer, unless they are made to fill the memory."""
+_ENTRY_MEMORY = 450
+_STATEMENT_MEMORY = 1_500
 
 
 class Bounds:
-    """Counts what one file states."""
+    """Counts what one file states: short entries take many times their size in memory."""
 
-    def __init__(self) -> None:
-        self._entries = 0
-        self._statements = 0
+    def __init__(self, size: int) -> None:
+        """`size`: of the file, in bytes."""
+        self._memory = Memory(size)
 
     def entry(self) -> None:
-        """One more. Raises UnreadableFile."""
-        self._entries += 1
-        if self._entries > MAX_ENTRIES:
-            raise UnreadableFile(f"it has more than {MAX_ENTRIES} transactions: split it")
+        """One more. Raises UnreadableFile when there are too many."""
+        self._memory.take(_ENTRY_MEMORY, "transactions")
 
     def statement(self) -> None:
-        """One more. Raises UnreadableFile."""
-        self._statements += 1
-        if self._statements > MAX_STATEMENTS:
-            raise UnreadableFile(f"it has more than {MAX_STATEMENTS} statements: split it")
+        """One more. Raises UnreadableFile when there are too many."""
+        self._memory.take(_STATEMENT_MEMORY, "statements")
 
 
 @dataclass(frozen=True, slots=True)

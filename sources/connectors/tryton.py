@@ -253,10 +253,12 @@ def _page(state: TrytonCursor, batch: _Batch) -> Page:
 
 
 def _problem(record: Record, error: UnreadableRecord) -> Problem:
+    """By its id, as what closes its issue looks for that; its number, which a person knows, is told."""
+    name = text(record, "number") or record["id"]
     return Problem(
-        subject=f"invoice {text(record, 'number') or record['id']}",
+        subject=f"invoice {record['id']}",
         code=error.code,
-        message=f"It could not be read: {error}. The others were.",
+        message=f"Invoice {name} could not be read: {error}. The others were.",
     )
 
 

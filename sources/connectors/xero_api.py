@@ -6,6 +6,8 @@ organisation, https://developer.xero.com/documentation/guides/oauth2/limits: a r
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -21,6 +23,9 @@ HOST: Final = "api.xero.com"
 _IDENTITY_URL: Final = "https://identity.xero.com/connect/token"
 _FEW: Final = 10
 """Calls left of a minute's or a day's: then a warning is logged."""
+_KEPT_FREE: Final[Mapping[str, int]] = {"Min": 20, "Day": 500}
+"""Of the calls that Xero allows in a minute and a day: so many are left to pulls and to people's queries."""
+_MINUTE: Final = 60.0
 
 
 class XeroApi:
@@ -55,6 +60,15 @@ class XeroApi:
         )
         self._tenant = {"xero-tenant-id": tenant_id}
         self._http = SourceHttp(name=name, base_url=base_url, auth=self._auth, options=options)
+        self._left: dict[str, int] = {}
+        self._left_at = 0.0
+
+    @property
+    def is_near_its_limit(self) -> bool:
+        """Whether Xero allows few more calls for now, by its newest answer: what can wait is not asked for. On a running loop."""
+        if asyncio.get_running_loop().time() - self._left_at >= _MINUTE:
+            return False
+        return any(self._left.get(name, kept + 1) <= kept for name, kept in _KEPT_FREE.items())
 
     async def get(
         self, path: str, params: Params, headers: Headers | None = None, *, deadline: float | None = None
@@ -80,9 +94,11 @@ class XeroApi:
         await self._auth.close()
 
     def _watch_limits(self, headers: Headers) -> None:
-        left = {name: headers.get(f"X-{name}Limit-Remaining", "") for name in ("Min", "Day")}
-        if any(value.isascii() and value.isdecimal() and int(value) < _FEW for value in left.values()):
-            self._log.warning("source_rate_limit_near", minute_left=left["Min"], day_left=left["Day"])
+        stated = {name: headers.get(f"X-{name}Limit-Remaining", "") for name in _KEPT_FREE}
+        self._left = {name: int(value) for name, value in stated.items() if value.isascii() and value.isdecimal()}
+        self._left_at = asyncio.get_running_loop().time()
+        if any(left < _FEW for left in self._left.values()):
+            self._log.warning("source_rate_limit_near", minute_left=stated["Min"], day_left=stated["Day"])
 
 
 def _default_token_url(base_url: str) -> str:

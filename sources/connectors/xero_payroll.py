@@ -15,17 +15,15 @@ message to employees.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from yarl import URL
 
-from sources.connectors.client_credentials import ClientCredentials
-from sources.connectors.http import Headers, HttpOptions, SourceHttp, SourceRefused
+from sources.connectors.http import HttpOptions, SourceRefused
 from sources.connectors.kinds import ConnectorKind
+from sources.connectors.xero_api import XeroApi
 from sources.connectors.xero_payroll_records import (
     DRAFT,
     Listing,
@@ -37,19 +35,14 @@ from sources.connectors.xero_payroll_records import (
 )
 from sources.connectors.xero_webhooks import verify_webhook
 from sources.documents import Page, PayrollRun, Payslip, Problem
-from sources.errors import ConfigurationError, SourceUnavailable
+from sources.errors import SourceUnavailable
 
 logger = structlog.get_logger(__name__)
 
 BASE_URL = "https://api.xero.com/payroll.xro/2.0"
-_IDENTITY_URL = "https://identity.xero.com/connect/token"
 
 SCOPES = "payroll.payruns.read payroll.payslip.read"
 """What reading needs; an app that was granted others sets `scopes`."""
-
-_KEPT_FREE: Mapping[str, int] = {"Min": 20, "Day": 500}
-"""Of the calls that Xero allows in a minute (60) and a day (5,000): so many are left to pulls and to people's queries."""
-_MINUTE = 60.0
 
 _MAX_PAGES = 1_000
 _LISTINGS = 3
@@ -77,31 +70,24 @@ class XeroPayrollConnector:
         scopes: str = SCOPES,
         options: HttpOptions | None = None,
     ) -> None:
-        for setting, value in (("client_id", client_id), ("client_secret", client_secret), ("tenant_id", tenant_id)):
-            if not value or not value.isprintable():
-                raise ConfigurationError(f"sources.{name}.{setting} must be set: it is in the app's settings at Xero")
-        self._subject = f"Source {name!r}"
-        self._log = logger.bind(source=name)
-        self._auth = ClientCredentials(
+        self._api = XeroApi(
             name=name,
-            token_url=token_url or _default_token_url(base_url),
             client_id=client_id,
             client_secret=client_secret,
-            scope=scopes,
+            tenant_id=tenant_id,
+            base_url=base_url,
+            token_url=token_url,
+            scopes=scopes,
             options=options,
         )
-        self._tenant = {"xero-tenant-id": tenant_id}
-        self._http = SourceHttp(name=name, base_url=base_url, auth=self._auth, options=options)
+        self._subject = self._api.subject
+        self._log = logger.bind(source=name)
         self._slip_problems: dict[str, tuple[Problem, ...]] = {}
-        self._left: dict[str, int] = {}
-        self._left_at = 0.0
 
     @property
     def is_near_its_limit(self) -> bool:
         """Whether Xero allows few more calls for now, by its newest answer: what can wait is not asked for. On a running loop."""
-        if asyncio.get_running_loop().time() - self._left_at >= _MINUTE:
-            return False
-        return any(self._left.get(name, kept + 1) <= kept for name, kept in _KEPT_FREE.items())
+        return self._api.is_near_its_limit
 
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
         """Every pay run, whatever the cursor: there is none to keep (see the top of this file). A run comes with the problems
@@ -110,11 +96,11 @@ class XeroPayrollConnector:
         for _ in range(_LISTINGS):
             mentioned = _Mentioned()
             async for listing, last in self._listings("/PayRuns", "payRuns", {}):
-                runs, problems = _read_runs(listing.records)
+                runs, problems, unread = _read_runs(listing.records)
                 problems.extend(problem for run in runs for problem in self._slip_problems.get(run.external_id, ()))
                 mentioned.add(listing)
                 complete = last and (mentioned.is_whole() or mentioned == earlier)
-                yield Page(documents=runs, problems=problems, cursor=None, complete=complete)
+                yield Page(documents=runs, problems=problems, unread=unread, cursor=None, complete=complete)
                 if complete:
                     self._forget_all_but(mentioned.runs)
                     return
@@ -152,8 +138,8 @@ class XeroPayrollConnector:
         return tuple(slips.values())
 
     async def close(self) -> None:
-        await self._http.close()
-        await self._auth.close()
+        """Closes the connections."""
+        await self._api.close()
 
     def _forget_all_but(self, runs: Sequence[str]) -> None:
         self._slip_problems = {run: found for run, found in self._slip_problems.items() if run in runs}
@@ -176,24 +162,12 @@ class XeroPayrollConnector:
 
     async def _get(self, path: str, params: Mapping[str, str]) -> Any:
         try:
-            answer, headers = await self._http.get_json(path, params=params, headers=self._tenant)
+            return await self._api.get(path, params)
         except SourceRefused as error:
-            reasons = {403: f"does not let this app read {path} (status 403): check tenant_id and the app's scopes."}
-            if "PayRunID" in params:
-                reasons[404] = "has no such pay run (status 404)."
-            if error.status not in reasons:
+            if error.status != 404 or "PayRunID" not in params:
                 raise
-            raise SourceRefused(f"{self._subject} {reasons[error.status]}", error.status, error.code) from None
-        self._watch_limits(headers)
-        return answer
-
-    def _watch_limits(self, headers: Headers) -> None:
-        """Xero allows 60 calls a minute and 5,000 a day; each answer says what is left."""
-        stated = {name: headers.get(f"X-{name}Limit-Remaining", "") for name in _KEPT_FREE}
-        self._left = {name: int(value) for name, value in stated.items() if value.isdecimal() and value.isascii()}
-        self._left_at = asyncio.get_running_loop().time()
-        if any(left < 10 for left in self._left.values()):
-            self._log.warning("source_rate_limit_near", minute_left=stated["Min"], day_left=stated["Day"])
+            message = f"{self._subject} has no such pay run (status 404)."
+            raise SourceRefused(message, error.status, error.code) from None
 
 
 @dataclass(slots=True)
@@ -217,24 +191,19 @@ class _Mentioned:
         return len(set(self.runs)) == len(self.runs) and len(self.runs) + self.nameless >= counted
 
 
-def _read_runs(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem]]:
+def _read_runs(records: Sequence[Any]) -> tuple[list[PayrollRun], list[Problem], list[tuple[str, str]]]:
+    """Runs, problems, and what is listed and cannot be read (see Page)."""
     runs: list[PayrollRun] = []
     problems: list[Problem] = []
+    unread: list[tuple[str, str]] = []
     for record in records:
         try:
             runs.append(parse_pay_run(record))
         except ValueError as error:
             problems.append(unreadable("pay run", record, "payRunID", error))
-    return runs, problems
-
-
-def _default_token_url(base_url: str) -> str:
-    """Xero keeps its identity service on another host. A `base_url` that is no address is left to SourceHttp to refuse."""
-    try:
-        url = URL(base_url)
-        return _IDENTITY_URL if url.host == URL(BASE_URL).host else str(url.origin().with_path("/connect/token"))
-    except ValueError:
-        return _IDENTITY_URL
+            named = record.get("payRunID") if isinstance(record, dict) else None
+            unread.append(("payroll_run", str(named) if is_identifier(named) else ""))
+    return runs, problems, unread
 
 
 KIND = ConnectorKind(

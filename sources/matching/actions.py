@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sources.database.pool import Database
 from sources.errors import NotFound
-from sources.matching import allocating, candidates, clues, items, keeping, stating, teaching, todo
+from sources.matching import allocating, candidates, clues, items, keeping, ledger_accounts, stating, teaching, todo
 from sources.matching.allocating import Unfit
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Line, Match, Reason, Status
 from sources.matching.stating import Stated
@@ -58,6 +58,9 @@ async def _refuse(database: Database, ledger_id: int, match_id: int, statuses: S
         await keeping.decide(connection, ledger_id, [match_id], Status.REJECTED, by=by)
         await teaching.never(connection, ledger_id, line, match_id, by)
         await todo.note(connection, ledger_id, [line])
+        await _note_used(
+            connection, ledger_id, (await keeping.allocations_of(connection, ledger_id, [match_id]))[match_id]
+        )
 
 
 async def match(
@@ -72,7 +75,7 @@ async def match(
     """A person says what a transaction is about; answers with the number of the match. Of an allocation to a document only its key and
     amounts count, and what stays on account is on the side and with the party of the first one of a document, where it states none.
     `remember`: words of the transaction's text that mean the one ledger account of the allocations from now on. Raises NotFound,
-    Unfit, DatabaseUnavailable."""
+    Unfit, AccountsRefused, DatabaseUnavailable."""
     async with turn(database, ledger_id) as connection:
         line, held = await _state(connection, ledger_id, line_key, [each.key for each in stated])
         parts = stating.allocations(line.currency, held, stated)
@@ -80,6 +83,7 @@ async def match(
         first = next((each for each in whole if each.party_id or each.is_of_document), None)
         whole = [_placed(each, first) for each in whole]
         allocating.check(line, held, whole)
+        await ledger_accounts.check(connection, ledger_id, line.currency, whole)
         if line_key in await keeping.matches_of(connection, ledger_id, [line_key], LIVE) or line.open != line.amount:
             raise Unfit("a match of the transaction stands; undo it first")
         words = _remembered(line, whole, remember)

@@ -1,6 +1,6 @@
 """What bank transactions may be about, found by indexes: a bounded number of documents for each, whatever the books hold.
 
-Round trips for a batch of lines: lines, rules (2), named, their items, alike and the like (1), items, matches (2).
+Round trips for a batch of lines: lines, rules (2), named, their items, alike and the like (3), items, matches (2), claims.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Batch:
     items: dict[ItemKey, Item]
     matched: dict[ItemKey, Sequence[Allocation]] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
+    claims: dict[tuple[ItemKey, int], set[ItemKey]] = field(default_factory=dict)
 
 
 async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]) -> Batch:
@@ -47,6 +48,7 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     await _fill(
         connection, _EARLIER, batch, "earlier", ledger_id, *columns, [line.amount for line in lines], amounts[2]
     )
+    await _fill_returned(connection, ledger_id, batch)
     await _fill_parties(connection, ledger_id, batch)
     wanted = {key for mine in batch.candidates.values() for key in (*mine.alike, *mine.of_party, *mine.earlier)}
     batch.items |= await items.held(connection, ledger_id, wanted - batch.items.keys())
@@ -55,6 +57,7 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     batch.matched = {line: next(iter(numbers.values())) for line, numbers in live.items()}
     taken = {each.key for parts in batch.matched.values() for each in parts if each.is_of_document}
     batch.items |= await items.held(connection, ledger_id, taken - batch.items.keys())
+    batch.claims = await keeping.claims(connection, ledger_id, named, {line.key for line in lines})
     return batch
 
 
@@ -95,6 +98,23 @@ async def _fill(connection: Connection, sql: str, batch: Batch, name: str, ledge
         getattr(batch.candidates[line.key], name).append(
             ItemKey(row["kind"], row["source"], row["account"], row["external_id"])
         )
+
+
+async def _fill_returned(connection: Connection, ledger_id: int, batch: Batch) -> None:
+    """What may have come back, less or more than it was: by a reference in common."""
+    pairs = [
+        (number, key)
+        for number, line in enumerate(batch.lines, 1)
+        if line.is_return
+        for key in sorted(line.keys)
+        if clues.is_strong(key)
+    ]
+    if pairs:
+        numbers, keys = zip(*pairs, strict=True)
+        asked = [batch.lines[number - 1] for number in numbers]
+        columns = [[line.key.source for line in asked], [line.key.account for line in asked]]
+        moved = [[line.amount for line in asked], [line.dated for line in asked]]
+        await _fill(connection, _SHARING, batch, "earlier", ledger_id, list(numbers), list(keys), *columns, *moved)
 
 
 async def _fill_parties(connection: Connection, ledger_id: int, batch: Batch) -> None:
@@ -216,6 +236,19 @@ CROSS JOIN LATERAL (
         AND i.amount = -met.amount AND i.dated BETWEEN met.dated - 70 AND met.dated
     ORDER BY i.dated DESC LIMIT 20
 ) AS found"""
+_SHARING = """
+SELECT DISTINCT asked.n, i.kind, i.source, i.account, i.external_id
+FROM unnest($2::integer[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::date[])
+    AS asked (n, key, source, account, amount, dated)
+CROSS JOIN LATERAL (
+    SELECT k.* FROM matching.item_key k WHERE k.ledger_id = $1 AND k.key = asked.key AND k.kind = 'bank_transaction'
+        AND k.source = asked.source AND k.account = asked.account LIMIT 20
+) AS other
+CROSS JOIN LATERAL (
+    SELECT * FROM matching.item i WHERE i.ledger_id = $1 AND i.kind = other.kind AND i.source = other.source
+        AND i.account = other.account AND i.external_id = other.external_id LIMIT 1
+) AS i
+WHERE sign(i.amount) = -sign(asked.amount) AND i.amount <> -asked.amount AND i.dated BETWEEN asked.dated - 70 AND asked.dated"""
 _OF_PARTY = f"""
 {_FOUND.replace("asked.n::integer AS n", "asked.n")}
 FROM unnest($2::integer[], $3::text[]) AS asked (n, party)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 MAX_TEXT: Final = 1_000
@@ -327,6 +328,7 @@ def party_name(name: str | None) -> str:
     return " ".join(sorted(set(kept or words)))[:200]
 
 
+@lru_cache(maxsize=20_000)
 def resemblance(name: str, other: str) -> int:
     """Of two `party_name`s. 2: the same; 1: one has all words of the other, most are the same, or but for a typing mistake; 0: not
     alike, or unknown."""

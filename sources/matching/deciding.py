@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from sources.matching import allocating, clues, guessing, referring
+from sources.matching import allocating, clues, evidence, guessing, referring
 from sources.matching.evidence import AMBIGUOUS, LEAST_SCORE, Naming
 from sources.matching.model import Allocation, Candidates, Item, ItemKey, Line, Match, Reason, Rules
 
@@ -24,11 +24,14 @@ def decide(
     items: dict[ItemKey, Item],
     matched: MutableMapping[ItemKey, Sequence[Allocation]],
     rules: Rules,
+    claims: MutableMapping[tuple[ItemKey, int], set[ItemKey]] | None = None,
 ) -> dict[ItemKey, list[Match]]:
     """By line: one certain match, or those that are proposed, the best first. `items` holds the lines themselves too, and what the
     candidates name; what is open of them, and `matched` (transactions that have a live match which was not taken back), are
-    afterwards as they are once the certain matches stand. In order of date, so that of two payments the earlier one counts."""
+    afterwards as they are once the certain matches stand. In order of date, so that of two payments the earlier one counts. `claims`:
+    see `keeping.claims`; what another transaction may have paid already is not certain."""
     found: dict[ItemKey, list[Match]] = {}
+    claimed = {} if claims is None else claims
     for stated in sorted(lines, key=lambda each: (each.dated, each.key)):
         line = replace(stated, open=items[stated.key].open)
         if line.open == 0:
@@ -39,7 +42,10 @@ def decide(
             for each in _options(line, candidates.get(line.key, Candidates()), items, matched, rules)
             if _fits(line, items, each)
         ]
-        mine = _chosen(fitting)
+        mine = _chosen([_contested(each, claimed) for each in fitting])
+        for match in mine:
+            if (claim := _claim(match)) and not match.certain and evidence.names(match):
+                claimed.setdefault(claim, set()).add(line.key)
         if mine and mine[0].certain:
             allocating.apply(line, items, mine[0].allocations)
             matched[line.key] = mine[0].allocations
@@ -47,6 +53,22 @@ def decide(
                 matched.pop(mine[0].returns, None)
         found[line.key] = mine
     return found
+
+
+def _claim(match: Match) -> tuple[ItemKey, int] | None:
+    """The one document that it is about, and how much of it."""
+    if len(match.allocations) != 1 or match.allocations[0].key.kind != "invoice":
+        return None
+    return match.allocations[0].key, match.allocations[0].amount
+
+
+def _contested(match: Match, claims: Mapping[tuple[ItemKey, int], set[ItemKey]]) -> Match:
+    """A certain match of what another transaction, that waits for a person, names with the same amount is certain no more."""
+    claim = _claim(match)
+    if not match.certain or claim is None or not claims.get(claim, set()) - {match.line}:
+        return match
+    told = Reason("CLAIMED", 0, "Another transaction names it with the same amount, and waits to be decided.")
+    return replace(match, certain=False, rule_id=None, reasons=(*match.reasons, told))
 
 
 def _fits(line: Line, items: dict[ItemKey, Item], match: Match) -> bool:

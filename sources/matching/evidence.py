@@ -5,17 +5,20 @@ Points are fixed, so that the same clues always make the same score. Sentences n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from sources.matching import clues
-from sources.matching.model import Item, ItemKey, Line, Reason, Rules
+from sources.matching.model import Item, ItemKey, Line, Match, Reason, Rules
 from sources.money import EXPONENTS, format_minor
 
 LEAST_SCORE: Final = 35
 """A match below is not even proposed."""
 PARTY_OTHER: Final = "PARTY_OTHER"
 AMBIGUOUS: Final = "AMBIGUOUS"
+_SAME: Final = 20
+_LEAST: Final = 4
 
 
 def name_of(item: Item) -> str:
@@ -31,18 +34,26 @@ def money(amount: int, currency: str) -> str:
     return f"{format_minor(abs(amount), EXPONENTS[currency])} {currency}"
 
 
+def says(line: Line, kept: int) -> bool:
+    """Whether the bank says that it kept just this."""
+    if line.charges == abs(kept):
+        return True
+    whole, _, cents = format_minor(abs(kept), EXPONENTS[line.currency]).partition(".")
+    return re.search(rf"(?<![0-9.,]){whole}{'[.,]' + cents if cents else ''}(?![0-9])", line.text) is not None
+
+
 class Naming:
     """Which of the documents a line names, by the keys that they have in common."""
 
     def __init__(self, line: Line, items: Iterable[Item]) -> None:
         self._hits: dict[ItemKey, set[str]] = {}
         held = {item.key: item for item in items}
-        outer = clues.outermost(key for item in held.values() for key in item.keys & line.keys)
+        years = {str(line.dated.year + off) for off in (-1, 0, 1)}
+        outer = clues.outermost(key for item in held.values() for key in item.keys & line.keys) - years
         for key, item in held.items():
             if hits := item.keys & line.keys & outer:
                 self._hits[key] = set(hits)
         self._whole = {key for key in self._hits if self._hits[key] & clues.whole_keys(held[key].number)}
-        self._weak = {key for key in self._hits if key not in self._whole}
 
     def __contains__(self, key: ItemKey) -> bool:
         return key in self._hits
@@ -50,6 +61,11 @@ class Naming:
     def is_whole(self, key: ItemKey) -> bool:
         """Whether the text has the document's whole number, and it is one that means nothing else."""
         return key in self._whole
+
+    @property
+    def whole(self) -> frozenset[ItemKey]:
+        """Of which the text has the whole number."""
+        return frozenset(self._whole)
 
     def is_full(self, item: Item) -> bool:
         """Whether the text has the letters of the number too, or it has none: digits alone may be of something else."""
@@ -64,6 +80,11 @@ class Naming:
         if self.is_whole(item.key):
             return Reason("REFERENCE", 50, f"The text names {name_of(item)}.")
         return Reason("REFERENCE_PART", 30, f"The text has digits of the number of {name_of(item)}.")
+
+
+def names(match: Match) -> bool:
+    """Whether the text names what the match is about."""
+    return any(reason.code in ("REFERENCE", "REFERENCE_PART") for reason in match.reasons)
 
 
 def amount(line: Line, wanted: int, what: str) -> Reason:
@@ -82,10 +103,12 @@ def party(line: Line, item: Item, rules: Rules) -> Reason | None:
     alike = clues.resemblance(line.party, item.party)
     if alike == 0 and item.party and not line.party and set(item.party.split()) <= set(clues.runs(line.text)):
         alike = 1
+    if not alike and item.party_id and clues.is_strong(item.party_id) and item.party_id in line.keys:
+        return Reason("PARTY", 12, f"The text has the number of the party of {name_of(item)}.")
     if alike:
         words = "is" if alike == 2 else "resembles"
         return Reason(
-            "PARTY", 20 if alike == 2 else 12, f"The other side's name {words} that of the party of {name_of(item)}."
+            "PARTY", _SAME if alike == 2 else 12, f"The other side's name {words} that of the party of {name_of(item)}."
         )
     if line.name_is_known and item.party:
         return Reason(PARTY_OTHER, -40, f"The other side's name is that of another party than that of {name_of(item)}.")
@@ -94,6 +117,11 @@ def party(line: Line, item: Item, rules: Rules) -> Reason | None:
 
 def is_for(reason: Reason | None) -> bool:
     return reason is not None and reason.points > 0
+
+
+def is_same(reason: Reason | None) -> bool:
+    """Whether it is the party itself: by just its name, or by rule."""
+    return reason is not None and reason.points >= _SAME
 
 
 def is_against(reason: Reason | None) -> bool:
@@ -105,6 +133,14 @@ def near_number(line: Line, item: Item) -> Reason | None:
     whole = clues.whole_keys(item.number)
     if any(clues.is_near(key, other) for key in whole for other in line.keys if abs(len(other) - len(key)) < 2):
         return Reason("REFERENCE_NEAR", 20, f"The text has the number of {name_of(item)} but for one character.")
+    return None
+
+
+def last_digits(line: Line, item: Item) -> Reason | None:
+    """Whether the text has the last digits of the number."""
+    digits = "".join(each for each in clues.plain(item.number) if each.isdigit())
+    if any(_LEAST <= len(run) < len(digits) and run.isdigit() and digits.endswith(run) for run in line.keys):
+        return Reason("REFERENCE_PART", 30, f"The text has digits of the number of {name_of(item)}.")
     return None
 
 

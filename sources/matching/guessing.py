@@ -9,27 +9,32 @@ from typing import Final
 from sources.matching import allocating, clues, evidence
 from sources.matching.evidence import Naming
 from sources.matching.model import Allocation, Item, ItemKey, Line, Match, Reason, Rules
+from sources.money import EXPONENTS
 
 _PAYOUT_DAYS: Final = (-2, 7)
 _PAYROLL_DAYS: Final = (-4, 5)
 _TRANSFER_DAYS: Final = (-5, 5)
 _RETURN_DAYS: Final = 70
+_RETURN_UNITS: Final = 50
+"""A bank takes at most so many units of money for a return."""
 _MOST_OF_PARTY: Final = 12
 
 
 def by_amount(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
     """Invoices whose whole rest would be paid. Certain where a person taught who the payer is, and it is the only one of that party
-    with this rest, which no other sum explains."""
+    with this rest, which no other sum explains; or where its party pays, by name, and the text has the last digits of its number."""
     for item in items:
         if item.key.kind == "invoice" and item.currency == line.currency and line.open in (item.expected, item.open):
             party = evidence.party(line, item, rules)
             told = evidence.amount(line, line.open, evidence.name_of(item))
-            near = evidence.near_number(line, item)
+            digits = evidence.last_digits(line, item)
+            near = digits or evidence.near_number(line, item)
             reasons = evidence.present(near, told, party, evidence.day(line, item))
             taught = rules.party_of(line)
-            certain = taught is not None and taught[1] == item.party and _is_only_one(line, item, items)
+            by_rule = taught is not None and taught[1] == item.party and _is_only_one(line, item, items)
+            certain = by_rule or (digits is not None and evidence.is_same(party) and _is_of_amount(line, item, items))
             found = Match(line.key, (allocating.of_item(item, line.open),), reasons, certain=certain)
-            yield _by_rule(found, taught[0]) if certain and taught else found
+            yield _by_rule(found, taught[0]) if by_rule and taught else found
 
 
 def _by_rule(match: Match, rule_id: int) -> Match:
@@ -45,6 +50,12 @@ def _is_only_one(line: Line, item: Item, items: Sequence[Item]) -> bool:
     return len(rests) <= allocating.FEW and not allocating.sums(rests, line.open) and item.dated <= line.dated
 
 
+def _is_of_amount(line: Line, item: Item, items: Sequence[Item]) -> bool:
+    """Whether no other document of its party is of this amount."""
+    same = [each for each in items if each.party == item.party and line.open in (each.expected, each.open)]
+    return len(same) == 1 and item.dated <= line.dated
+
+
 def by_sum(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
     """Several invoices of the payer's that come to the amount, the oldest of them first."""
     pool = [
@@ -58,9 +69,7 @@ def by_sum(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
     for item in sorted(pool, key=lambda each: (each.dated, each.key)):
         by_party.setdefault(item.party, []).append(item)
     for all_of_it in by_party.values():
-        mine = all_of_it[:_MOST_OF_PARTY]
-        for way in dict.fromkeys(allocating.sums([item.expected for item in mine], line.open, least=2)):
-            chosen = [mine[at] for at in way]
+        for chosen in _sums(line, all_of_it):
             text = (
                 f"{evidence.money(line.open, line.currency)} is the sum of {len(chosen)} open documents of one party."
             )
@@ -68,6 +77,29 @@ def by_sum(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
             party = evidence.party(line, chosen[0], rules)
             reasons = evidence.present(Reason("SUM", 20, text), near, party, evidence.day(line, chosen[0]))
             yield Match(line.key, tuple(allocating.of_item(item, item.expected) for item in chosen), reasons)
+
+
+def _sums(line: Line, mine: Sequence[Item]) -> Iterator[list[Item]]:
+    """Of one party's documents, the oldest first: those of some days that follow each other, or any of a few."""
+    issued = [item for item in mine if item.dated <= line.dated]
+    follow = list(_following(issued, line.open))
+    yield from follow[:2]
+    for few in (issued[-_MOST_OF_PARTY:], mine[:_MOST_OF_PARTY]):
+        ways = dict.fromkeys(allocating.sums([item.expected for item in few], line.open, least=2))
+        found = [chosen for way in ways if (chosen := [few[at] for at in way]) not in follow]
+        if follow or found:
+            yield from found
+            return
+
+
+def _following(items: Sequence[Item], wanted: int) -> Iterator[list[Item]]:
+    """Several that stand together and come to it."""
+    for start in range(len(items)):
+        total = items[start].expected
+        for end in range(start + 1, len(items)):
+            total += items[end].expected
+            if total == wanted:
+                yield list(items[start : end + 1])
 
 
 def by_likeness(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
@@ -135,35 +167,54 @@ def _of_own_account(line: Line, item: Item, naming: Naming) -> Reason | None:
 
 def returns(line: Line, earlier: Sequence[Item], matched: Mapping[ItemKey, Sequence[Allocation]]) -> Iterator[Match]:
     """An earlier transaction of the account, taken back: its own match is undone by an opposite one; where it has none, the two
-    clear each other. Certain where the bank says that money came back, and both share a reference that no other one shares."""
+    clear each other. Certain where the bank says that money came back, and both share a reference that no other one shares; and where
+    it took something for that, if it says how much."""
     found = []
-    for item in earlier:
-        if item.amount != -line.amount or not 0 <= (line.dated - item.dated).days <= _RETURN_DAYS:
-            continue
+    for item in earlier if line.is_return else ():
+        kept = line.open + item.amount
         shared = any(clues.is_strong(key) for key in item.keys & line.keys)
         alike = clues.resemblance(line.party, item.party) == 2
-        if line.is_return and (shared or alike):
-            found.append((item, shared, alike))
-    sharing = [item.key for item, shared, _ in found if shared]
-    for item, shared, alike in found:
-        allocations = _taken_back(line, item, matched)
-        if allocations is None:
+        if _may_be_back(line, item, kept) and (shared or (alike and not kept)):
+            found.append((item, kept, shared, alike))
+    exactly = any(shared and not kept for _, kept, shared, _ in found)
+    sharing = [item.key for item, kept, shared, _ in found if shared and not (kept and exactly)]
+    for item, kept, shared, alike in found:
+        allocations = _taken_back(line, item, kept, matched)
+        if allocations is None or (kept and exactly):
             continue
         reasons = evidence.present(
             Reason("RETURN", 25, "The bank says that money came back."),
-            Reason("AMOUNT", 30, f"It is the amount of {evidence.name_of(item)}, the other way."),
             Reason("REFERENCE", 30, "Both have the same reference.") if shared else None,
             Reason("PARTY", 15, "Both have the same other side.") if alike else None,
+            _amount_back(line, item, kept),
         )
         undoes = item.key if item.key in matched else None
-        certain = shared and len(sharing) == 1
+        certain = shared and len(sharing) == 1 and (not kept or evidence.says(line, kept))
         yield Match(line.key, allocations, reasons, certain=certain, returns=undoes)
 
 
+def _may_be_back(line: Line, item: Item, kept: int) -> bool:
+    """`kept`: what the bank took for it, never positive: it gets less back than was paid, or more is taken back than came in."""
+    most = _RETURN_UNITS * 10 ** EXPONENTS[line.currency]
+    days = (line.dated - item.dated).days
+    return item.amount * line.amount < 0 and -most <= kept <= 0 and 0 <= days <= _RETURN_DAYS
+
+
+def _amount_back(line: Line, item: Item, kept: int) -> Reason:
+    if not kept:
+        return Reason("AMOUNT", 30, f"It is the amount of {evidence.name_of(item)}, the other way.")
+    taken = evidence.money(kept, line.currency)
+    if evidence.says(line, kept):
+        return Reason("AMOUNT_LESS_CHARGES", 30, f"The bank says that it took {taken} for it.")
+    return Reason("AMOUNT_LESS_FEE", 15, f"It differs by {taken}, as much as a bank may have taken for it.")
+
+
 def _taken_back(
-    line: Line, item: Item, matched: Mapping[ItemKey, Sequence[Allocation]]
+    line: Line, item: Item, kept: int, matched: Mapping[ItemKey, Sequence[Allocation]]
 ) -> tuple[Allocation, ...] | None:
+    back = line.open - kept
+    fee = (allocating.fee(line, kept),) if kept else ()
     if item.key in matched:
         allocations = allocating.returned(matched[item.key])
-        return allocations if sum(each.bank_amount for each in allocations) == line.open else None
-    return (allocating.of_item(item, line.open),) if item.open == -line.open else None
+        return (*allocations, *fee) if sum(each.bank_amount for each in allocations) == back else None
+    return (allocating.of_item(item, back), *fee) if item.open == -back else None

@@ -6,7 +6,7 @@ looked at again, which reverses that alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -187,6 +187,21 @@ async def touching(
     return [(row["match_id"], _line(row)) for row in rows]
 
 
+async def claims(
+    connection: Connection, ledger_id: int, keys: Iterable[ItemKey], but: Collection[ItemKey]
+) -> dict[tuple[ItemKey, int], set[ItemKey]]:
+    """By document and amount, the transactions that wait for a person, name the document and may be just for it; others than `but`."""
+    found: dict[tuple[ItemKey, int], set[ItemKey]] = {}
+    wanted = sorted(set(keys))
+    rows = await connection.fetch(_CLAIMS, ledger_id, *columns_of(wanted)) if wanted else []
+    for row in rows:
+        line = ItemKey("bank_transaction", row["by_source"], row["by_account"], row["by_external_id"])
+        if line not in but:
+            document = ItemKey(row["kind"], row["source"], row["account"], row["external_id"])
+            found.setdefault((document, row["amount"]), set()).add(line)
+    return found
+
+
 # Each transaction's by itself: on tables that were never analysed, joins would read partial indexes whole.
 _LAST = "SELECT coalesce(max(match_id), 0) FROM matching.match WHERE ledger_id = $1"
 _MATCHES = """
@@ -226,6 +241,17 @@ SELECT held.match_id, held.source, held.account, held.external_id FROM {ASKED} C
 WHERE held.status = ANY($6::text[]) AND (held.status = 'PROPOSED' OR NOT EXISTS (
     SELECT FROM matching.match back WHERE back.ledger_id = $1 AND back.returns = held.match_id AND back.status IN ('CERTAIN', 'CONFIRMED')))
 ORDER BY held.match_id"""
+_CLAIMS = f"""
+SELECT asked.kind, asked.source, asked.account, asked.external_id, a.amount, held.source AS by_source, held.account AS by_account,
+    held.external_id AS by_external_id
+FROM {ASKED} CROSS JOIN LATERAL (
+    SELECT a.match_id, a.amount FROM matching.allocation a
+    WHERE a.ledger_id = $1 AND a.kind = asked.kind AND a.source = asked.source AND a.account = asked.account
+        AND a.external_id = asked.external_id OFFSET 0
+) AS a
+CROSS JOIN LATERAL (SELECT * FROM matching.match m WHERE m.ledger_id = $1 AND m.match_id = a.match_id LIMIT 1) AS held
+WHERE held.status = 'PROPOSED' AND (held.reasons @> '[{{"code": "REFERENCE"}}]' OR held.reasons @> '[{{"code": "REFERENCE_PART"}}]')
+    AND NOT EXISTS (SELECT FROM matching.allocation b WHERE b.ledger_id = $1 AND b.match_id = a.match_id AND b.position > 0)"""
 _TOUCHING = f"""
 SELECT DISTINCT held.match_id, held.source, held.account, held.external_id
 FROM {ASKED} CROSS JOIN LATERAL (

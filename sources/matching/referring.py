@@ -15,6 +15,8 @@ _FEE_UNITS: Final = 50
 _FEE_PART: Final = 5
 _KNOWN: Final = 40
 """Of a party with so many open documents not all were looked at."""
+_DISCOUNTS: Final = (10, 15, 20, 25, 30, 40, 50)
+"""What is usually taken off for paying early, in thousandths."""
 
 
 def is_fee(currency: str, expected: int, paid: int) -> bool:
@@ -22,6 +24,15 @@ def is_fee(currency: str, expected: int, paid: int) -> bool:
     missing = abs(expected) - abs(paid)
     most: int = min(_FEE_UNITS * 10 ** EXPONENTS[currency], abs(expected) // _FEE_PART)
     return 0 < missing <= most
+
+
+def discount(expected: int, paid: int) -> str | None:
+    """The percentage that is missing, where it is one that is usual for paying early."""
+    missing = abs(expected) - abs(paid)
+    for part in _DISCOUNTS:
+        if missing > 0 and abs(missing * 1_000 - abs(expected) * part) <= 1_000:
+            return f"{part / 10:g}"
+    return None
 
 
 class Referring:
@@ -39,12 +50,15 @@ class Referring:
         """Those that explain the whole amount first."""
         same = [item for item in self._named if item.currency == self._line.currency]
         if any(item.expected * self._line.open > 0 for item in same):
-            wholly = [item for item in same if self._naming.is_whole(item.key)]
+            wholly = [item for item in same if self._is_named(item)]
             if (whole := self._whole(same) or self._whole(wholly)) is not None:
                 yield whole
                 return
+            yield from self._alone(same)
             yield from self._several(same)
-            along = [item for item in same if item.expected * self._line.open > 0]
+            if len(wholly) > 1:
+                yield from self._short(wholly)
+            along = [item for item in (wholly if len(wholly) == 1 else same) if item.expected * self._line.open > 0]
             if len(along) == 1:
                 yield from self._single(along[0])
         for item in self._named:
@@ -65,6 +79,11 @@ class Referring:
                 if evidence.is_for(self._parties.get(rival)) or not evidence.is_for(self._parties[item.key]):
                     return False
         return len({item.party for item in items}) == 1
+
+    def _is_named(self, item: Item) -> bool:
+        """Whether the text has the whole number; of a short one, that may mean something else, where the other side is its party."""
+        naming = self._naming
+        return naming.is_whole(item.key) or (naming.is_full(item) and evidence.is_same(self._parties[item.key]))
 
     def _is_meant(self, item: Item) -> bool:
         return self._naming.is_whole(item.key) or evidence.is_for(self._parties[item.key])
@@ -90,8 +109,31 @@ class Referring:
                 pairs = zip(items, amounts, strict=True)
                 allocations = tuple(allocating.of_item(item, amount) for item, amount in pairs)
                 sound = self.is_sound(items) and not self._is_mistakable(items)
+                sound = sound or (len(items) == 1 and self._is_single(items[0]))
                 return Match(line.key, allocations, self._reasons(items, told), certain=sound)
         return None
+
+    def _alone(self, items: Sequence[Item]) -> Iterator[Match]:
+        """One of what the text has digits of, paid to the last cent, beside numbers that are of something else: certain where its party
+        pays, no other document of the party is of this amount, and none is named wholly."""
+        line = self._line
+        for item in items:
+            if item.expected == line.open:
+                told = evidence.amount(line, line.open, evidence.name_of(item))
+                allocation = allocating.of_item(item, line.open)
+                yield Match(line.key, (allocation,), self._reasons([item], told), certain=self._is_single(item))
+
+    def _is_single(self, item: Item) -> bool:
+        """No other document that is open is of this amount, none is named wholly, and its party pays; or it is named by all of a short
+        number, and nothing is known of who pays."""
+        line, party = self._line, self._parties[item.key]
+        if not self._naming.whole <= {item.key} or item.dated > line.dated or evidence.is_against(party):
+            return False
+        same = [each for each in (*self._named, *self._others) if line.open in (each.expected, each.open)]
+        rivals = [each for each in same if each.key != item.key]
+        if evidence.is_same(party):
+            return all(evidence.is_against(self._parties[each.key]) for each in rivals)
+        return not rivals and self._naming.is_full(item) and len(self._others) < _KNOWN
 
     def _is_mistakable(self, items: Sequence[Item]) -> bool:
         """Whether the number may be that of another document of the same amount, mistyped, and no name says which is meant."""
@@ -110,7 +152,9 @@ class Referring:
         parties = {item.party for item in named if item.party}
         more = [item for item in self._others if item.currency == line.currency and item.party in parties]
         pool = [*named, *more][: allocating.MAX_ITEMS]
-        ways = allocating.sums([item.expected for item in pool], line.open)
+        if (credited := self._less_credit(named)) is not None:
+            yield credited
+        ways = allocating.sums([item.expected for item in pool], line.open, least=2)
         for way in ways[:1] if len(ways) == 2 and ways[0] == ways[1] else ways:
             items = [pool[at] for at in way]
             if not any(item.key in self._naming for item in items):
@@ -119,6 +163,28 @@ class Referring:
             allocations = tuple(allocating.of_item(item, item.expected) for item in items)
             yield Match(line.key, allocations, self._reasons(items, told))
 
+    def _less_credit(self, named: Sequence[Item]) -> Match | None:
+        """What is named, less one credit note of the same party that is not: certain where the text says that something was taken
+        off, and no other one would do."""
+        line = self._line
+        meant = [item for item in named if self._is_named(item)]
+        parties = {item.party for item in meant}
+        if not meant or len(parties) != 1 or not clues.is_less(line.text):
+            return None
+        rest = line.open - sum(item.expected for item in meant)
+        notes = [
+            item
+            for item in (*named, *self._others)
+            if item not in meant and item.currency == line.currency and item.expected == rest and item.party in parties
+        ]
+        if len(notes) != 1 or rest * line.open >= 0:
+            return None
+        items = [*meant, notes[0]]
+        told = Reason("SUM", 20, f"{evidence.money(line.open, line.currency)} is the sum of {_names(items)}.")
+        allocations = tuple(allocating.of_item(item, item.expected) for item in items)
+        certain = self.is_sound(meant) and all(evidence.is_same(self._parties[item.key]) for item in items)
+        return Match(line.key, allocations, self._reasons(items, told), certain=certain)
+
     def _single(self, item: Item) -> Iterator[Match]:
         line, expected = self._line, item.expected
         if abs(line.open) > abs(expected):
@@ -126,10 +192,13 @@ class Referring:
             text = f"{evidence.money(rest, line.currency)} more was paid than is open of {evidence.name_of(item)}."
             more = allocating.on_account(line, rest, allocating.side_of(item), item.party_id)
             reasons = self._reasons([item], Reason("OVERPAID", 5, text))
-            yield Match(line.key, (allocating.of_item(item, expected), more), reasons)
+            certain = self._is_overpaid(item, rest)
+            yield Match(line.key, (allocating.of_item(item, expected), more), reasons, certain=certain)
             return
         if line.amount > 0 and is_fee(line.currency, expected, line.open):
             yield self._less_fee(item)
+        if percent := discount(expected, line.open):
+            yield self._less_discount([item], percent)
         text = f"{evidence.money(line.open, line.currency)} is a part of what is open of {evidence.name_of(item)}."
         reasons = self._reasons([item], Reason("PARTIAL", 10, text))
         yield Match(line.key, (allocating.of_item(item, line.open),), reasons, certain=self._is_instalment(item))
@@ -148,13 +217,54 @@ class Referring:
         sound = stated and self._naming.is_whole(item.key) and self.is_sound([item])
         return Match(line.key, allocations, self._reasons([item], reason), certain=sound)
 
+    def _less_discount(self, items: Sequence[Item], percent: str) -> Match:
+        line = self._line
+        missing = line.open - sum(item.expected for item in items)
+        text = (
+            f"{percent} % are missing of {_names(items)}, as if taken off for paying early: they would be written off, "
+            "and nothing of their tax."
+        )
+        off = allocating.write_off(line, missing, allocating.side_of(items[0]), items[0].party_id)
+        whole = tuple(allocating.of_item(item, item.expected) for item in items)
+        return Match(line.key, (*whole, off), self._reasons(items, Reason("AMOUNT_LESS_DISCOUNT", 20, text)))
+
+    def _short(self, items: Sequence[Item]) -> Iterator[Match]:
+        """Several that are named, less than they come to was paid: the rest stays open of the largest, or was taken off."""
+        line = self._line
+        total = sum(item.expected for item in items)
+        missing = total - line.open
+        if missing * line.open <= 0 or abs(missing) >= abs(line.open):
+            return
+        if percent := discount(total, line.open):
+            yield self._less_discount(items, percent)
+        largest = max(items, key=lambda item: abs(item.expected))
+        if abs(largest.expected) <= abs(missing) or largest.expected * missing < 0:
+            return
+        text = f"It is {evidence.money(missing, line.currency)} less than is open of {_names(items)}."
+        parts = tuple(allocating.of_item(item, item.expected - (missing if item is largest else 0)) for item in items)
+        yield Match(line.key, parts, self._reasons(items, Reason("PARTIAL", 10, text)))
+
+    def _is_overpaid(self, item: Item, rest: int) -> bool:
+        """More for the one document that is named, whole, by its own party, and nothing else of that party that the rest may be for."""
+        line = self._line
+        if not (self._is_named(item) and self.is_sound([item]) and evidence.is_same(self._parties[item.key])):
+            return False
+        others = [
+            each.expected
+            for each in (*self._named, *self._others)
+            if each.key != item.key and each.currency == line.currency and abs(each.expected) <= abs(rest)
+        ]
+        small = 2 * abs(rest) < abs(item.expected) and len(self._others) < _KNOWN
+        return small and len(others) <= allocating.FEW and not allocating.sums(others, rest)
+
     def _is_instalment(self, item: Item) -> bool:
         """A part of the one document that is named, whole, by its own party, where nothing else of that party explains the amount
         and no fee does."""
         line = self._line
-        if not (self._naming.is_whole(item.key) and self.is_sound([item]) and evidence.is_for(self._parties[item.key])):
+        if not (self._is_named(item) and self.is_sound([item]) and evidence.is_for(self._parties[item.key])):
             return False
-        if is_fee(line.currency, item.expected, line.open) and not clues.is_partial(line.text):
+        may_be_less = is_fee(line.currency, item.expected, line.open) or discount(item.expected, line.open)
+        if (may_be_less or not self._naming.is_whole(item.key)) and not clues.is_partial(line.text):
             return False
         if clues.is_less(line.text):
             return False

@@ -235,5 +235,57 @@ allocation = Table(
     PrimaryKeyConstraint("ledger_id", "match_id", "position", name="allocation_pkey"),
     _references("ledger_id match_id", "matching.match", "allocation_match_fkey"),
     Index("allocation_of_document", *_DOCUMENT.split()),
+    Index("allocation_on_account", "ledger_id", "match_id", postgresql_where=text("kind = 'on_account'")),
+    schema=_SCHEMA,
+)
+
+_NOW = text("until_day IS NULL")
+
+open_item = Table(
+    "open_item",
+    METADATA,
+    _required("ledger_id", BigInteger),
+    *[_required(name, _KEY_TEXT) for name in ("source", "external_id", "direction", "party_id")],
+    _required("party_name", _KEY_TEXT),
+    _required("currency", _KEY_TEXT),
+    _required("due_on", Date),
+    _required("open", BigInteger),
+    _required("from_day", Date),
+    Column("until_day", Date),
+    Column(
+        "lasts",
+        Integer,
+        Computed(
+            "CASE WHEN until_day IS NULL THEN 0 "
+            + " ".join(f"WHEN until_day - from_day <= {days} THEN {days}" for days in (8, 32, 128, 512, 2048))
+            + " ELSE 1048576 END",
+            persisted=True,
+        ),
+    ),
+    PrimaryKeyConstraint("ledger_id", "source", "external_id", "from_day", name="open_item_pkey"),
+    Index("open_item_now", *["ledger_id", "direction", "due_on", "source", "external_id"], postgresql_where=_NOW),
+    Index(
+        "open_item_now_by_party",
+        *["ledger_id", "direction", "party_id", "currency", "due_on"],
+        postgresql_where=_NOW,
+    ),
+    Index(
+        "open_item_past",
+        *["ledger_id", "direction", "lasts", "from_day", "until_day"],
+        postgresql_where=text("until_day IS NOT NULL"),
+    ),
+    Index("open_item_of_party", "ledger_id", "party_id"),
+    schema=_SCHEMA,
+)
+
+open_todo = Table(
+    "open_todo",
+    METADATA,
+    _required("ledger_id", BigInteger),
+    _required("change", BigInteger, server_default=Identity(always=True)),
+    _required("source", _KEY_TEXT),
+    _required("external_id", _KEY_TEXT),
+    PrimaryKeyConstraint("ledger_id", "change", name="open_todo_pkey"),
+    Index("open_todo_of_document", "ledger_id", "source", "external_id"),
     schema=_SCHEMA,
 )

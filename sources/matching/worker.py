@@ -109,7 +109,7 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
     if not lines:
         return
     batch = await candidates.gather(connection, ledger_id, lines)
-    found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules)
+    found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules, batch.claims)
     proposed = await keeping.matches_of(connection, ledger_id, lines, [Status.PROPOSED])
     stale, new = _compared(lines, proposed, found)
     await keeping.decide(connection, ledger_id, stale, Status.WITHDRAWN, by=keeping.BY_PROGRAM)
@@ -121,7 +121,16 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
         for each in match.allocations
         if each.is_of_document
     ]
+    freed = [
+        each.key
+        for held in proposed.values()
+        for number, parts in held.items()
+        if number in stale
+        for each in parts
+        if each.is_of_document
+    ]
     others = [line for _, line in await keeping.touching(connection, ledger_id, used, [Status.PROPOSED])]
+    others += {line for _, line in await keeping.touching(connection, ledger_id, freed, [Status.PROPOSED])} - set(lines)
     await todo.note(connection, ledger_id, others)
 
 

@@ -59,7 +59,7 @@ bank_statement = Table(
     Column("closing", BigInteger),
     Column("closing_available", BigInteger),
     required("warnings", JSONB),
-    required("rank", Integer, server_default=text("0")),
+    required("rank", BigInteger, server_default=text("0")),
     Column("gap", Text),
     required("content_hash", LargeBinary),
     required("first_seen", MOMENT),
@@ -71,6 +71,15 @@ bank_statement = Table(
         "ledger_id source account", "mirror.bank_account", "ledger_id source external_id", "bank_statement_account_fkey"
     ),
     Index("bank_statement_by_account", "ledger_id", "source", "account", "currency", "rank"),
+    Index(
+        "bank_statement_odd",
+        "ledger_id",
+        "source",
+        "account",
+        "currency",
+        "rank",
+        postgresql_where=text("rank > 0 AND (gap IS NOT NULL OR warnings <> '[]'::jsonb)"),
+    ),
     schema=_SCHEMA,
 )
 

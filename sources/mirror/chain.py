@@ -40,7 +40,21 @@ def gaps(chain: Sequence[Link]) -> dict[str, str]:
     return found
 
 
+def follow(before: Link | None, day: Iterable[Link]) -> list[tuple[Link, str | None]]:
+    """The statements of one day in their order behind the one before it, each with the sentence of the gap that it leaves."""
+    chain = [before] if before else []
+    first = len(chain)
+    _append_day(chain, sorted(day, key=lambda link: link.external_id))
+    sentences = gaps(chain)
+    return [(link, sentences.get(link.external_id)) for link in chain[first:]]
+
+
 def _append_day(chain: list[Link], day: list[Link]) -> None:
+    if all(
+        link.opening is None for link in day
+    ):  # as of sources whose transactions are statements of their own: there are many
+        chain.extend(day)
+        return
     while day:
         chosen = _follower(chain[-1] if chain else None, day)
         day.remove(chosen)

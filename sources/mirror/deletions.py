@@ -10,6 +10,7 @@ from sources.connectors.registry import DOCUMENT_KINDS
 from sources.documents import Deletion
 from sources.mirror import statements
 from sources.mirror.changes import Changes
+from sources.mirror.moving import Place, columns, stays
 from sources.mirror.statements import Touched
 from sources.mirror.writing import Key
 from sources.texts import clean
@@ -42,17 +43,20 @@ async def compare(
     keys = [key for key in mentioned if key[0] == kind]
     ledger_ids, ids = [key[1] for key in keys], [key[2] for key in keys]
     await connection.execute(_MISS.format(kind), changes.source, started_at, ledger_ids, ids)
+    await connection.execute(_MET.format(kind), changes.source, ledger_ids, ids)
     gone = await connection.fetch(_MARK[kind].format(_MISSING), changes.source, changes.now)
     touched = await _with_parts(connection, kind, [(row[0], row[1]) for row in gone], changes)
     await statements.settle(connection, touched, changes)
     return len(gone)
 
 
-async def forget(connection: Connection, changes: Changes) -> None:
-    """Marks everything held of a source as deleted, until it is read again."""
+async def forget(connection: Connection, changes: Changes, staying: Sequence[Place] = ()) -> None:
+    """Marks everything held of a source as deleted, until it is read again; but for what was submitted and lies in one of these
+    places."""
     touched: set[Touched] = set()
     for kind in DOCUMENT_KINDS:
-        gone = await connection.fetch(_MARK[kind].format("true"), changes.source, changes.now)
+        mark = _MARK[kind].format(f"NOT ({stays(kind, 3)})")
+        gone = await connection.fetch(mark, changes.source, changes.now, *columns(staying))
         touched |= await _with_parts(connection, kind, [(row[0], row[1]) for row in gone], changes)
     await statements.settle(connection, touched, changes)
 
@@ -80,6 +84,11 @@ _MISS = """
 UPDATE mirror.{} SET missing_since = $2
 WHERE source = $1 AND deleted_at IS NULL AND missing_since IS NULL
     AND (ledger_id, external_id) NOT IN (SELECT * FROM unnest($3::bigint[], $4::text[]))"""
+# What is listed and cannot be read was not written: it is missing no more.
+_MET = """
+UPDATE mirror.{} SET missing_since = NULL
+WHERE source = $1 AND missing_since IS NOT NULL
+    AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""
 _MISSING = """
 missing_since IS NOT NULL AND NOT EXISTS (
     SELECT FROM mirror.issue i WHERE i.source = held.source AND i.kind IS NULL AND i.closed_at IS NULL

@@ -18,16 +18,17 @@ from datetime import datetime, timedelta
 import structlog
 
 from sources.caller import Caller
+from sources.connectors.files import FilesConnector
 from sources.database.pool import Database, translated
-from sources.documents import Connector, Payslip
-from sources.errors import SourceUnavailable
-from sources.mirror import freshness, state
+from sources.documents import Connector, Document, Payslip
+from sources.errors import SourceSyncing, SourceUnavailable
+from sources.mirror import freshness, state, submitting
 from sources.mirror.freshness import Asking, Freshness, Held, Pulled
 from sources.mirror.payslip_rounds import PayslipRounds
 from sources.mirror.payslips import PayslipDesk
 from sources.mirror.pulling import SourceLock, pull
 from sources.mirror.settings import SourceSettings
-from sources.mirror.submitting import Outcome, Refused, Submission, submit
+from sources.mirror.submitting import Submission
 
 __all__ = ["Asking", "Refresher"]
 
@@ -35,6 +36,9 @@ logger = structlog.get_logger(__name__)
 
 DEADLINE = 2.0
 """Seconds that an operation waits for a source, unless the gateway's limits say otherwise."""
+
+SUBMISSION_SECONDS = 25.0
+"""How long a submission waits for a pull that goes on, or for other submissions."""
 
 _STOPPING = Pulled(None, "the gateway is stopping.")
 
@@ -100,11 +104,20 @@ class _SourcePulls:
         return flight
 
     async def submit(
-        self, submissions: Sequence[Submission], submitted_by: str, ledgers: Mapping[str, int]
-    ) -> list[Outcome | Refused]:
-        """One at a time in this process; a pull, and other processes, are waited for by the source's lock."""
-        async with self._submitting, translated(), self._submitting_lock.held() as connection:
-            return await submit(connection, self.settings, ledgers, submissions, submitted_by)
+        self, groups: Sequence[Sequence[Submission]], submitted_by: str, ledgers: Mapping[str, int]
+    ) -> list[submitting.Results]:
+        """One at a time in this process; a pull, and other processes, are waited for by the source's lock, for a time."""
+        name = self.settings.name
+        waiting = asyncio.timeout(SUBMISSION_SECONDS)
+        try:
+            async with waiting, self._submitting, translated(), self._submitting_lock.held() as connection:
+                waiting.reschedule(None)
+                return await submitting.submit(connection, self.settings, ledgers, groups, submitted_by)
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+            message = f"{name} is being read; nothing of this was taken: send the same again in a moment."
+            raise SourceSyncing(message) from None
 
     async def close(self) -> None:
         await self._submitting_lock.close()
@@ -200,15 +213,28 @@ class Refresher:
         await flight.done.wait()
         return flight.pulled
 
-    async def submit(self, name: str, submissions: Sequence[Submission], submitted_by: str) -> list[Outcome | Refused]:
-        """Stores documents that somebody submits of a source. Raises DatabaseUnavailable and SourceUnavailable."""
+    async def submit(
+        self, name: str, groups: Sequence[Sequence[Submission]], submitted_by: str
+    ) -> list[submitting.Results]:
+        """Stores documents that somebody submits of a source: see `submitting.submit`. Raises DatabaseUnavailable and
+        SourceUnavailable."""
         pulls = self._sources[name]
         if not self._known(name):
             await self._look([name])
         missing = freshness.missing_ledger(pulls.settings, self._ledgers)
         if missing is not None:
             raise SourceUnavailable(missing)
-        return await pulls.submit(submissions, submitted_by, self._ledgers)
+        return await pulls.submit(groups, submitted_by, self._ledgers)
+
+    def reads_files(self, name: str) -> bool:
+        """Whether a source's documents are in files."""
+        return isinstance(self._sources[name].connector, FilesConnector)
+
+    async def read_file(self, name: str, data: bytes, file_name: str) -> Sequence[Document]:
+        """What a file states, read as the source reads its own. Raises UnreadableFile."""
+        connector = self._sources[name].connector
+        assert isinstance(connector, FilesConnector)
+        return await connector.read_file(data, file_name)
 
     async def payslips_read(self, name: str) -> None:
         """Waits until the payslips that entries of the source need were read behind its last pull, as far as they can be now."""

@@ -42,6 +42,8 @@ def payment_row(payment: Payment) -> Row:
     _check(payment.external_id, payment.currency)
     if payment.presented_currency is not None:
         _check(payment.external_id, payment.presented_currency)
+    if payment.fee is not None and payment.net is not None and payment.net != payment.amount - payment.fee:
+        raise Unstorable("its net is not its amount less its fee")
     row = _plain(payment, leave=("party", "paid_out", "raw"))
     if payment.party is not None:
         row |= {f"party_{name}": value for name, value in _plain(payment.party).items()}

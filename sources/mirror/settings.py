@@ -69,9 +69,12 @@ class SourceSettings:
         """The code of the ledger that a document belongs to."""
         if not isinstance(document, BankStatement):
             return self.home
-        account = document.account
+        return self.ledger_of_account(document.account.external_id, document.account.iban)
+
+    def ledger_of_account(self, external_id: str, iban: str | None) -> str:
+        """The code of the ledger that statements of a bank account belong to."""
         placed = {compact(name): code for name, code in self.accounts.items()}
-        return placed.get(compact(account.external_id)) or placed.get(compact(account.iban or "")) or self.home
+        return placed.get(compact(external_id)) or placed.get(compact(iban or "")) or self.home
 
 
 def compact(name: str) -> str:

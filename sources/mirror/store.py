@@ -16,7 +16,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sources.documents import Document, Page, Problem
-from sources.mirror import deletions, issues, statements, writing
+from sources.errors import SourceUnavailable
+from sources.mirror import deletions, issues, moving, statements, writing
 from sources.mirror.changes import RENAMED_CODE, Changes, enrol, renamed
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
@@ -35,7 +36,8 @@ KEPT_DAYS = 30
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
     `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
-    cursor of a last page that states nothing, not yet stored. `remembers`: all that it mentions, until its end tells what is
+    cursor of a last page that states nothing, not yet stored. `nameless`: kinds of which it lists what does not say which it is.
+    `remembers`: all that it mentions, until its end tells what is
     gone; one that does not list everything takes the memory of a page."""
 
     settings: SourceSettings
@@ -46,12 +48,14 @@ class Run:
     run_id: int | None = None
     behind: str | None = None
     remembers: bool = True
+    submitted: bool = False
     pages: int = 0
     documents: int = 0
     changed: int = 0
     deleted: int = 0
     mentioned: set[writing.Key] = field(default_factory=set)
     problems: set[issues.Cause] = field(default_factory=set)
+    nameless: set[str] = field(default_factory=set)
 
     @property
     def source(self) -> str:
@@ -72,11 +76,13 @@ class Run:
 
 
 async def begin(connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing) -> Run:
-    """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything held of
-    the source is marked deleted and read anew, from the beginning; when their cut-over is another one, all are for the
-    pipeline to look at. A source that may be another one renamed is mirrored only (`changes.renamed`)."""
+    """A run that goes on where the last one ended. When the settings send documents elsewhere than before, everything that was
+    pulled of the source is marked deleted and read anew, from the beginning (what was submitted: `sources.mirror.moving`); when
+    their cut-over is another one, all are for the pipeline to look at. A source that may be another one renamed is mirrored only
+    (`changes.renamed`). Raises SourceUnavailable when nothing of the source may be read or taken."""
     same_route, same_cutover = found.route == settings.route, found.post_from == settings.post_from
     posts = settings.post_from is not None
+    staying = await _staying(connection, settings, ledgers, found)
     if same_route and same_cutover:
         return Run(settings, ledgers, found, found.cursor, posts)
     async with _transaction(connection) as now:
@@ -85,7 +91,7 @@ async def begin(connection: Connection, settings: SourceSettings, ledgers: Mappi
             refusal = await renamed(connection, settings, ledgers.values())
         run = Run(settings, ledgers, found, found.cursor if same_route else None, posts and refusal is None)
         if not same_route:
-            await _begin_elsewhere(connection, run, now)
+            await _begin_elsewhere(connection, run, now, staying)
         if refusal is not None:
             await issues.note(connection, run.home_id, run.source, [refusal], run.started_at, run.problems)
         elif not same_cutover:
@@ -94,10 +100,28 @@ async def begin(connection: Connection, settings: SourceSettings, ledgers: Mappi
     return run
 
 
-async def _begin_elsewhere(connection: Connection, run: Run, now: datetime) -> None:
+async def _staying(
+    connection: Connection, settings: SourceSettings, ledgers: Mapping[str, int], found: Standing
+) -> Sequence[moving.Place]:
+    """Where what was submitted stays, when the settings are others than before."""
+    if found.route == settings.route:
+        if found.held.problems:
+            await moving.put_back(connection, settings, ledgers[settings.home], found.now)
+        return ()
+    if found.route is None:
+        return ()
+    async with _transaction(connection) as now:
+        well = await moving.places(connection, settings, ledgers, found.route)
+        reason = await moving.held_back(connection, settings, found.route, well, now)
+    if reason is not None:
+        raise SourceUnavailable(reason)
+    return well
+
+
+async def _begin_elsewhere(connection: Connection, run: Run, now: datetime, staying: Sequence[moving.Place]) -> None:
     if run.found.route is not None:
         changes = _changes(run, now)
-        await deletions.forget(connection, changes)
+        await deletions.forget(connection, changes, staying)
         await changes.record(connection)
     await connection.execute(_ROUTE, run.source, run.settings.kind, run.settings.route)
     await connection.execute(_INTERRUPTED, run.source, now)
@@ -130,14 +154,17 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
         await issues.note(connection, run.home_id, run.source, problems, run.started_at, run.problems)
         await issues.close_read(connection, run.home_id, run.source, batch.external_ids, run.problems, now)
         await changes.record(connection)
-        await connection.execute(_ADVANCE, run.source, page.cursor, batch.documents)
+        cursor = run.cursor if run.submitted else page.cursor
+        await connection.execute(_ADVANCE, run.source, cursor, batch.documents)
     run.pages += 1
     run.documents += batch.documents
     run.changed += changed
     run.deleted += len(page.deletions)
     if run.remembers:
         run.mentioned |= batch.mentioned
-        run.mentioned |= {(kind, ledger, clean(id_)) for kind, id_ in page.unread for ledger in run.ledgers.values()}
+        unread = {(kind, clean(external_id)) for kind, external_id in page.unread}
+        run.mentioned |= {(kind, ledger, each) for kind, each in unread for ledger in run.ledgers.values()}
+        run.nameless |= {kind for kind, each in unread if not each}
 
 
 async def end(
@@ -162,7 +189,7 @@ async def end(
             await issues.close_absent(connection, run.home_id, run.source, run.problems, now, codes)
         if error is None and everything:
             changes = _changes(run, now)
-            for kind in run.settings.gives:
+            for kind in set(run.settings.gives) - run.nameless:
                 run.deleted += await deletions.compare(connection, kind, run.mentioned, run.started_at, changes)
             await changes.record(connection)
         counts = (run.pages, run.documents, run.changed, run.deleted, len(run.problems))
@@ -175,6 +202,16 @@ async def end(
             await connection.execute(_FAIL, run.source, run.started_at, error, open_issues)
         as_of: datetime | None = await connection.fetchval(_AS_OF, run.source)
         return as_of
+
+
+async def end_submitted(connection: Connection, run: Run) -> None:
+    """Ends a run whose page was sent to us: it is recorded, and the copy is as old as it was before."""
+    if run.run_id is None:
+        return
+    async with _transaction(connection) as now:
+        counts = (run.pages, run.documents, run.changed, run.deleted, len(run.problems))
+        await connection.execute(_END_RUN, run.home_id, run.source, run.run_id, now, None, *counts)
+        await connection.execute(_FORGET_RUNS, run.home_id, run.source)
 
 
 async def _record(connection: Connection, run: Run, now: datetime) -> None:
@@ -212,7 +249,9 @@ UPDATE mirror.sync_run SET finished_at = $2, error = 'The process that ran it en
 WHERE source = $1 AND finished_at IS NULL"""
 _BEGIN_RUN = """
 INSERT INTO mirror.sync_run (ledger_id, source, started_at) VALUES ($1, $2, $3) RETURNING run_id"""
-_ADVANCE = "UPDATE mirror.source_state SET cursor = $2, documents = documents + $3 WHERE source = $1"
+# A cursor that is the same is left as it lies: one of a folder of files takes megabytes.
+_ADVANCE = """
+UPDATE mirror.source_state SET cursor = CASE WHEN cursor = $2 THEN cursor ELSE $2 END, documents = documents + $3 WHERE source = $1"""
 _END_RUN = """
 UPDATE mirror.sync_run SET finished_at = $4, error = $5, pages = $6, documents = $7, changed = $8, deleted = $9, problems = $10
 WHERE ledger_id = $1 AND source = $2 AND run_id = $3"""
@@ -224,7 +263,8 @@ WHERE source = $1"""
 _FAIL = """
 UPDATE mirror.source_state SET last_attempt_at = $2, last_error = $3, problems = $4 WHERE source = $1"""
 _SUCCEED_IDLE = """
-UPDATE mirror.source_state SET cursor = $4, as_of = $3, last_attempt_at = $3, last_success_at = clock_timestamp(), last_error = NULL
+UPDATE mirror.source_state SET cursor = CASE WHEN cursor = $4 THEN cursor ELSE $4 END, as_of = $3, last_attempt_at = $3,
+    last_success_at = clock_timestamp(), last_error = NULL
 WHERE source = $2"""
 _END_IDLE = f"""
 WITH recorded AS (

@@ -1,26 +1,30 @@
-"""Documents that somebody submits: stored as a pull's pages are, under the source's lock, with the outcome of each.
+"""Documents that somebody submits, or files that state them: stored as a pull's pages are, under the source's lock, with the outcome
+of each. Of a source that is read besides, where its next pull begins and how old its copy is stay as they are.
 
 The same content again changes nothing. A submission with a revision older than the one that is held changes nothing either, so a
-request that is late, or repeated after a newer one, does no harm.
+request that is late, or repeated after a newer one, does no harm. A statement belongs to one account for good: another one of its id
+would take its transactions away.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sources.connectors.registry import DOCUMENT_KINDS
-from sources.documents import Deletion, Document, Page
+from sources.connectors.registry import DOCUMENT_KINDS, KINDS
+from sources.documents import BankStatement, Deletion, Document, Page
 from sources.mirror import state, store, writing
 from sources.mirror.changes import Changes
-from sources.mirror.rows import Unstorable
+from sources.mirror.rows import MAX_KEY, Unstorable
 from sources.mirror.settings import SourceSettings
 from sources.texts import clean
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
+
 
 _CURSOR = "submitted"
 
@@ -61,69 +65,99 @@ class Refused:
 class _Held:
     content_hash: str
     gone: bool
+    account: str | None
+
+
+Results = list[Outcome | Refused]
 
 
 async def submit(
     connection: Connection,
     settings: SourceSettings,
     ledgers: Mapping[str, int],
-    submissions: Sequence[Submission],
+    groups: Sequence[Sequence[Submission]],
     submitted_by: str,
-) -> list[Outcome | Refused]:
-    """Stores them in one transaction; answers in their order. What one request states twice counts as stated last. The caller
-    holds the source's lock."""
+) -> list[Results]:
+    """Stores them in one transaction; answers in their order. Of a group of which one cannot be held, none is. What one request
+    states twice counts as stated last. The caller holds the source's lock. Raises SourceUnavailable."""
+    found = await state.standing(connection, settings, ledgers[settings.home])
+    run = await store.begin(connection, settings, ledgers, found)
+    run.submitted = not KINDS[settings.kind].takes_submissions
+    submissions = [each for group in groups for each in group]
     async with connection.transaction():
-        found = await state.standing(connection, settings, ledgers[settings.home])
-        run = await store.begin(connection, settings, ledgers, found)
         before = await _held(connection, settings.name, submissions)
         newest = await _revisions(connection, settings.name, ledgers, submissions)
-        outcomes, counting = _sorted_out(settings, ledgers, submissions, newest)
+        refused = await asyncio.to_thread(_refusals, settings, groups, before)
+        outcomes, counting = _sorted_out(submissions, refused, newest)
         taken = [submissions[number] for number in sorted(counting.values())]
         documents = [each.document for each in taken if not isinstance(each.document, Deletion)]
         deletions = [each.document for each in taken if isinstance(each.document, Deletion)]
         await store.store_page(
             connection, run, Page(documents=documents, cursor=_CURSOR, deletions=deletions, complete=True)
         )
-        await store.end(connection, run, None, everything=False)
+        if run.submitted:
+            await store.end_submitted(connection, run)
+        else:
+            await store.end(connection, run, None, everything=False)
         await _remember(connection, settings, ledgers, taken, submitted_by)
         after = await _held(connection, settings.name, taken)
     for key, number in counting.items():
         outcomes[number] = _outcome(before.get(key), after.get(key))
-    return outcomes
+    answered = iter(outcomes)
+    return [[next(answered) for _ in group] for group in groups]
 
 
 _Key = tuple[str, str]
 
 
 def _sorted_out(
-    settings: SourceSettings,
-    ledgers: Mapping[str, int],
-    submissions: Sequence[Submission],
-    newest: dict[_Key, int | None],
-) -> tuple[list[Outcome | Refused], dict[_Key, int]]:
+    submissions: Sequence[Submission], refused: Mapping[int, str], newest: dict[_Key, int | None]
+) -> tuple[Results, dict[_Key, int]]:
     """The outcomes of those that change nothing, STALE in the others' places; and the positions of the others by their key.
-    `newest`: revisions by key, which are brought up to date."""
-    outcomes: list[Outcome | Refused] = [Outcome.STALE] * len(submissions)
+    `refused`: reasons by position. `newest`: revisions by key, which are brought up to date."""
+    outcomes: Results = [Outcome.STALE] * len(submissions)
     counting: dict[_Key, int] = {}
     for number, submission in enumerate(submissions):
-        key, reason = submission.key, _refusal(settings, ledgers, submission)
-        if reason is not None:
-            outcomes[number] = Refused(reason)
+        key = submission.key
+        if number in refused:
+            outcomes[number] = Refused(refused[number])
         elif not _stale(submission.revision, newest.get(key)):
             counting[key] = number
             newest[key] = submission.revision
     return outcomes, counting
 
 
-def _refusal(settings: SourceSettings, ledgers: Mapping[str, int], submission: Submission) -> str | None:
-    document = submission.document
+def _refusals(
+    settings: SourceSettings, groups: Sequence[Sequence[Submission]], before: Mapping[_Key, _Held]
+) -> dict[int, str]:
+    """By position."""
+    accounts = {key[1]: held.account for key, held in before.items() if held.account is not None and not held.gone}
+    found: dict[int, str] = {}
+    number = 0
+    for group in groups:
+        reasons = [_refusal(settings, each, accounts) for each in group]
+        if any(reasons):
+            found |= {
+                number + place: reason or "another document of its file cannot be kept"
+                for place, reason in enumerate(reasons)
+            }
+        number += len(group)
+    return found
+
+
+def _refusal(settings: SourceSettings, submission: Submission, accounts: dict[str, str]) -> str | None:
+    """`accounts`: of statements by their ids, to which this one's is added."""
+    document, (_, external_id) = submission.document, submission.key
     if isinstance(document, Deletion):
-        return None
+        return None if 0 < len(external_id) <= MAX_KEY else f"its id must have between 1 and {MAX_KEY} characters"
     try:
-        ledger_id = ledgers[settings.ledger_of(document)]
-        writing.Batch(Changes(settings.name, None, posts=False)).add(ledger_id, document)  # type: ignore[arg-type]
+        writing.Batch(Changes(settings.name, None, posts=False)).add(0, document)  # type: ignore[arg-type]
     except Unstorable as error:
         return str(error)
+    if isinstance(document, BankStatement):
+        account = clean(document.account.external_id)
+        if accounts.setdefault(external_id, account) != account:
+            return "its id is that of a statement of another account: make the account part of the id, or delete that one first"
     return None
 
 
@@ -144,7 +178,7 @@ async def _held(connection: Connection, source: str, submissions: Sequence[Submi
     for kind in DOCUMENT_KINDS:
         ids = sorted({each.key[1] for each in submissions if each.key[0] == kind})
         for row in await connection.fetch(_HELD[kind], source, ids) if ids else ():
-            found[kind, row["external_id"]] = _Held(row["content_hash"], row["gone"])
+            found[kind, row["external_id"]] = _Held(row["content_hash"], row["gone"], row["account"])
     return found
 
 
@@ -178,7 +212,8 @@ def _ledger(settings: SourceSettings, document: Document | Deletion) -> str:
 
 _HELD = {
     kind: f"""
-SELECT external_id, encode(content_hash, 'hex') AS content_hash, deleted_at IS NOT NULL AS gone
+SELECT external_id, encode(content_hash, 'hex') AS content_hash, deleted_at IS NOT NULL AS gone,
+    {"account" if kind == "bank_statement" else "NULL"} AS account
 FROM mirror.{kind} WHERE source = $1 AND external_id = ANY($2) ORDER BY deleted_at NULLS LAST"""
     for kind in DOCUMENT_KINDS
 }

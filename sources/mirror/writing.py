@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Table
@@ -102,11 +102,11 @@ class Batch:
             stated = {key: row for key, row in self._rows.items() if key[0] == table.name}
             if not stated:
                 continue
-            changed = await self._changed(connection, table, stated)
+            changed, held = await self._changed(connection, table, stated)
             if table is not tables.bank_statement:
                 self._changes.add(table.name, [key[1:] for key in changed])
             if table is tables.bank_statement:
-                await self._write_statements(connection, changed)
+                await self._write_statements(connection, changed, held)
             elif table is tables.payment:
                 await self._write_payments(connection, changed)
             else:
@@ -116,7 +116,10 @@ class Batch:
             written += len(changed)
         return written
 
-    async def _changed(self, connection: Connection, table: Table, stated: dict[Key, Row]) -> list[Key]:
+    async def _changed(
+        self, connection: Connection, table: Table, stated: dict[Key, Row]
+    ) -> tuple[list[Key], Collection[Key]]:
+        """Those that are new, changed, or back; and those of them all that are held."""
         ledgers, ids = [key[1] for key in stated], [key[2] for key in stated]
         held = {
             (table.name, row["ledger_id"], row["external_id"]): row
@@ -128,13 +131,14 @@ class Batch:
                     self.touched.add((key[1], before["account"], key[2]))
                     if row["provisional"] and not before["provisional"]:
                         self._changes.demoted.add(key[1:])
-        return [
+        changed = [
             key
             for key, row in stated.items()
             if key not in held or held[key]["gone"] or held[key]["content_hash"] != row["content_hash"]
         ]
+        return changed, held.keys()
 
-    async def _write_statements(self, connection: Connection, changed: Sequence[Key]) -> None:
+    async def _write_statements(self, connection: Connection, changed: Sequence[Key], known: Collection[Key]) -> None:
         if not changed:
             return
         accounts = {(key[1], self._rows[key]["account"]) for key in changed}
@@ -148,8 +152,9 @@ class Batch:
             for row in self._parts[key]
         }
         await upsert(connection, tables.bank_transaction, list(transactions.values()))
-        ledgers, ids = [key[1] for key in changed], [key[2] for key in changed]
-        await connection.execute(_DROPPED, self._source, ledgers, ids, self._now)
+        if before := [key for key in changed if key in known]:  # a new one drops nothing
+            ledgers, ids = [key[1] for key in before], [key[2] for key in before]
+            await connection.execute(_DROPPED, self._source, ledgers, ids, self._now)
         self.touched |= {(key[1], self._rows[key]["account"], key[2]) for key in changed}
 
     async def _write_payments(self, connection: Connection, changed: Sequence[Key]) -> None:

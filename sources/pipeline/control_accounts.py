@@ -1,8 +1,8 @@
 """Control accounts beside their subledgers, and bank accounts beside their statements, as of a day.
 
-- A subledger is what the mirrored invoices of every source that posts into the ledger leave open on the day, by party: what is due
-  now, and besides what payments after the day have settled since; no more than what matched bank transactions leave of it. Drafts, void invoices, invoices that were given up and duplicates of bills
-  leave nothing open. Its control accounts are the codes that the active rules call `receivable` or `payable`.
+- A subledger is what the mirrored invoices of every source that posts into the ledger leave open on the day, by party (see
+  `sources.matching.open_sql`), less what parties have on account. Its control accounts are the codes that the active rules call
+  `receivable` or `payable`.
 - A bank account's ledger account is the one that the rules' table `bank_accounts` gives.
 
 Amounts are minor units of their currency. Subledgers count what is owed: to us for receivables, by us for payables.
@@ -132,11 +132,11 @@ async def tie_banks(
     found = []
     for row in await connection.fetch(_STATEMENTS, ledger_id, source, days[1]):
         code = table.get(row["account"], table.get("default"))
-        account_id = await connection.fetchval(_ACCOUNT, ledger_id, code)
+        account_id = await connection.fetchval(ACCOUNT, ledger_id, code)
         place = (row["currency"], first, row["ends_on"])
         balance, lines = None, Unmatched(0, 0, ())
         if account_id is not None:
-            sums = await connection.fetchval(_BALANCE, ledger_id, account_id, row["currency"], row["ends_on"])
+            sums = await connection.fetchval(BALANCE, ledger_id, account_id, row["currency"], row["ends_on"])
             balance = int(sums)
             lines = _unmatched(await connection.fetch(_LINES, ledger_id, account_id, *place))
         transactions = await connection.fetch(_TRANSACTIONS, ledger_id, source, row["account"], *place)
@@ -149,14 +149,12 @@ def _unmatched(rows: Sequence[Any]) -> Unmatched:
 
 
 _OPEN = f"""
-SELECT i.party_external_id, i.currency, max(i.party_name) AS name,
-    sum(CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END * {open_sql.amount("$3")}) AS amount
-FROM mirror.invoice i
-JOIN mirror.source_state state ON state.source = i.source AND state.post_from IS NOT NULL
-{open_sql.joins("$3")}
-WHERE i.ledger_id = $1 AND i.direction = $2 AND i.status IN ('OPEN', 'PAID') AND i.deleted_at IS NULL AND i.listed_on <= $3
-    AND (i.source, i.external_id) NOT IN (
-        SELECT source, external_id FROM pipeline.document WHERE ledger_id = $1 AND kind = 'invoice' AND status = 'DUPLICATE')
+SELECT nullif(party_id, '') AS party_id, currency, max(party_name) AS name, sum(amount) AS amount FROM (
+    SELECT o.party_id, o.party_name, o.currency, o.open AS amount FROM ({open_sql.on_day("$1", "$2", "$3")}) AS o
+    JOIN mirror.source_state state ON state.source = o.source AND state.post_from IS NOT NULL
+    UNION ALL
+    SELECT a.party_id, a.party_name, a.currency, a.amount FROM ({open_sql.on_account("$1", "$2", "$3")}) AS a
+) AS owed
 GROUP BY 1, 2"""
 _BALANCES = """
 SELECT l.dimensions ->> $3, l.currency, sum(l.amount) FROM ledger.line l
@@ -169,8 +167,8 @@ FROM mirror.bank_statement s
 JOIN mirror.bank_account a ON a.ledger_id = s.ledger_id AND a.source = s.source AND a.external_id = s.account
 WHERE s.ledger_id = $1 AND s.source = $2 AND s.rank > 0 AND s.closing IS NOT NULL AND s.ends_on <= $3 AND a.deleted_at IS NULL
 ORDER BY s.account, s.currency, s.rank DESC"""
-_ACCOUNT = "SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = $2"
-_BALANCE = """
+ACCOUNT: Final = "SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = $2"
+BALANCE: Final = """
 SELECT coalesce(sum(debit) - sum(credit), 0) FROM (
     SELECT debit, credit FROM ledger.balance_month
     WHERE ledger_id = $1 AND account_id = $2 AND currency = $3 AND month < date_trunc('month', $4::date)::date

@@ -1,4 +1,4 @@
-"""What the pipeline did lately: entries of sources, proposals, and issues that opened or closed. For a console that tells of it."""
+"""What the pipeline did lately: entries of sources, proposals, matches that wait for a person, and issues that opened or closed. For a console that tells of it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ class NewProposal(NamedTuple):
     ledger: str
     proposal_id: int
     description: str
+
+
+class NewMatch(NamedTuple):
+    """What a bank transaction may be about, which waits for a person. `numbers`: of the documents, with commas between."""
+
+    ledger_id: int
+    ledger: str
+    match_id: int
+    score: int
+    numbers: str
 
 
 class IssueNews(NamedTuple):
@@ -67,6 +77,13 @@ async def proposals_behind(connection: Connection, told: Mapping[int, int]) -> l
     return [found for found in (NewProposal(*row) for row in rows) if found.proposal_id > told.get(found.ledger_id, 0)]
 
 
+async def matches_behind(connection: Connection, told: Mapping[int, int]) -> list[NewMatch]:
+    """Proposed matches behind the numbers that are told by ledger. From here on the transaction sees every ledger."""
+    await connection.execute("SET LOCAL ledgergraph.ledgers = '*'")
+    rows = await connection.fetch(_MATCHES, AT_ONCE)
+    return [found for found in (NewMatch(*row) for row in rows) if found.match_id > told.get(found.ledger_id, 0)]
+
+
 async def issues_behind(connection: Connection, at: datetime) -> list[IssueNews]:
     """Issues that opened or closed after a moment, the first of them. From here on the transaction sees every ledger."""
     await connection.execute("SET LOCAL ledgergraph.ledgers = '*'")
@@ -82,6 +99,13 @@ _PROPOSALS = """
 SELECT p.ledger_id, l.code, p.proposal_id, p.draft->>'description'
 FROM pipeline.proposal p JOIN ledger.ledger l ON l.ledger_id = p.ledger_id
 WHERE p.decision IS NULL ORDER BY p.ledger_id, p.proposal_id DESC LIMIT $1"""
+_MATCHES = """
+SELECT m.ledger_id, l.code, m.match_id, m.score, (
+    SELECT coalesce(string_agg(coalesce(i.number, a.external_id), ', ' ORDER BY a.position), '') FROM matching.allocation a
+    LEFT JOIN matching.item i USING (ledger_id, kind, source, account, external_id)
+    WHERE a.ledger_id = m.ledger_id AND a.match_id = m.match_id AND a.external_id <> '')
+FROM matching.match m JOIN ledger.ledger l ON l.ledger_id = m.ledger_id
+WHERE m.status = 'PROPOSED' ORDER BY m.ledger_id, m.match_id DESC LIMIT $1"""
 _ISSUES = """
 SELECT l.code, i.source, i.code, i.subject, i.message, i.closed_at IS NOT NULL, coalesce(i.closed_at, i.opened_at) AS at
 FROM mirror.issue i JOIN ledger.ledger l ON l.ledger_id = i.ledger_id

@@ -225,6 +225,7 @@ WHERE {_FIRST_OF.format("= 0")} <= statement_timestamp() OR {_FIRST_OF.format(">
         SELECT FROM ledger.head LEFT JOIN pipeline.watch USING (ledger_id)
         WHERE head.ledger_id = ledger.ledger_id AND head.last_sequence > coalesce(watch.sequence, 0))
     OR (SELECT 1 FROM matching.todo due WHERE due.ledger_id = ledger.ledger_id LIMIT 1) IS NOT NULL
+    OR (SELECT 1 FROM matching.open_todo due WHERE due.ledger_id = ledger.ledger_id LIMIT 1) IS NOT NULL
 ORDER BY code"""
 _HASTEN = f"""
 WITH locked AS MATERIALIZED (

@@ -22,6 +22,7 @@ from sources.database.faults import without_values
 from sources.database.pool import Database
 from sources.errors import Unavailable
 from sources.ledger.posting import Poster
+from sources.matching import folding
 from sources.matching import worker as matching
 from sources.pipeline import by_hand, related, rulesets, taking, todo
 from sources.pipeline.model import DocumentStatus, Undoing
@@ -44,7 +45,8 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Counts:
     """What a run did. `taken`: documents; `entries` and `reversals`: that are in the books now; `statuses`: documents by what
-    became of them. `matched`: documents that matching looked at. `busy`: another worker has the ledger, and nothing was done."""
+    became of them. `matched`: documents that matching looked at. `busy`: another worker has the ledger, and nothing was done.
+    `folded`: notes of what is open that were dealt with."""
 
     taken: int = 0
     entries: int = 0
@@ -52,15 +54,17 @@ class Counts:
     statuses: dict[str, int] = field(default_factory=dict)
     busy: bool = False
     matched: int = 0
+    folded: int = 0
 
     @property
     def goes_on(self) -> bool:
         """Whether there may be more to do."""
-        return bool(self.taken or self.matched)
+        return bool(self.taken or self.matched or self.folded)
 
     def add(self, other: Counts) -> None:
         self.taken += other.taken
         self.matched += other.matched
+        self.folded += other.folded
         self.entries += other.entries
         self.reversals += other.reversals
         for status, count in other.statuses.items():
@@ -134,6 +138,7 @@ class Pipeline:
         """One batch of a ledger. Raises Unavailable: what was posted until then is recorded by the next run."""
         async with self._turn:
             limit = self._limits.get(ledger_id, self._batch)
+            folded = await self._fold(ledger_id)
             try:
                 counts = await self._run(ledger_id, limit)
             except asyncpg.TransactionRollbackError as fault:
@@ -143,9 +148,20 @@ class Pipeline:
             except Exception as fault:
                 await self._narrow(ledger_id, limit, fault)
                 raise
+            counts.folded = folded
             if counts.taken:
                 self._limits[ledger_id] = min(limit * 2, self._batch)
             return counts
+
+    async def _fold(self, ledger_id: int) -> int:
+        """What is open is read just as exactly before it: nothing waits for it that fails."""
+        try:
+            return await folding.fold(self._database, ledger_id)
+        except Unavailable:
+            raise
+        except Exception:
+            _log.exception("what is open of ledger %s could not be brought up to date", ledger_id)
+            return 0
 
     async def _narrow(self, ledger_id: int, limit: int, fault: Exception) -> None:
         """A document that cannot be recorded holds up nobody: the next run takes half as many, and one alone is put off."""

@@ -1,6 +1,6 @@
 """`make fuzz TIME=60`: every parser of files under atheris for so many seconds each, or the one named: python -m tests.fuzz camt 600.
 
-Coverage-guided, with the harness's files to begin with. A crash, an input that takes over ten seconds and one that takes more than
+Coverage-guided, with the harness's files to begin with, changed byte by byte and piece by piece (`mutating`). A crash, an input that takes over ten seconds and one that takes more than
 MEMORY megabytes end a run; the input is kept in `.fuzz/`, and `python -m tests.fuzz camt .fuzz/crash-…` repeats it. Atheris has
 wheels for Linux alone, and is no dependency: `make fuzz` installs it.
 """
@@ -26,6 +26,8 @@ def fuzz(name: str, *arguments: str) -> None:
         from sources.connectors.files_values import UnreadableFile
         from tests.fuzz.parsers import HARNESSES
     logging.disable(logging.CRITICAL)
+    from tests.fuzz.mutating import mutator
+
     harness = HARNESSES[name]
 
     def once(data: bytes) -> None:
@@ -41,7 +43,9 @@ def fuzz(name: str, *arguments: str) -> None:
         (corpus / f"seed-{number}").write_bytes(seed)
     limits = [f"-max_len={LONGEST}", f"-rss_limit_mb={MEMORY}", "-timeout=10", f"-artifact_prefix={FOLDER}/"]
     atheris.Setup(
-        [sys.argv[0], *limits, *(arguments if arguments[0].startswith(".") else [*arguments, str(corpus)])], once
+        [sys.argv[0], *limits, *(arguments if arguments[0].startswith(".") else [*arguments, str(corpus)])],
+        once,
+        custom_mutator=mutator(lambda data, most: atheris.Mutate(data, most)),  # noqa: PLW0108 - Mutate is there only once Fuzz runs
     )
     atheris.Fuzz()
 

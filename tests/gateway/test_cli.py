@@ -20,7 +20,20 @@ from sources.database.metadata import VERSION_SCHEMA, VERSION_TABLE
 from tests.conftest import BackgroundLoop
 from tests.gateway.processes import PATIENCE, ask, ledgergraph, started
 
-COMMANDS = ("demo", "serve", "migrate", "token", "import", "sources", "sync", "map", "rates", "schema", "verify")
+COMMANDS = (
+    "demo",
+    "serve",
+    "migrate",
+    "token",
+    "import",
+    "sources",
+    "check-source",
+    "sync",
+    "map",
+    "rates",
+    "schema",
+    "verify",
+)
 SECRET = "0123456789abcdef0123456789abcdef"
 NO_SETTINGS: dict[str, str | None] = dict.fromkeys(
     ("LEDGERGRAPH_DATA_DIR", "LEDGERGRAPH_DATABASE_URL", "LEDGERGRAPH_CONFIG", "LEDGERGRAPH_JWT_SECRET")

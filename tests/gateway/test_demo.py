@@ -33,7 +33,7 @@ COUNTS = """{
   us: ledger(code: "acme-us") { lastSequence }
   eu: ledger(code: "acme-eu") { lastSequence }
   usMade: entries(ledger: "acme-us", filter: {sources: ["stripe", "banks"]}) { totalCount }
-  euMade: entries(ledger: "acme-eu", filter: {sources: ["payroll", "banks"]}) { totalCount }
+  euMade: entries(ledger: "acme-eu", filter: {sources: ["payroll", "banks", "inbox"]}) { totalCount }
 }"""
 
 
@@ -147,12 +147,13 @@ async def check_sources(printed: Printed) -> None:
     found = await ask(printed.address, printed.token, SOURCES)
     assert {source["name"]: source["status"] for source in found["sources"]} == {
         "banks": "OK",
+        "inbox": "OK",
         "payroll": "OK",
         "stripe": "OK",
     }
     for name in ("invoices", "payrollRuns", "cashPositions"):
         assert found[name]["nodes"]
-        assert [item["stale"] for item in found[name]["freshness"]] == [False]
+        assert {item["stale"] for item in found[name]["freshness"]} == {False}
     assert {node["bankAccount"]["ledger"]["code"] for node in found["cashPositions"]["nodes"]} == {"acme-us", "acme-eu"}
     assert all(run["payslips"] for run in found["payrollRuns"]["nodes"])
 

@@ -81,6 +81,7 @@ POOLS: dict[str, list[Any]] = {
     "match": [1, 2, -1, 2**53],
     "rule": [1, -1],
     "revision": [0, 7, -1],
+    "content": ["", "PGE+", "%%%", ODD],
     "transaction": ["bank-transaction:us:bank:DE02120300000000202051:t1", "invoice:us:billing:1", ""],
     "document": ["invoice:us:stripe:in_2", "bank-transaction:eu:bank:a%3A:1", "x"],
     **{

@@ -62,7 +62,7 @@ ELSEWHERE = {
     "postings": 'subscription { postings(ledger: "CODE", after: "0") { cursor } }',
     "integrationIssues stream": 'subscription { integrationIssues(ledger: "CODE", after: "0") { cursor } }',
 }
-WITHOUT_LEDGER = {"ledgers", "sources", "syncRuns", "syncSource", "setRates", "submitDocuments"}
+WITHOUT_LEDGER = {"ledgers", "sources", "syncRuns", "syncSource", "setRates", "submitDocuments", "submitFiles"}
 
 
 @pytest.fixture

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 
+from sources.ledger import administration
+from sources.ledger.model import AccountDraft, AccountType
 from tests.graph import Graph, caller, open_graph
-from tests.sources.matching.trade import Trade, bill, credit_note, invoice, money, payout, trading
+from tests.sources.matching.trade import Trade, invoice, money, payout, payroll, trading
+from tests.sources.pipeline.company import EVERYONE
 
 MATCH = """{ __typename ... on MatchSaved { match { matchId status allocations { kind bankAmount } } }
   ... on ChangeRejected { reasons { code message path } } }"""
@@ -102,36 +107,6 @@ async def test_a_match_by_hand_and_what_it_teaches(trade: Trade, graph: Graph) -
     assert await trade.net("receivable") == 100_00
 
 
-async def test_open_items_age_by_party(trade: Trade, graph: Graph) -> None:
-    await trade.invoiced(
-        invoice("INV-10001", 100_00),
-        invoice("INV-10002", 50_00, party="Hooli"),
-        credit_note("CN-20001", 30_00),
-        bill("R-1", 5_00),
-    )
-    await trade.moved(money("t1", 40_00, "INV-10001 part"))
-    query = """query ($day: Date) { openItems(ledger: "acme-us", direction: RECEIVABLE, asOf: $day) { totalCount
-        nodes { open daysOverdue dueOn invoice { number } } }
-      openItemsByParty(ledger: "acme-us", direction: RECEIVABLE, asOf: $day) { nodes { partyName currency documents open notDue
-        days1To30 days31To60 days61To90 over90 } } }"""
-    found = await graph.data(query, {"day": "2026-04-20"})
-    assert [(each["invoice"]["number"], each["open"], each["daysOverdue"]) for each in found["openItems"]["nodes"]] == [
-        ("CN-20001", "-30.00", 36),
-        ("INV-10001", "60.00", 36),
-        ("INV-10002", "50.00", 36),
-    ]
-    first, second = found["openItemsByParty"]["nodes"]
-    assert (first["partyName"], first["open"], first["days31To60"], first["documents"]) == (
-        "Globex GmbH",
-        "30.00",
-        "30.00",
-        2,
-    )
-    assert (second["partyName"], second["open"], second["over90"]) == ("Hooli", "50.00", "0.00")
-    before = await graph.data(query, {"day": "2026-03-13"})
-    assert [each["open"] for each in before["openItems"]["nodes"]] == ["-30.00", "100.00", "50.00"]
-
-
 async def test_the_bank_beside_the_books(trade: Trade, graph: Graph) -> None:
     await trade.company.state(payout("po_1", 500_00), source="stripe")
     await trade.invoiced(invoice("INV-10001", 49_00, status="PAID", amount_due=0))
@@ -156,3 +131,68 @@ async def test_another_ledger_looks_unknown(trade: Trade, graph: Graph) -> None:
     assert (await graph.data(mutation, by=other))["it"]["__typename"] == "ChangeRejected"
     reading = await graph.run(mutation, by=caller("cash:read", "invoices:read"))
     assert reading["refused"] == 403
+
+
+@pytest.mark.parametrize(
+    ("account", "code"),
+    [("9999", "UNKNOWN_ACCOUNT"), ("6000", "INACTIVE_ACCOUNT"), ("1300", "CURRENCY_MISMATCH")],
+)
+async def test_a_ledger_account_that_posting_would_refuse_is_refused(
+    trade: Trade, graph: Graph, account: str, code: str
+) -> None:
+    ledger = trade.company.ledger.code
+    dollars = AccountDraft(code="1300", name="Dollars", type=AccountType.ASSET, currency="USD")
+    await administration.create_accounts(trade.company.database, EVERYONE, ledger=ledger, accounts=[dollars])
+    await administration.update_account(trade.company.database, EVERYONE, ledger=ledger, code="6000", active=False)
+    await trade.moved(money("t1", -12_50, "Account fee", name=None))
+    given = {
+        "transaction": "bank-transaction:acme-us:bank:DE02120300000000202051:t1",
+        "allocations": [
+            {"to": "ACCOUNT", "ledgerAccount": "6110", "amount": "-2.50"},
+            {"to": "ACCOUNT", "ledgerAccount": account, "amount": "-10.00"},
+        ],
+    }
+    answer = await decide(graph, "matchManually", **given)
+    assert [(why["code"], why["path"]) for why in answer["reasons"]] == [(code, ["allocations", "1", "ledgerAccount"])]
+    alone = [{"to": "ACCOUNT", "ledgerAccount": account, "amount": "-12.50"}]
+    taught = await decide(graph, "matchManually", **{**given, "allocations": alone}, rememberText="account fee")
+    assert [(why["code"], why["path"]) for why in taught["reasons"]] == [(code, ["allocations", "0", "ledgerAccount"])]
+    await trade.company.look()
+    query = (
+        """{ matchingRules(ledger: "acme-us") { totalCount } bankAndBooks(ledger: "acme-us") { bankOnly { open } } }"""
+    )
+    found = await graph.data(query)
+    assert found == {"matchingRules": {"totalCount": 0}, "bankAndBooks": {"bankOnly": [{"open": "-12.50"}]}}
+    assert await trade.matches() == []
+    assert await trade.company.issues() == {}
+    right = [{"to": "ACCOUNT", "ledgerAccount": "6110", "amount": "-12.50"}]
+    assert (await decide(graph, "matchManually", **{**given, "allocations": right}))["__typename"] == "MatchSaved"
+    await trade.company.look()
+    assert (await trade.net("bank_fees"), await trade.net("bank_clearing")) == (12_50, 0)
+    await trade.is_sound()
+
+
+async def test_what_the_books_never_had_is_not_in_the_books_alone(trade: Trade, graph: Graph) -> None:
+    """Documents from before the cut-over have no entries; their money came before it too, and never will be seen."""
+    early, late = date(2025, 11, 3), date(2026, 3, 12)
+    assert early < trade.company.post_from <= late
+    await trade.company.state(payout("po_early", 300_00, early), payout("po_late", 500_00, late), source="stripe")
+    run_early = replace(
+        payroll("run_early", 900_00, early), period_start=date(2025, 10, 1), period_end=date(2025, 10, 31)
+    )
+    await trade.company.state(run_early, payroll("run_late", 800_00, late), source="wages")
+    paid: dict[str, Any] = {"status": "PAID", "amount_due": 0}
+    of_before = invoice("INV-10001", 49_00, issue_date=early, due_date=early, **paid)
+    await trade.invoiced(of_before, invoice("INV-10002", 51_00, **paid))
+    await trade.moved(money("t1", 10_00, "unknown", name=None))
+    query = """{ bankAndBooks(ledger: "acme-us") { payoutTotals { count amount } payouts { open payment { externalId } }
+        payrollRuns { open payrollRun { externalId } }
+        paidWithoutMoneyTotals { count amount } paidWithoutMoney { invoice { number } } } }"""
+    found = (await graph.data(query))["bankAndBooks"]
+    assert found == {
+        "payoutTotals": [{"count": 1, "amount": "500.00"}],
+        "payouts": [{"open": "500.00", "payment": {"externalId": "po_late"}}],
+        "payrollRuns": [{"open": "-800.00", "payrollRun": {"externalId": "run_late"}}],
+        "paidWithoutMoneyTotals": [{"count": 1, "amount": "51.00"}],
+        "paidWithoutMoney": [{"invoice": {"number": "INV-10002"}}],
+    }

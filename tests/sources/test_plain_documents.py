@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -10,9 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.documents import BankStatement, Invoice, Payment, PayrollRun
+from sources.documents import (
+    BankAccount,
+    BankStatement,
+    BankTransaction,
+    BankTransactionStatus,
+    Invoice,
+    InvoiceDirection,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceStatus,
+    Party,
+    Payment,
+    PaymentStatus,
+    PaymentType,
+    PayrollRun,
+    Payslip,
+    TaxAmount,
+)
 from sources.money import EXPONENTS, format_minor
-from sources.plain_documents import KINDS, InvalidDocument, read_document
+from sources.plain_documents import KINDS, InvalidDocument, read_document, write_document
 
 BILL: dict[str, Any] = {
     "external_id": "1", "direction": "PAYABLE", "status": "OPEN", "party": {"name": "V"}, "currency": "EUR", "total": "119"
@@ -61,6 +79,10 @@ def test_a_number_that_a_decoder_made_exact_is_taken() -> None:
     [
         ("2026-03-01", date(2026, 3, 1)),
         ("2026-03-01T23:59:59-08:00", date(2026, 3, 1)),
+        ("2026-03-01T23:59:59.123456789Z", date(2026, 3, 1)),
+        ("2026-03-01 23:59:59 UTC", date(2026, 3, 1)),
+        ("2026-03-01T235959+0100", date(2026, 3, 1)),
+        (" 2026-03-01 ", date(2026, 3, 1)),
         (date(2026, 3, 1), date(2026, 3, 1)),
     ],
 )
@@ -68,7 +90,8 @@ def test_dates_and_the_dates_of_timestamps(value: Any, day: date) -> None:
     assert invoice(issue_date=value).issue_date == day
 
 
-@pytest.mark.parametrize("value", ["01.03.2026", "2026-02-30", "20260301", 20260301, "2026-03-01x", ["2026-03-01"]])
+@pytest.mark.parametrize("value", ["01.03.2026", "2026-02-30", "20260301", 20260301, "2026-03-01x", ["2026-03-01"], "2026-03-01Tgarbage",
+                                   "2026-03-01 ago", "2026-03-01T25:00", "2026-03-01T10:00:00Zulu", "2026-03-01T" + "1" * 90])  # fmt: skip
 def test_what_is_no_date_is_refused(value: Any) -> None:
     assert faults("invoice", {**BILL, "issue_date": value}) == {("INVALID_DATE", "issue_date")}
 
@@ -147,3 +170,107 @@ def test_rates_and_quantities_are_numbers_too() -> None:
     for wrong in (Decimal("NaN"), Decimal("1E+50"), True, 1.5):
         with pytest.raises(InvalidDocument):
             read_document("invoice", {**values, "lines": [{"amount": 1, "quantity": wrong}]})
+
+
+RUN: dict[str, Any] = {
+    "external_id": "r", "period_start": "2026-01-01", "period_end": "2026-01-31", "pay_date": "2026-01-31", "source_status": "Posted",
+    "currency": "EUR", "net": "1.00",
+}  # fmt: skip
+STATEMENT: dict[str, Any] = {"external_id": "s", "account": {"external_id": "A", "currency": "EUR"}}
+
+
+def test_an_empty_text_is_as_good_as_none() -> None:
+    assert invoice(tax="", kind="", subtotal="", amount_due="", source_status="", lines="") == invoice()
+    assert faults("invoice", {**BILL, "currency": ""}) == {("MISSING", "currency")}
+
+
+def test_what_follows_from_a_mistake_is_no_mistake_of_its_own() -> None:
+    for name, value in (("total", "1.005"), ("tax", "x"), ("rounding", "9" * 41), ("total", [])):
+        assert faults("invoice", {**BILL, name: value}) == {("INVALID_AMOUNT", name)}
+    assert faults("invoice", {**BILL, "subtotal": "1.005"}) == {("INVALID_AMOUNT", "subtotal")}
+    assert faults("invoice", {**BILL, "total": None}) == {("MISSING", "total")}
+    assert faults("invoice", {**BILL, "status": None}) == {("MISSING", "status")}
+    assert faults("payroll_run", {**RUN, "source_status": None, "net": "x"}) == {
+        ("MISSING", "source_status"),
+        ("INVALID_AMOUNT", "net"),
+    }
+
+
+def test_what_makes_two_items_one_is_refused() -> None:
+    """The one of them would silently be lost."""
+    slip = {"external_id": "1", "employee_id": "2", "employee_name": "A", "net": "1.00"}
+    assert faults(
+        "payroll_run", {**RUN, "payslips": [slip, {**slip, "external_id": "2"}, {**slip, "external_id": 1}]}
+    ) == {("INVALID_VALUE", "payslips.2.external_id")}
+    booked = [{"external_id": "t", "amount": 1}, {"external_id": "t", "amount": 2}, {"external_id": "t", "amount": 2}]
+    assert faults("bank_statement", {**STATEMENT, "transactions": booked}) == {
+        ("INVALID_VALUE", "transactions.1.external_id"),
+        ("INVALID_VALUE", "transactions.2.external_id"),
+    }
+
+
+def test_no_time_ends_before_it_begins() -> None:
+    assert faults("payroll_run", {**RUN, "period_start": "2026-02-01"}) == {("INVALID_DATE", "period_end")}
+    assert faults("bank_statement", {**STATEMENT, "from_date": "2026-02-02", "to_date": "2026-02-01"}) == {
+        ("INVALID_DATE", "to_date")
+    }
+    line = {"amount": 1, "service_from": "2026-02-02", "service_to": "2026-02-01"}
+    assert faults("invoice", {**BILL, "lines": [line]}) == {("INVALID_DATE", "lines.0.service_to")}
+    assert invoice(
+        lines=[{**line, "service_to": "2026-02-02"}], issue_date="2026-02-02", due_date="2026-02-01"
+    ).due_date
+
+
+MONEY = st.integers(-(10**12), 10**12)
+DAYS = st.dates(date(2020, 1, 1), date(2030, 1, 1))
+
+
+@given(st.data(), st.sampled_from(["EUR", "JPY", "KWD"]))
+def test_what_is_written_is_read_again(data: st.DataObject, currency: str) -> None:
+    """Of any document, but for its raw record."""
+    payments = st.builds(
+        Payment, external_id=st.just("p"), type=st.sampled_from(PaymentType), status=st.sampled_from(PaymentStatus),
+        source_status=st.just("x"), currency=st.just(currency), amount=MONEY, fee=st.none() | MONEY, net=st.none() | MONEY,
+        presented_amount=MONEY, presented_currency=st.just("USD"), occurred_on=DAYS, available_on=st.none() | DAYS,
+        party=st.none() | st.just(Party(name="Initech", tax_id="DE1")), paid_out=st.sampled_from([(), ("a", "b")]),
+    ).map(lambda paid: paid if paid.fee is None else replace(paid, net=paid.amount - paid.fee))  # fmt: skip
+    invoices = st.builds(
+        Invoice, external_id=st.just("i"), direction=st.sampled_from(InvoiceDirection), kind=st.sampled_from(InvoiceKind),
+        status=st.sampled_from(InvoiceStatus), source_status=st.just("x"), party=st.just(Party(name="Initech")),
+        currency=st.just(currency), subtotal=MONEY, tax=MONEY, total=MONEY, amount_due=MONEY, prepaid=MONEY,
+        issue_date=st.none() | DAYS, lines=st.lists(st.builds(InvoiceLine, amount=MONEY), max_size=2).map(tuple),
+        taxes=st.none() | st.builds(TaxAmount, amount=MONEY, rate=st.just("7.7")).map(lambda tax: (tax,)),
+    )  # fmt: skip
+    entries = st.builds(
+        BankTransaction, external_id=st.just("t"), status=st.sampled_from(BankTransactionStatus), amount=MONEY,
+        currency=st.just("KWD"), booked_on=st.none() | DAYS,
+    )  # fmt: skip
+    statements = st.builds(
+        BankStatement, external_id=st.just("s"), provisional=st.booleans(), opening=st.none() | MONEY,
+        account=st.just(BankAccount(external_id="A", currency=currency)), transactions=entries.map(lambda entry: (entry,)),
+    )  # fmt: skip
+    slips = st.builds(
+        Payslip, external_id=st.just("1"), employee_id=st.just("2"), employee_name=st.just("A"), net=MONEY
+    )
+    runs = st.builds(
+        PayrollRun, external_id=st.just("r"), period_start=st.just(date(2026, 1, 1)), period_end=st.just(date(2026, 1, 31)),
+        pay_date=DAYS, source_status=st.just("Posted"), currency=st.just(currency), net=MONEY, gross=st.none() | MONEY,
+        payslips=st.none() | slips.map(lambda slip: (slip,)), payslips_follow=st.booleans(),
+    )  # fmt: skip
+    document = data.draw(payments | invoices | statements | runs)
+    kind = next(name for name, cls in KINDS.items() if isinstance(document, cls))
+    assert read_document(kind, write_document(document)) == document
+
+
+def test_the_net_of_a_payment_is_its_amount_less_its_fee() -> None:
+    payment = {
+        "external_id": "p",
+        "type": "PAYMENT",
+        "status": "SUCCEEDED",
+        "currency": "EUR",
+        "amount": "5.00",
+        "occurred_on": "2026-01-01",
+    }
+    assert faults("payment", {**payment, "fee": "0.50", "net": "4.51"}) == {("INVALID_AMOUNT", "net")}
+    for more in ({"fee": "0.50", "net": "4.50"}, {"fee": "0.50"}, {"net": "4.51"}):
+        assert read_document("payment", {**payment, **more}).external_id == "p"

@@ -3,7 +3,8 @@
 Three accounts, twelve closed months each: a US dollar account in camt.053 version 8, a euro account in camt.053 version 2
 with today's camt.052 (booked so far this month, and pending), a sterling account in MT940. What happened on a day depends on
 the seed and the day alone, so a later start writes the same months again and adds the new ones. All of it adds up, but for
-the newest sterling statement, whose closing balance is misprinted, so that a position shows its warning.
+the newest sterling statement, whose closing balance is misprinted, so that a position shows its warning. A fourth account, in euro,
+pays suppliers; it has the statements of what happens while the demo runs, and none before.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from sources.money import format_minor
 USD_ACCOUNT = "4417820365"
 EUR_ACCOUNT = "DE89370400440532013000"
 GBP_ACCOUNT = "GB33BUKB20201555555555"
-"""The accounts' external ids; the two IBANs are the examples that their countries publish."""
+SUPPLIERS_ACCOUNT = "DE02120300000000202051"
+"""The accounts' external ids; the IBANs are examples that are published for tests."""
 
 _MONTHS = 12
 _MISPRINT = 90
@@ -51,7 +53,8 @@ class _Movement:
 _USD = _Account(USD_ACCOUNT, "USD", "Acme Inc. Operating", 84_000_000)
 _EUR = _Account(EUR_ACCOUNT, "EUR", "Acme Europe GmbH Girokonto", 52_000_000)
 _GBP = _Account(GBP_ACCOUNT, "GBP", "Acme Europe GmbH Sterling", 9_500_000)
-_ACCOUNTS = {each.external_id: each for each in (_USD, _EUR, _GBP)}
+_PAYING = _Account(SUPPLIERS_ACCOUNT, "EUR", "Acme Europe GmbH Supplier payments", 25_000_000)
+_ACCOUNTS = {each.external_id: each for each in (_USD, _EUR, _GBP, _PAYING)}
 
 
 def write_bank_files(folder: Path, seed: int, today: date) -> None:
@@ -62,10 +65,10 @@ def write_bank_files(folder: Path, seed: int, today: date) -> None:
     for month in months:
         stamp = f"{month:%Y-%m}"
         misprint = _MISPRINT if month == months[-1] else 0
-        _write(folder / f"us-operating-{stamp}.camt053.xml", bank.camt053(_USD, month, version=8))
-        _write(folder / f"eu-giro-{stamp}.camt053.xml", bank.camt053(_EUR, month, version=2))
-        _write(folder / f"eu-sterling-{stamp}.mt940.sta", bank.mt940(_GBP, month, misprint))
-    _write(folder / f"eu-giro-{today:%Y-%m-%d}.camt052.xml", bank.camt052(_EUR, today))
+        put_file(folder / f"us-operating-{stamp}.camt053.xml", bank.camt053(_USD, month, version=8))
+        put_file(folder / f"eu-giro-{stamp}.camt053.xml", bank.camt053(_EUR, month, version=2))
+        put_file(folder / f"eu-sterling-{stamp}.mt940.sta", bank.mt940(_GBP, month, misprint))
+    put_file(folder / f"eu-giro-{today:%Y-%m-%d}.camt052.xml", bank.camt052(_EUR, today))
 
 
 def closed_at(seed: int, account: str, today: date) -> int:
@@ -89,11 +92,12 @@ def write_statement(
     period = f"<FrToDt><FrDtTm>{on}T00:00:00Z</FrDtTm><ToDtTm>{on}T{at:%H:%M:%S}Z</ToDtTm></FrToDt>"
     head = _camt_head(held, f"{held.currency}-{on:%Y%m%d}-{number:06}", on).format(period=period)
     name = f"{held.external_id}-{on:%Y-%m-%d}-{number:06}.camt053.xml"
-    _write(folder / name, _camt("053", "BkToCstmrStmt", "Stmt", 8, head + balances + entries))
+    put_file(folder / name, _camt("053", "BkToCstmrStmt", "Stmt", 8, head + balances + entries))
     return closing
 
 
-def _write(path: Path, text: str) -> None:
+def put_file(path: Path, text: str) -> None:
+    """Writes a file that is new or changed; it appears whole or not at all."""
     data = text.encode()
     if path.exists() and path.read_bytes() == data:
         return

@@ -115,6 +115,8 @@ async def test_what_happens_is_posted_until_a_rule_is_missing_and_then_that_too(
             "Money received",
             "Payroll 2",
             "waits for approval",
+            "Bill ",
+            "waits for a decision",
         ):
             await demo.says(words)
         await demo.says("issue opened: NO_RULE")
@@ -131,9 +133,13 @@ async def test_what_happens_is_posted_until_a_rule_is_missing_and_then_that_too(
         await demo.says("issue closed: NO_RULE")
         await demo.says("Contribution txn_")
         assert [each["state"] for each in (await demo.ask(ISSUES))["integrationIssues"]["nodes"]] == ["CLOSED"]
-        for operation in asked(str(TODAY)):
+        waiting = next(line for line in demo.said if "waits for a decision" in line).split()[2]
+        for pasted in asked(str(TODAY)):
+            operation = pasted.replace("match: 1}", f"match: {waiting}}}")
             answer = await (demo.watch(operation) if operation.startswith("subscription") else demo.ask(operation))
             assert all(answer.values()), operation
+            if "confirmMatch" in operation:
+                assert answer["confirmMatch"]["match"] == {"status": "CONFIRMED"}
         await demo.says("Refund re_")
     await check_the_next_start(tmp_path, database_url)
 
@@ -186,7 +192,7 @@ def acts(data_dir: Path) -> tuple[Activity, StripeCompany, Company]:
     day = date(2026, 11, 23)
     stripe, payroll = make_stripe(7, day), make_payroll(7, day)
     (data_dir / "bank").mkdir(exist_ok=True)
-    return Activity(data_dir, data_dir / "bank", 7, day, stripe, payroll), stripe, payroll
+    return Activity(data_dir, data_dir / "bank", data_dir / "inbox", 7, day, stripe, payroll), stripe, payroll
 
 
 def test_another_start_repeats_every_act(tmp_path: Path) -> None:

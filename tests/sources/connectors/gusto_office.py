@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -55,6 +56,7 @@ class Office:
     headers: list[dict[str, str]] = field(default_factory=list)
     fault: list[Callable[[], web.StreamResponse]] = field(default_factory=list)
     between: list[Callable[[], None]] = field(default_factory=list)
+    within: list[Callable[[], None]] = field(default_factory=list)
     report: Callable[[Record], None] = lambda _report: None
     report_status: list[str] = field(default_factory=list)
     report_code: int = 202
@@ -100,6 +102,9 @@ class Office:
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         query = request.query
+        days = [date.fromisoformat(query[name]) for name in ("start_date", "end_date")]
+        assert days[1] - days[0] <= timedelta(days=366), "at most a year apart"
+        assert int(query["per"]) <= 100
         kinds = query["payroll_types"].split(",")
         found = [
             {name: value for name, value in record.items() if name != "employee_compensations"}
@@ -121,8 +126,23 @@ class Office:
         return answer
 
     async def one(self, request: web.Request) -> web.StreamResponse:
+        """Since version 2025-06-15 with its compensations in pages, of 25 unless more are asked for."""
         record = self.payrolls.get(request.match_info["id"])
-        return web.json_response(record or {"error": "not found"}, status=200 if record else 404)
+        if record is None:
+            return web.json_response({"error": "not found"}, status=404)
+        some = record["employee_compensations"]
+        if request.headers["X-Gusto-API-Version"] < "2025-06-15":
+            return web.json_response(record)
+        size, number = min(int(request.query.get("per", 25)), 100, self.per), int(request.query.get("page", 1))
+        headers = {
+            "X-Page": str(number),
+            "X-Total-Count": str(len(some)),
+            "X-Total-Pages": str(max(-(-len(some) // size), 1)),
+        }
+        page = {**record, "employee_compensations": some[(number - 1) * size : number * size]}
+        if self.within:
+            self.within.pop(0)()
+        return web.json_response(page, headers=headers)
 
     async def people(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response([

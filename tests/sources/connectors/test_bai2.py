@@ -333,11 +333,11 @@ def test_a_carrier_s_lines_around_a_file_do_not_matter() -> None:
 
 
 def test_what_a_file_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sources.connectors.statement.MAX_ENTRIES", 2)
-    assert len(one(file(CREDIT, CREDIT)).transactions) == 2
-    assert refusal(file(CREDIT, CREDIT, CREDIT)) == "it has more than 2 transactions: split it"
-    monkeypatch.setattr("sources.connectors.statement.MAX_STATEMENTS", 0)
-    assert refusal(file()) == "it has more than 0 statements: split it"
+    text = file(CREDIT, CREDIT, CREDIT)
+    monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 1_500 + 2 * 450 - 8 * len(text))
+    assert refusal(text) == "it has far more transactions than a business document of its size"
+    monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 1_000 - 8 * len(text))
+    assert refusal(text) == "it has far more statements than a business document of its size"
 
 
 PIECES = [

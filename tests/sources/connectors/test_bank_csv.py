@@ -279,8 +279,8 @@ async def test_files_that_could_not_be_read_are_tried_again_with_other_settings(
 
 
 def test_what_a_table_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sources.connectors.statement.MAX_ENTRIES", 2)
-    assert refusal(TEXT) == "it has more than 2 transactions: split it"
+    monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 400 - 8 * len(TEXT.encode()))
+    assert refusal(TEXT) == "it has far more transactions than a business document of its size"
 
 
 @given(

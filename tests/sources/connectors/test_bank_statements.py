@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.connectors import files, files_place
+from sources.connectors import files_place
 from sources.connectors.bank_statements import BankStatementsConnector, parse_statement_file
 from sources.connectors.files_values import UnreadableFile
 from sources.documents import BankStatement, Page
@@ -189,7 +189,7 @@ async def test_a_large_folder_comes_in_pages_each_with_a_cursor_to_go_on_from(fo
 
 async def test_large_files_come_in_pages_of_their_own(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few transactions they hold: a page is one transaction of the database."""
-    monkeypatch.setattr(files, "_PAGE_BYTES", 10_000)
+    monkeypatch.setattr(files_place, "PAGE_BYTES", 10_000)
     for number in range(4):
         folder.write(f"{number}.sta", mt940(number + 1, text="x" * 6_000))
     pulled = await folder.pull()

@@ -15,7 +15,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from sources.connectors import files_place, files_sftp
+from sources.connectors import files_place, files_sftp, files_sftp_connection
 from sources.connectors.files import FilesConnector
 from sources.connectors.files_values import UnreadableFile
 from sources.documents import Document, Page, PayrollRun
@@ -121,10 +121,13 @@ async def drop(request: pytest.FixtureRequest, tmp_path: Path, host_key: asyncss
 
 
 async def settled(drop: Drop) -> Pulled:
-    """Behind SFTP a file is moved by the pull that finds it unchanged."""
-    first = await drop.pull()
-    second = await drop.pull() if "sftp" in drop.options else first
-    return Pulled(first.nets | second.nets, second.problems)
+    """Behind SFTP a file is moved by the pull that finds it unchanged after a minute."""
+    pulled = await drop.pull()
+    for _ in range(2 if "sftp" in drop.options else 0):
+        drop.now += 60
+        again = await drop.pull()
+        pulled = Pulled(pulled.nets | again.nets, again.problems)
+    return pulled
 
 
 async def test_what_was_read_is_moved_to_done_and_what_cannot_be_to_quarantine(drop: Drop) -> None:
@@ -173,7 +176,9 @@ async def test_a_file_that_is_being_written_stays_until_it_is_whole(drop: Drop) 
 
 async def test_a_pull_that_dies_before_its_page_is_stored_moves_nothing(drop: Drop) -> None:
     drop.write("a.txt", "run-a 1")
-    await drop.pull() if "sftp" in drop.options else None
+    if "sftp" in drop.options:
+        await drop.pull()
+        drop.now += 60
     connector = FilesConnector(name="drop", parse=parse, clock=lambda: drop.now, **drop.options)
     pages = connector.pull(None)
     assert (await anext(pages)).complete is False
@@ -189,8 +194,9 @@ async def test_a_file_that_takes_the_place_of_one_that_was_read_is_not_moved_unr
 ) -> None:
     """Between the reading and the moving lies the storing, which may take minutes."""
     drop.write("a.txt", text)
-    if "sftp" in drop.options:
+    for _ in range(("sftp" in drop.options) * (1 if text.startswith("run") else 2)):
         await drop.pull()
+        drop.now += 60
     connector = FilesConnector(name="drop", parse=parse, clock=lambda: drop.now, **drop.options)
     assert connector.waits_for_storing
     pages = connector.pull(drop.cursor)
@@ -210,7 +216,8 @@ async def test_what_cannot_be_moved_is_told_and_what_it_states_counts(drop: Drop
     pulled = await settled(drop)
     assert pulled.nets == {"run-a": 1}
     assert "a.txt" in drop.names()
-    assert "cannot be moved to its subfolder done" in pulled.problems["a.txt"]
+    assert pulled.problems["done/"].startswith("done/: files cannot be moved to this subfolder: ")
+    assert pulled.problems["done/"].endswith(" (a.txt).")
 
 
 async def test_links_lead_nobody_out_of_the_folder(drop: Drop, tmp_path: Path) -> None:
@@ -280,7 +287,7 @@ async def test_a_key_serves_as_well_as_a_password(tmp_path: Path, host_key: asyn
 async def test_a_server_that_is_silent_is_given_up(
     tmp_path: Path, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files_sftp, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(files_sftp_connection, "SILENT_SECONDS", 0.2)
 
     class Silent(asyncssh.SFTPServer):
         async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
@@ -317,3 +324,133 @@ def test_settings_that_cannot_work_are_refused(options: dict[str, str], told: st
         FilesConnector(name="drop", parse=parse, **options)  # type: ignore[arg-type]
     assert told in str(caught.value)
     assert not [secret for secret in options.values() if len(secret) > 20 and secret in str(caught.value)]
+
+
+async def test_a_pull_takes_one_connection_however_many_files_it_reads_and_moves(
+    tmp_path: Path, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[asyncssh.SFTPServer] = []
+
+    class Counted(asyncssh.SFTPServer):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            opened.append(self)
+
+    monkeypatch.setattr(asyncssh, "SFTPServer", Counted)
+    (tmp_path / "drop").mkdir()
+    async with served(tmp_path, host_key) as port:
+        drop = Drop(tmp_path / "drop", sftp_options(port, host_key, when_read="move"))
+        for number in range(30):
+            drop.write(f"{number:02}.txt", f"run-{number} {number}")
+        await drop.pull()
+        drop.now += 60
+        await drop.pull()
+        assert len(drop.names()) == len([name for name in drop.names() if name.startswith("done/")]) == 30
+    assert len(opened) == 2
+
+
+async def test_a_stalled_upload_that_can_be_read_is_not_moved_before_it_stood_still_for_a_minute(
+    tmp_path: Path, host_key: asyncssh.SSHKey
+) -> None:
+    """Whatever time the server gives it: its clock is not ours."""
+    (tmp_path / "drop").mkdir()
+    async with served(tmp_path, host_key) as port:
+        drop = Drop(tmp_path / "drop", sftp_options(port, host_key, when_read="move"))
+        drop.write("a.txt", "run-a 1")
+        for _ in range(3):
+            await drop.pull()
+            drop.now += 10
+        drop.write("a.txt", "run-a 12", at=OLD + 30)
+        assert (await drop.pull()).nets == {"run-a": 12}
+        drop.now += 59
+        await drop.pull()
+        assert drop.names() == ["a.txt"]
+        drop.now += 1
+        await drop.pull()
+        assert drop.names() == ["done/a.txt"]
+
+
+async def test_a_slow_server_may_take_longer_than_it_may_be_silent(
+    tmp_path: Path, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_sftp_connection, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(files_sftp, "_CHUNK", 5)
+
+    class Slow(asyncssh.SFTPServer):
+        async def read(self, file_obj: Any, offset: int, size: int) -> bytes:
+            await asyncio.sleep(0.2)
+            return bytes(super().read(file_obj, offset, size))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncssh, "SFTPServer", Slow)
+    (tmp_path / "drop").mkdir()
+    async with served(tmp_path, host_key) as port:
+        drop = Drop(tmp_path / "drop", sftp_options(port, host_key))
+        drop.write("a.txt", "run-a " + "0" * 40 + "7")
+        assert (await drop.pull()).nets == {"run-a": 7}
+
+
+async def test_a_server_that_says_ten_bytes_and_sends_without_end_is_read_up_to_the_bound(
+    tmp_path: Path, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_place, "MAX_FILE_BYTES", 1_000_000)
+    sent = 0
+
+    class Endless(asyncssh.SFTPServer):
+        def read(self, file_obj: Any, offset: int, size: int) -> bytes:
+            nonlocal sent
+            sent += size
+            return b"x" * size
+
+    monkeypatch.setattr(asyncssh, "SFTPServer", Endless)
+    (tmp_path / "drop").mkdir()
+    async with served(tmp_path, host_key) as port:
+        drop = Drop(tmp_path / "drop", sftp_options(port, host_key))
+        drop.write("a.txt", "run-a 1234")
+        assert list((await drop.pull()).problems) == ["a.txt"]
+    assert 1_000_000 < sent < 1_200_000
+
+
+async def test_a_server_that_lists_without_end_is_refused(
+    tmp_path: Path, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_place, "MOST_NAMES", 1_000)
+
+    class Endless(asyncssh.SFTPServer):
+        async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+            while True:
+                yield asyncssh.SFTPName(b".hidden", attrs=asyncssh.SFTPAttrs(permissions=0o100600, size=1))
+
+    monkeypatch.setattr(asyncssh, "SFTPServer", Endless)
+    (tmp_path / "drop").mkdir()
+    async with served(tmp_path, host_key) as port:
+        with pytest.raises(SourceUnavailable, match="more than 1000 names"):
+            await Drop(tmp_path / "drop", sftp_options(port, host_key)).pull()
+
+
+async def test_a_folder_that_is_empty_for_a_while_is_not_read_anew_when_it_is_back(drop: Drop) -> None:
+    """As when its disk is not mounted."""
+    drop.options["when_read"] = "keep"
+    drop.write("a.txt", "run-a 1")
+    await drop.pull()
+    (drop.path / "a.txt").rename(drop.path.parent / "a.txt")
+    assert (await drop.pull()) == Pulled()
+    (drop.path.parent / "a.txt").rename(drop.path / "a.txt")
+    assert (await drop.pull()).nets == {}
+
+
+async def test_a_bank_that_sends_one_name_every_day_never_runs_out_of_names(drop: Drop) -> None:
+    (drop.path / "done").mkdir()
+    for number in range(1, 12):
+        (drop.path / "done" / ("a.txt" if number == 1 else f"a-{number}.txt")).write_text("x")
+    drop.write("a.txt", "run-a 1")
+    await settled(drop)
+    assert "done/a-20231114T215640Z.txt" in drop.names()
+
+
+async def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "drop").symlink_to(tmp_path / "mounted")
+    drop = Drop(tmp_path / "drop", {"path": tmp_path / "drop", "when_read": "move"})
+    drop.write("a.txt", "run-a 1")
+    assert await drop.pull() == Pulled({"run-a": 1}, {})
+    assert (tmp_path / "mounted/done/a.txt").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.connectors.gusto import GustoConnector
+from sources.connectors.gusto import API_VERSION, GustoConnector
 from sources.connectors.gusto_records import (
     by_department,
     disagreement,
@@ -111,7 +111,44 @@ async def test_every_request_states_the_version(office: Office, gusto: GustoConn
     await read(gusto)
     await gusto.fetch_payslips("run-1")
     api = [headers for path, headers in zip(office.asked, office.headers, strict=True) if path.startswith("/v1/")]
-    assert {headers["X-Gusto-API-Version"] for headers in api} == {"2024-04-01"}
+    assert {headers["X-Gusto-API-Version"] for headers in api} == {API_VERSION}
+
+
+async def test_a_version_that_is_served_no_more_is_told(office: Office, base: str) -> None:
+    office.say({"error": "not_acceptable"}, 406)
+    reader = connector(base, api_version="2019-01-01")
+    with pytest.raises(SourceUnavailable, match=r"2019-01-01 .* set api_version"):
+        await read(reader)
+    await reader.close()
+
+
+@pytest.mark.parametrize("people", [1, 25, 26, 100, 101, 250])
+@pytest.mark.parametrize("version", ["2024-04-01", API_VERSION])
+async def test_payslips_are_read_to_the_last_page(office: Office, base: str, people: int, version: str) -> None:
+    """A version that gives all at once gives them again for the next page."""
+    office.run("run-1", *(paid(f"e-{number}", 1000_00, taxes=100_00) for number in range(people)))
+    reader = connector(base, api_version=version)
+    assert len(await reader.fetch_payslips("run-1")) == people
+    assert (await read(reader)).problems == []
+    await reader.close()
+
+
+async def test_payslips_that_go_while_they_are_read_are_read_again_later(office: Office, gusto: GustoConnector) -> None:
+    record = office.run("run-1", *(paid(f"e-{number}", 1000_00) for number in range(150)))
+    office.within = [lambda: record["employee_compensations"].pop(0)]
+    with pytest.raises(SourceUnavailable, match="changed a payroll"):
+        await gusto.fetch_payslips("run-1")
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 31), date(2026, 11, 30), date(2028, 2, 29)])
+async def test_no_more_is_asked_for_than_gusto_gives(office: Office, base: str, day: date) -> None:
+    """A year at a time, up to three months ahead: 89 days on 31 January."""
+    reader = connector(base)
+    reader._clock = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp
+    await read(reader)
+    last = max(date.fromisoformat(path.split("end_date=")[1][:10]) for path in office.asked)
+    assert last <= day + timedelta(days=89)
+    await reader.close()
 
 
 async def test_pages_and_years_are_read_to_the_end(office: Office, base: str) -> None:

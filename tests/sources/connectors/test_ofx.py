@@ -284,8 +284,8 @@ def test_a_refusal_beside_a_statement_is_a_warning() -> None:
 
 
 def test_what_a_file_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sources.connectors.statement.MAX_ENTRIES", 1)
-    assert refusal(sgml()) == "it has more than 1 transactions: split it"
+    monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 2_000 - 8 * len(sgml()))
+    assert refusal(sgml()) == "it has far more transactions than a business document of its size"
 
 
 PIECES = ["<STMTTRN>", "</STMTTRN>", "<FITID>", "<TRNAMT>", "<DTPOSTED>", "20260301", "1", "-", "<![CDATA[", "]]>", "<!--", "-->", "</", "<", ">", "&#65;", "&", "<STMTRS>", "</OFX>", "\xff", "\n"]  # fmt: skip

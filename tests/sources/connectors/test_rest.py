@@ -16,7 +16,7 @@ from aiohttp import web
 
 from gateway.config import load
 from gateway.sourceconfig import connector_for
-from sources.connectors import rest
+from sources.connectors import rest_listing
 from sources.connectors.http import HttpOptions
 from sources.connectors.rest import RELIST_SECONDS, RestConnector
 from sources.documents import Deletion, Document, Invoice, PayrollRun, Problem
@@ -36,6 +36,8 @@ class Vendor:
     authorised: Callable[[Any], bool] = lambda _headers: True
     between_pages: Callable[[], Any] = lambda: None
     broken: Any = None
+    lost: set[str] = field(default_factory=set)
+    refusal: int = 404
 
     def bill(self, number: int, at: str = "2026-05-01T00:00:00Z", **more: Any) -> None:
         self.bills[str(number)] = {
@@ -69,19 +71,27 @@ class Vendor:
         return web.json_response(body, headers=headers)
 
     async def one(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"bill": self.bills[request.match_info["id"]]})
+        """A bill, or what belongs to it. Of those that are `lost` there is none any more, though the listing names them."""
+        number = request.match_info["id"]
+        if number in self.lost:
+            return web.json_response({"error": "gone"}, status=self.refusal)
+        if request.path.endswith("/rows"):
+            return web.json_response({"rows": self.bills[number]["rows"]})
+        return web.json_response({"bill": self.bills[number]})
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
-        return web.json_response({"access_token": "t-" + str(form["grant_type"]), "expires_in": 600})
+        kept = str(form.get("refresh_token", "")) + str(form.get("client_secret", ""))
+        return web.json_response({"access_token": "t-" + str(form["grant_type"]) + kept, "expires_in": 600})
 
 
 @asynccontextmanager
 async def serving(vendor: Vendor) -> AsyncIterator[str]:
     app = web.Application()
     app.add_routes(
-        [web.get("/v1/bills", vendor.list), web.get("/v1/bills/{id}", vendor.one), web.post("/token", vendor.token)]
-    )
+        [web.get("/v1/bills", vendor.list), web.get("/v1/bills/{id}", vendor.one), web.get("/v1/bills/{id}/rows", vendor.one),
+         web.post("/token", vendor.token)]
+    )  # fmt: skip
     async with served(app) as base:
         yield base
 
@@ -127,12 +137,15 @@ class Pulled:
         return {document.external_id for document in self.documents}
 
 
-async def pull(base: str, cursor: str | None = None, now: float = NOW, auth: Any = None, **more: Any) -> Pulled:
+async def pull(
+    base: str, cursor: str | None = None, now: float = NOW, auth: Any = None, headers: Any = None, **more: Any
+) -> Pulled:
     connector = RestConnector(
         name="procure",
         base_url=f"{base}/v1",
         documents=[{**BILLS, **more}],
         authentication=auth,
+        headers=headers,
         http=HttpOptions(waiting=False, attempts=2),
         clock=lambda: now,
     )
@@ -178,7 +191,7 @@ async def test_a_record_becomes_a_document_by_its_declaration_alone(vendor: tupl
 @pytest.mark.parametrize(
     ("style", "paging"),
     [
-        ("page", {"style": "page", "param": "page", "size": 3}),
+        ("page", {"style": "page", "param": "page", "size": 3, "size_param": "per_page"}),
         ("page", {"style": "page", "param": "page"}),
         ("offset", {"style": "offset", "param": "skip", "size": 3, "size_param": "limit"}),
         ("cursor", {"style": "cursor", "param": "at", "next": "next"}),
@@ -205,7 +218,7 @@ async def test_a_record_that_goes_away_between_pages_hides_no_other(vendor: tupl
         system.bill(number)
     gone = iter(["0"])
     system.between_pages = lambda: system.bills.pop(next(gone, ""), None)
-    found = await pull(base, paging={"style": "page", "param": "page", "size": 3})
+    found = await pull(base, paging={"style": "page", "param": "page", "size": 3, "size_param": "per_page"})
     assert found.everything
     assert found.ids >= {str(number) for number in range(1, 7)}
 
@@ -294,7 +307,7 @@ async def test_a_next_page_elsewhere_is_not_followed(vendor: tuple[Vendor, str],
 
 
 async def test_a_listing_without_end_is_given_up(vendor: tuple[Vendor, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest, "MAX_PAGES", 3)
+    monkeypatch.setattr(rest_listing, "MAX_PAGES", 3)
     system, base = vendor
     system.style = "cursor"
     for number in range(50):
@@ -313,13 +326,22 @@ async def test_a_listing_without_end_is_given_up(vendor: tuple[Vendor, str], mon
             {"style": "client_credentials", "client_id": "a", "client_secret": "b"},
             ("Authorization", "Bearer t-client_credentials"),
         ),
+        (
+            {"style": "client_credentials", "client_id": "a", "client_secret": "b", "credentials_in": "form"},
+            ("Authorization", "Bearer t-client_credentialsb"),
+        ),
+        (
+            {"style": "refresh_token", "client_id": "a", "client_secret": "b", "refresh_token": "r"},
+            ("Authorization", "Bearer t-refresh_tokenr"),
+        ),
+        ({"style": "basic", "user": "acme"}, ("Authorization", "Basic YWNtZTo=")),
     ],
 )
 async def test_every_way_of_authenticating(
     vendor: tuple[Vendor, str], auth: dict[str, str], header: tuple[str, str]
 ) -> None:
     system, base = vendor
-    if auth["style"] == "client_credentials":
+    if auth["style"] in ("client_credentials", "refresh_token"):
         auth = {**auth, "token_url": f"{base}/token"}
     system.bill(1)
     system.authorised = lambda headers: headers.get(header[0]) == header[1]
@@ -337,7 +359,7 @@ async def test_every_way_of_authenticating(
         ({"kind": "bill"}, "documents[0].kind must be one of invoice, payment"),
         ({"list": "bills"}, "documents[0].list must be a path"),
         ({"list": "/bills?x=1"}, "documents[0].list must be a path"),
-        ({"fields": {"totl": "x"}}, "documents[0].fields.totl is not a setting; there are"),
+        ({"fields": {"totl": "x"}}, "documents[0].fields.totl is not a setting; did you mean total?"),
         ({"fields": {"total": "a..b["}}, "documents[0].fields.total is no JMESPath"),
         ({"fields": {"total": 5}}, "documents[0].fields.total must be a text"),
         ({"paging": {"style": "scroll"}}, "documents[0].paging.style must be one of none, page"),
@@ -346,10 +368,10 @@ async def test_every_way_of_authenticating(
         ({"changed": {"param": "since"}}, "changed.field is missing"),
         ({"changed": {"param": "s", "field": "f", "overlap": -1}}, "changed.overlap must be a number"),
         ({"item": "/bills/{number}"}, "item must have {id}"),
-        ({"amounts": "cents"}, 'amounts must be "decimal" or "minor"'),
+        ({"amounts": "cents"}, "amounts must be one of decimal, minor, not 'cents'"),
         ({"colour": "red"}, "documents[0].colour is not a setting"),
         ({"values": {"status": "x"}}, "values.status must be a table"),
-        ({"params": {"a": [1]}}, "params.a must be a text or a whole number"),
+        ({"params": {"a": [1.5]}}, "params.a must be a text, a whole number"),
     ],
 )
 def test_declarations_that_cannot_work_are_refused_with_their_key(change: dict[str, Any], told: str) -> None:
@@ -380,7 +402,7 @@ async def test_a_pull_can_be_left_at_any_page(vendor: tuple[Vendor, str]) -> Non
     connector = RestConnector(
         name="procure",
         base_url=f"{base}/v1",
-        documents=[{**BILLS, "paging": {"style": "page", "param": "page", "size": 3}}],
+        documents=[{**BILLS, "paging": {"style": "page", "param": "page", "size": 3, "size_param": "per_page"}}],
     )
     pages = connector.pull(None)
     page = await anext(pages)
@@ -444,7 +466,7 @@ async def test_a_record_from_the_future_keeps_no_other_from_being_read(vendor: t
 async def test_a_moment_that_is_no_number_is_none(vendor: tuple[Vendor, str], value: str) -> None:
     made, base = vendor
     made.bill(1, moment=value)
-    changed: dict[str, Any] = {"changed": {"param": "since", "field": "moment", "epoch": True}}
+    changed: dict[str, Any] = {"changed": {"param": "since", "field": "moment", "format": "epoch"}}
     first = await pull(base, **changed)
     assert (await pull(base, first.cursor, NOW + 60, **changed)).ids == {"1"}
 

@@ -395,7 +395,7 @@ def test_a_wrong_setting_is_named(missing: str) -> None:
 
 def test_secrets_are_in_no_representation() -> None:
     connector = XeroPayrollConnector(name="payroll", client_id="a", client_secret="sesame", tenant_id="c")
-    assert "sesame" not in f"{connector!r}{connector._auth!r}{connector._http!r}"
+    assert "sesame" not in f"{connector!r}{connector._api._auth!r}{connector._api._http!r}"
 
 
 # ---------------------------------------------------------------- limits and failures

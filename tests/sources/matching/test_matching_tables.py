@@ -16,7 +16,7 @@ import sources.matching.tables
 from sources.database.metadata import METADATA
 
 SCHEMAS = ("matching",)
-NAMES = {"state", "todo", "item", "item_key", "rule", "match", "allocation"}
+NAMES = {"state", "todo", "item", "item_key", "rule", "match", "allocation", "open_item", "open_todo"}
 __all__ = ["sources"]
 
 
@@ -79,6 +79,8 @@ async def test_key_text_sorts_by_bytes(owner: asyncpg.Connection[Any]) -> None:
         "UPDATE matching.rule SET party = 'other'",
         "DELETE FROM matching.item",
         "TRUNCATE matching.todo",
+        "UPDATE matching.open_item SET open = 1",
+        "DELETE FROM matching.open_todo",
     ],
 )
 async def test_the_application_may_not(database_url: str, statement: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -168,6 +169,41 @@ async def test_what_is_listed_and_cannot_be_read_is_not_gone(kit: Any, pull: Any
     assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
 
 
+async def test_what_is_listed_without_saying_which_it_is_may_be_any(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """Nothing of its kind is gone, whatever anybody thinks of the issue, until everything says which it is."""
+    trouble = [Problem(subject="an invoice without an id", code="UNREADABLE_RECORD", message="It cannot be read.")]
+    nameless = Page(documents=[kit.invoice("b")], cursor="1", complete=True, unread=[("invoice", "")], problems=trouble)
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    script.pages = [nameless]
+    await pull(kit.stripe(), script)
+    await owner.execute("UPDATE mirror.issue SET closed_at = now(), resolved_at = now(), resolved_by = 'a person'")
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+    script.pages = kit.pages([kit.invoice("b")])
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["b"]
+
+
+async def test_what_was_missing_and_is_listed_again_unreadably_is_not_gone(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """It was missed beside another problem, which kept it; that one is solved."""
+    script = kit.Script(*kit.pages([kit.invoice("a"), kit.invoice("b")]), lists_everything=True)
+    await pull(kit.stripe(), script)
+    other = [Problem(subject="file x", code="UNREADABLE_FILE", message="It cannot be read.")]
+    script.pages = [Page(documents=[kit.invoice("b")], cursor="1", complete=True, problems=other)]
+    await pull(kit.stripe(), script)
+    unread = [Problem(subject="invoice a", code="UNREADABLE_RECORD", message="It cannot be read.")]
+    script.pages = [
+        Page(documents=[kit.invoice("b")], cursor="1", complete=True, unread=[("invoice", "a")], problems=unread)
+    ]
+    await pull(kit.stripe(), script)
+    assert [row[0] for row in await owner.fetch(LIVE)] == ["a", "b"]
+
+
 async def test_nothing_is_deleted_by_a_listing_that_broke_off(kit: Any, pull: Any, owner: Any, ledgers: Any) -> None:
     script = kit.Script(*kit.pages([kit.invoice("a")], [kit.invoice("b")]), lists_everything=True)
     await pull(kit.stripe(), script)
@@ -318,6 +354,16 @@ async def test_payments_are_kept_beside_invoices(kit: Any, pull: Any, owner: Any
     assert await owner.fetchval("SELECT sum(changed) FROM mirror.sync_run") == 4
 
 
+async def test_a_payment_that_does_not_add_up_keeps_no_other_document_out(
+    kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """The database refuses it, and with it would refuse its page for ever."""
+    odd = kit.payment("odd", amount=500, fee=50, net=500)
+    await pull(kit.stripe(), kit.Script(*kit.pages([odd, kit.payment("fine")])))
+    assert [row[0] for row in await owner.fetch("SELECT external_id FROM mirror.payment")] == ["fine"]
+    assert await owner.fetchval("SELECT code FROM mirror.issue WHERE closed_at IS NULL") == "UNREADABLE_RECORD"
+
+
 async def test_a_listing_of_everything_leaves_out_each_kind_by_itself(
     kit: Any, pull: Any, owner: Any, ledgers: Any
 ) -> None:
@@ -338,3 +384,27 @@ async def test_what_a_payout_paid_out_says_so_for_ever(kit: Any, pull: Any, owne
     rows = await owner.fetch("SELECT external_id, source_status, payout_external_id FROM mirror.payment ORDER BY 1")
     assert [tuple(row) for row in rows] == [("ch_1", "later", "po_1"), ("po_1", "succeeded", None)]
     assert await owner.fetchval("SELECT changed FROM mirror.sync_run") == 3
+
+
+@pytest.mark.parametrize("problems", [(), (Problem(subject="a.sta", code="UNREADABLE_FILE", message="It is empty."),)])
+async def test_a_cursor_that_stays_is_not_written_anew(
+    problems: tuple[Problem, ...], kit: Any, pull: Any, owner: Any, ledgers: Any
+) -> None:
+    """A folder of 50,000 files has one of five megabytes, and is looked at every minute."""
+    if int(await owner.fetchval("SHOW server_version_num")) < 170_000:
+        pytest.skip("this PostgreSQL does not tell where a long value lies")
+    where = "SELECT pg_column_toast_chunk_id(cursor) FROM mirror.source_state"
+    cursor = secrets.token_hex(40_000)
+
+    class Folder(kit.Script):  # type: ignore[misc, name-defined]
+        async def pull(self, _: str | None) -> Any:
+            yield Page(documents=(), cursor=cursor, problems=problems, complete=True)
+
+    await pull(kit.stripe(), Folder())
+    lies = await owner.fetchval(where)
+    await pull(kit.stripe(), Folder())
+    assert lies == await owner.fetchval(where) is not None
+    cursor = secrets.token_hex(40_000)
+    await pull(kit.stripe(), Folder())
+    assert lies != await owner.fetchval(where)
+    assert await owner.fetchval("SELECT cursor FROM mirror.source_state") == cursor

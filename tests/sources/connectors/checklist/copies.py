@@ -22,6 +22,7 @@ class Outcome:
     seen: dict[Key, Document] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     deleted: set[Key] = field(default_factory=set)
+    unread: set[Key] = field(default_factory=set)
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Copy:
                     if page.afresh:
                         self.held.clear()
                     self._store(page.documents, outcome)
+                    outcome.unread |= set(page.unread)
                     gone = {(each.kind, each.external_id) for each in page.deletions}
                     outcome.deleted |= {key for key in gone if self.held.pop(key, None) is not None}
                     outcome.problems += page.problems
@@ -60,9 +62,10 @@ class Copy:
             assert problem.subject.strip(), problem
             assert problem.code.isupper(), problem
             assert problem.message.strip(), problem
-        if complete and getattr(connector, "lists_everything", False) and not outcome.problems:
-            # As the mirror does: what could not be read may be what is missing.
-            missing = self.held.keys() - outcome.seen.keys()
+        if complete and getattr(connector, "lists_everything", False):
+            # As the mirror does: what is listed and was not read is not gone, and where it does not say which it is, nothing is.
+            blind = {kind for kind, external_id in outcome.unread if not external_id}
+            missing = {key for key in self.held.keys() - outcome.seen.keys() - outcome.unread if key[0] not in blind}
             outcome.deleted |= missing
             for key in missing:
                 del self.held[key]

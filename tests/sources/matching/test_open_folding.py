@@ -1,0 +1,98 @@
+"""What is open, brought up to date: beside writers, within a ledger, and without looking at years that are settled."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from sources.matching import open_sql
+from sources.matching.folding import fold
+from tests.sources.matching.open_days import day, noted, open_on
+from tests.sources.matching.trade import Trade, invoice, trading
+
+
+@pytest.fixture
+async def trade(database_url: str, owner_url: str) -> AsyncIterator[Trade]:
+    async with trading(database_url, owner_url) as found:
+        yield found
+
+
+# ---------------------------------------------------------------- while others write
+
+
+async def test_what_changes_while_it_is_folded_stays_noted(trade: Trade, database_url: str) -> None:
+    """Readers see it as it is before, amid and after; a fold takes off no note of what it did not see."""
+    await trade.invoiced(invoice("INV-1", 100))
+    ledger_id, on = trade.company.ledger.ledger_id, day(30)
+    await trade.company.owner.execute("UPDATE mirror.invoice SET amount_due = 70")
+    folder = await asyncpg.connect(database_url)
+    await folder.execute("SELECT set_config('ledgergraph.ledgers', $1, false)", str(ledger_id))
+    async with folder.transaction():
+        assert await folder.fetchval(_FOLD, ledger_id) == 1
+        assert await open_on(trade, on) == {"inv-1": 70}
+        await trade.company.owner.execute("UPDATE mirror.invoice SET amount_due = 40")
+        assert await open_on(trade, on) == {"inv-1": 40}
+        assert await trade.company.owner.fetchval(_FOLD, ledger_id) == 0
+    assert await open_on(trade, on) == {"inv-1": 40}
+    assert await noted(trade) == 1
+    writer = trade.company.owner.transaction()
+    await writer.start()
+    await trade.company.owner.execute("UPDATE mirror.invoice SET amount_due = 10")
+    assert await folder.fetchval(_FOLD, ledger_id) == 1
+    assert await open_on(trade, on) == {"inv-1": 40}
+    await writer.commit()
+    assert await open_on(trade, on) == {"inv-1": 10}
+    assert await fold(trade.company.database, ledger_id) == 1
+    assert await open_on(trade, on) == {"inv-1": 10}
+    await folder.close()
+
+
+async def test_nobody_computes_or_folds_another_ledgers(trade: Trade, database_url: str) -> None:
+    await trade.company.state(invoice("INV-1", 100), source="sales")
+    ledger_id = trade.company.ledger.ledger_id
+    stranger = await asyncpg.connect(database_url)
+    await stranger.execute("SELECT set_config('ledgergraph.ledgers', $1, false)", str(ledger_id + 1))
+    assert await stranger.fetch("SELECT * FROM matching.open_spans($1, '{sales}', '{inv-1}')", ledger_id) == []
+    assert await stranger.fetchval(_FOLD, ledger_id) == 0
+    for table in ("open_item", "open_todo"):
+        assert await stranger.fetchval(f"SELECT count(*) FROM matching.{table}") == 0
+    await stranger.close()
+    assert await noted(trade) == 1
+
+
+# ---------------------------------------------------------------- what it costs
+
+
+@pytest.mark.parametrize("on", [date(2026, 6, 1), date(2024, 6, 1), date(2025, 3, 9)])
+async def test_years_of_settled_invoices_are_not_looked_at(trade: Trade, on: date) -> None:
+    """Of 20,000 rows over three years, a page looks at those that were open on the day, or a few times as many."""
+    ledger_id, owner = trade.company.ledger.ledger_id, trade.company.owner
+    await owner.execute(_SETTLED, ledger_id)
+    await owner.execute("ANALYZE matching.open_item")
+    counted = len(await open_on(trade, on))
+    assert 300 < counted < 1_500
+    statement = open_sql.on_day(str(ledger_id), "'RECEIVABLE'", f"date '{on}'")
+    rows = await trade.company.speaking.fetch(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM ({statement}) o ORDER BY due_on LIMIT 50"
+    )
+    assert _looked_at(orjson.loads(rows[0][0])[0]["Plan"]) < 6 * counted
+
+
+def _looked_at(plan: dict[str, Any]) -> float:
+    """Rows that scans of open items gave or threw away."""
+    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    here = own * plan["Actual Loops"] if plan.get("Relation Name") == "open_item" else 0
+    return float(here) + sum(_looked_at(each) for each in plan.get("Plans", ()))
+
+
+_FOLD = "SELECT matching.fold_open_items($1, 100)"
+_SETTLED = """
+INSERT INTO matching.open_item (ledger_id, source, external_id, direction, party_id, party_name, currency, due_on, open, from_day, until_day)
+SELECT $1, 'sales', 'n' || n, 'RECEIVABLE', 'p' || n % 99, 'P', 'EUR', day + 30, 100, day,
+    CASE WHEN n % 50 <> 0 THEN day + 1 + n * 7 % 60 END
+FROM (SELECT n, date '2023-06-01' + n * 1095 / 20000 AS day FROM generate_series(1, 20000) n) AS made"""
