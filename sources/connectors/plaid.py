@@ -113,7 +113,7 @@ class PlaidConnector:
         missed = frozenset[str]()
         if state.telling is not None:
             since = await self._changes(state.telling)
-            missed = frozenset(identifier for identifier, fields in since.said.items() if fields is None)
+            missed = frozenset(identifier for identifier, said in since.said.items() if said is None or said.pending)
         changes = await self._changes(state.at)
         if changes.said or not changes.accounts:
             changes.accounts |= await self._accounts(changes, state)
@@ -234,7 +234,8 @@ class _Changes:
 
 
 class _Reading:
-    """What a reading makes of the state before it. `missed`: transactions that were removed after a pull that broke off."""
+    """What a reading makes of the state before it. `missed`: transactions that were removed, or set back to pending, after a pull
+    that broke off, which may have stored them."""
 
     def __init__(self, state: PlaidCursor, changes: _Changes, missed: frozenset[str], now: float) -> None:
         self._state = state
@@ -243,7 +244,8 @@ class _Reading:
         self._pending = dict(state.pending)
         self._newest = {account: date.fromisoformat(day) for account, day in state.newest.items()}
         self._problems = list(changes.problems)
-        self._gone = set(missed - changes.said.keys())
+        last = {identifier: changes.said.get(identifier) for identifier in missed}
+        self._gone = {identifier for identifier, said in last.items() if said is None or said.pending}
         self._booked: list[tuple[date, str]] = []
         self._sort()
         self._holdings = list(self._read_holdings())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sources.connectors.http import HttpOptions
@@ -408,6 +408,7 @@ _EVENTS = st.lists(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("put", "a", 0), ("put", "b", 0), ("put", "c", 0), ("break", "a", 0), ("pend", "a", 0)])
 @given(_EVENTS)
 async def test_whatever_happens_the_copy_ends_as_the_bank(events: list[tuple[str, str, int]]) -> None:
     """Changes, removals, changes between pages, and pulls that break off while they are stored, in any order."""
