@@ -101,7 +101,8 @@ async def _fill(connection: Connection, sql: str, batch: Batch, name: str, ledge
 
 
 async def _fill_returned(connection: Connection, ledger_id: int, batch: Batch) -> None:
-    """What may have come back, less or more than it was: by a reference in common."""
+    """What may have come back, less or more than it was: by a reference in common; none by one that so many have
+    that it says nothing, and of which not all would be looked at."""
     pairs = [
         (number, key)
         for number, line in enumerate(batch.lines, 1)
@@ -241,14 +242,16 @@ SELECT DISTINCT asked.n, i.kind, i.source, i.account, i.external_id
 FROM unnest($2::integer[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::date[])
     AS asked (n, key, source, account, amount, dated)
 CROSS JOIN LATERAL (
-    SELECT k.* FROM matching.item_key k WHERE k.ledger_id = $1 AND k.key = asked.key AND k.kind = 'bank_transaction'
-        AND k.source = asked.source AND k.account = asked.account LIMIT 20
+    SELECT k.*, count(*) OVER () AS sharing FROM (
+        SELECT * FROM matching.item_key k WHERE k.ledger_id = $1 AND k.key = asked.key AND k.kind = 'bank_transaction'
+            AND k.source = asked.source AND k.account = asked.account LIMIT 21
+    ) AS k
 ) AS other
 CROSS JOIN LATERAL (
     SELECT * FROM matching.item i WHERE i.ledger_id = $1 AND i.kind = other.kind AND i.source = other.source
         AND i.account = other.account AND i.external_id = other.external_id LIMIT 1
 ) AS i
-WHERE sign(i.amount) = -sign(asked.amount) AND i.amount <> -asked.amount AND i.dated BETWEEN asked.dated - 70 AND asked.dated"""
+WHERE other.sharing <= 20 AND sign(i.amount) = -sign(asked.amount) AND i.amount <> -asked.amount AND i.dated BETWEEN asked.dated - 70 AND asked.dated"""
 _OF_PARTY = f"""
 {_FOUND.replace("asked.n::integer AS n", "asked.n")}
 FROM unnest($2::integer[], $3::text[]) AS asked (n, party)

@@ -35,11 +35,18 @@ def money(amount: int, currency: str) -> str:
 
 
 def says(line: Line, kept: int) -> bool:
-    """Whether the bank says that it kept just this."""
+    """Whether the bank says that it kept just this: in its own field, or in the text, where a number without cents may be anything."""
     if line.charges == abs(kept):
         return True
     whole, _, cents = format_minor(abs(kept), EXPONENTS[line.currency]).partition(".")
-    return re.search(rf"(?<![0-9.,]){whole}{'[.,]' + cents if cents else ''}(?![0-9])", line.text) is not None
+    if not cents:
+        return False
+    return re.search(rf"(?<![0-9.,]){whole}[.,]{cents}(?![0-9])", line.text) is not None
+
+
+def _years(line: Line) -> set[str]:
+    """What is more likely a year than a number of anything."""
+    return {str(line.dated.year + off) for off in (-1, 0, 1)}
 
 
 class Naming:
@@ -48,8 +55,7 @@ class Naming:
     def __init__(self, line: Line, items: Iterable[Item]) -> None:
         self._hits: dict[ItemKey, set[str]] = {}
         held = {item.key: item for item in items}
-        years = {str(line.dated.year + off) for off in (-1, 0, 1)}
-        outer = clues.outermost(key for item in held.values() for key in item.keys & line.keys) - years
+        outer = clues.outermost(key for item in held.values() for key in item.keys & line.keys) - _years(line)
         for key, item in held.items():
             if hits := item.keys & line.keys & outer:
                 self._hits[key] = set(hits)
@@ -103,7 +109,7 @@ def party(line: Line, item: Item, rules: Rules) -> Reason | None:
     alike = clues.resemblance(line.party, item.party)
     if alike == 0 and item.party and not line.party and set(item.party.split()) <= set(clues.runs(line.text)):
         alike = 1
-    if not alike and item.party_id and clues.is_strong(item.party_id) and item.party_id in line.keys:
+    if not alike and not line.name_is_known and _has_number_of_party(line, item):
         return Reason("PARTY", 12, f"The text has the number of the party of {name_of(item)}.")
     if alike:
         words = "is" if alike == 2 else "resembles"
@@ -113,6 +119,12 @@ def party(line: Line, item: Item, rules: Rules) -> Reason | None:
     if line.name_is_known and item.party:
         return Reason(PARTY_OTHER, -40, f"The other side's name is that of another party than that of {name_of(item)}.")
     return None
+
+
+def _has_number_of_party(line: Line, item: Item) -> bool:
+    """One that is not at the same time a number of the document: that says one thing, not two."""
+    number = item.party_id or ""
+    return clues.is_strong(number) and number in line.keys and number not in item.keys
 
 
 def is_for(reason: Reason | None) -> bool:
@@ -139,7 +151,8 @@ def near_number(line: Line, item: Item) -> Reason | None:
 def last_digits(line: Line, item: Item) -> Reason | None:
     """Whether the text has the last digits of the number."""
     digits = "".join(each for each in clues.plain(item.number) if each.isdigit())
-    if any(_LEAST <= len(run) < len(digits) and run.isdigit() and digits.endswith(run) for run in line.keys):
+    said = line.keys - _years(line)
+    if any(_LEAST <= len(run) < len(digits) and run.isdigit() and digits.endswith(run) for run in said):
         return Reason("REFERENCE_PART", 30, f"The text has digits of the number of {name_of(item)}.")
     return None
 

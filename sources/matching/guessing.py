@@ -18,6 +18,8 @@ _RETURN_DAYS: Final = 70
 _RETURN_UNITS: Final = 50
 """A bank takes at most so many units of money for a return."""
 _MOST_OF_PARTY: Final = 12
+_KNOWN: Final = 40
+"""Of a party with so many open documents not all were looked at."""
 
 
 def by_amount(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
@@ -52,8 +54,9 @@ def _is_only_one(line: Line, item: Item, items: Sequence[Item]) -> bool:
 
 def _is_of_amount(line: Line, item: Item, items: Sequence[Item]) -> bool:
     """Whether no other document of its party is of this amount."""
-    same = [each for each in items if each.party == item.party and line.open in (each.expected, each.open)]
-    return len(same) == 1 and item.dated <= line.dated
+    mine = [each for each in items if each.party == item.party]
+    same = [each for each in mine if line.open in (each.expected, each.open)]
+    return len(same) == 1 and len(mine) < _KNOWN and item.dated <= line.dated
 
 
 def by_sum(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:

@@ -15,6 +15,8 @@ _FEE_UNITS: Final = 50
 _FEE_PART: Final = 5
 _KNOWN: Final = 40
 """Of a party with so many open documents not all were looked at."""
+_LEAST: Final = 4
+"""A number of fewer characters may be anything, where nothing is known of who pays."""
 _DISCOUNTS: Final = (10, 15, 20, 25, 30, 40, 50)
 """What is usually taken off for paying early, in thousandths."""
 
@@ -127,13 +129,17 @@ class Referring:
         """No other document that is open is of this amount, none is named wholly, and its party pays; or it is named by all of a short
         number, and nothing is known of who pays."""
         line, party = self._line, self._parties[item.key]
+        if len(self._others) >= _KNOWN:
+            return False
         if not self._naming.whole <= {item.key} or item.dated > line.dated or evidence.is_against(party):
             return False
         same = [each for each in (*self._named, *self._others) if line.open in (each.expected, each.open)]
         rivals = [each for each in same if each.key != item.key]
         if evidence.is_same(party):
             return all(evidence.is_against(self._parties[each.key]) for each in rivals)
-        return not rivals and self._naming.is_full(item) and len(self._others) < _KNOWN
+        if rivals or not self._naming.is_full(item) or len("".join(clues.runs(clues.plain(item.number)))) < _LEAST:
+            return False
+        return not any(evidence.is_for(told) for key, told in self._parties.items() if key != item.key)
 
     def _is_mistakable(self, items: Sequence[Item]) -> bool:
         """Whether the number may be that of another document of the same amount, mistyped, and no name says which is meant."""
@@ -177,6 +183,8 @@ class Referring:
             for item in (*named, *self._others)
             if item not in meant and item.currency == line.currency and item.expected == rest and item.party in parties
         ]
+        if any(item.dated > line.dated for item in notes):
+            return None
         if len(notes) != 1 or rest * line.open >= 0:
             return None
         items = [*meant, notes[0]]
@@ -245,8 +253,11 @@ class Referring:
         yield Match(line.key, parts, self._reasons(items, Reason("PARTIAL", 10, text)))
 
     def _is_overpaid(self, item: Item, rest: int) -> bool:
-        """More for the one document that is named, whole, by its own party, and nothing else of that party that the rest may be for."""
+        """More for the one document that is named, whole, by its own party, and nothing else of that party that the rest may be for.
+        What went out may be more by what the bank took, and who says that it is for more than this pays for more."""
         line = self._line
+        if line.amount < 0 or clues.is_partial(line.text) or clues.is_less(line.text):
+            return False
         if not (self._is_named(item) and self.is_sound([item]) and evidence.is_same(self._parties[item.key])):
             return False
         others = [
