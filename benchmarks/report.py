@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -77,13 +78,20 @@ def _summary(kept: Sequence[Kept]) -> str:
 def _row(claim: Claim) -> tuple[str, ...]:
     reach = "" if claim.reach is None else f"{'≤' if claim.at_most else '≥'} {_amount(claim.reach, claim.unit)}"
     reached = {True: "yes", False: "**no**", None: ""}[claim.reached]
-    spread = f" ({_amount(claim.low, '')}–{_amount(claim.high, '')})" if claim.low < claim.high else ""
+    spread = f" ({_number(claim.low, claim.unit)}–{_number(claim.high, claim.unit)})" if claim.low < claim.high else ""
     measured = f"**{_amount(claim.median, claim.unit)}**{spread}"
     return claim.name, claim.operation, claim.peer, measured, reach, reached, claim.aim
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{number(value)}{unit if unit in ('', '×') else f' {unit}'}"
+    return f"{_number(value, unit)}{unit if unit in ('', '×') else f' {unit}'}"
+
+
+def _number(value: float, unit: str) -> str:
+    """Of a share near the whole what is missing matters: it is never rounded up to the whole."""
+    if unit == "%" and 99 <= value < 100:
+        return f"{math.floor(value * 100) / 100:.2f}"
+    return number(value)
 
 
 def _chapter(kept: Kept, shown: set[str]) -> str:

@@ -40,7 +40,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def chapter(name: str, *ratios: float, **said) -> Kept:
     shown = figures(
-        claims=[claim("Q1 cold", "an operation", "Peer", Samples(list(ratios)), reach=2.5, aim="3×")],
+        claims=[claim("Q1 cold", "an operation", "Peer", Samples(list(ratios) or [1.0]), reach=2.5, aim="3×")],
         bars=[Bars("Q1", "answers/s", [("ours", 20.0, 19.0, 21.0), ("Peer", 10.0, 9.0, 11.0)])],
         curves=[Curves("growth", "entries", "ms", {"Q1": [(10.0, 1.0), (100.0, 1.1)]})],
     )
@@ -101,6 +101,16 @@ def test_a_claim_of_at_most_is_reached_from_below():
     assert not replace(late, median=51.0).reached
     assert replace(late, reach=None).reached is None
     assert math.isclose(late.median, 50.0)
+
+
+def test_a_share_that_is_nearly_the_whole_is_not_told_as_the_whole(tmp_path: Path):
+    """99.996 % is 99.99 %; smaller shares and other units are rounded as ever."""
+    shares = [("right", [99.996, 100.0, 99.9]), ("matched", [88.46, 88.4])]
+    said = [claim("matching", name, "", Samples(values), unit="%") for name, values in shares]
+    keep(replace(chapter("matching"), figures=figures(claims=said)), tmp_path / report.RESULTS)
+    page = report.write(tmp_path)
+    assert "**99.99 %** (99.90–100)" in page
+    assert "**88.4 %** (88.4–88.5)" in page
 
 
 async def test_a_ledger_is_grown_once_and_copies_are_their_own(bench: Bench):
