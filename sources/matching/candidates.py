@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sources.matching import clues, items, keeping
+from sources.matching import clues, items, keeping, record
 from sources.matching.model import LIVE, Allocation, Candidates, Item, ItemKey, Line, Rules
 from sources.matching.todo import ASKED, IS_ASKED, columns_of
 from sources.money import EXPONENTS
@@ -73,7 +73,7 @@ async def line_of(connection: Connection, ledger_id: int, key: ItemKey) -> Line 
 
 
 def _line(row: Any) -> Line:
-    raw = clues.raw_text(orjson.loads(row["raw"]))
+    raw = record.raw_text(orjson.loads(row["raw"]))
     text = clues.plain(" ".join(each for each in (row["description"], row["reference"], row["counterparty"]) if each))
     return Line(
         ItemKey("bank_transaction", row["source"], row["account"], row["external_id"]),
@@ -86,9 +86,9 @@ def _line(row: Any) -> Line:
         row["payer"],
         frozenset(row["keys"]),
         row["name_is_known"],
-        clues.is_return(text, raw),
-        clues.charges(raw, EXPONENTS[row["currency"]]),
-        clues.instructed(raw, EXPONENTS),
+        record.is_return(text, raw),
+        record.charges(raw, row["currency"], EXPONENTS),
+        record.instructed(raw, EXPONENTS),
     )
 
 

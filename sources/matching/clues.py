@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 MAX_TEXT: Final = 1_000
 MAX_KEYS: Final = 120
@@ -26,19 +26,8 @@ _MARK: Final = 6
 """Letters that stand together in a number; longer ones are words beside it."""
 _RANGE: Final = re.compile(r"(?<![0-9])(?=([0-9]{3,12})\s?(?:-|–|\.\.|BIS|TO|THRU|THROUGH)\s?([0-9]{1,12})(?![0-9]))")
 _CREDITOR: Final = re.compile(r"RF[0-9]{2}[A-Z0-9]{1,21}")
-_IBAN: Final = re.compile(r"\b[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\b")
 _QR: Final = re.compile(r"(?<![0-9])[0-9]{27}(?![0-9])")
 _QR_CARRY: Final = (0, 9, 4, 6, 8, 2, 7, 1, 3, 5)
-_CHARGES: Final = re.compile(
-    r"<(?:\w+:)?(?:TtlChrgsAndTaxAmt|Chrgs>\s*<(?:\w+:)?Amt)[^>]*>\s*([0-9]+(?:\.[0-9]+)?)\s*<|/CHGS/[A-Z]{3}([0-9]+,[0-9]*)"
-)
-_INSTRUCTED: Final = re.compile(
-    r"<(?:\w+:)?InstdAmt>\s*<(?:\w+:)?Amt[^>]*Ccy=\"([A-Z]{3})\"[^>]*>\s*([0-9]+(?:\.[0-9]+)?)\s*<|/OCMT/([A-Z]{3})([0-9]+,[0-9]*)"
-)
-_RETURNED: Final = re.compile(
-    r"\b(?:RETURN(?:ED)?|REJECT(?:ED)?|REVERS(?:AL|ED)|REFUSED|UNPAID|BOUNCED|RUE?CKLASTSCHRIFT|RUE?CKUEBERWEISUNG|RETOURE|STORNO|"
-    r"REJET|IMPAYE|A[CMG]0[1-9]|MD0[1-7]|MS0[23])\b"
-)
 _PAYROLL: Final = re.compile(
     r"\b(?:SALA(?:RY|RIES|IRES?)?|PAYROLL|WAGES?|LOHN\w*|LOEHNE|GEHALT\w*|GEHAELTER|PAIE|NOMINA|STIPENDI\w*)\b"
 )
@@ -61,6 +50,12 @@ def plain(text: str | None) -> str:
 
 def runs(text: str) -> list[str]:
     return _RUN.findall(text)
+
+
+def has_runs(text: str, wanted: list[str]) -> bool:
+    """Whether these runs stand together in a text."""
+    found, size = runs(text), len(wanted)
+    return any(found[at : at + size] == wanted for at in range(len(found) - size + 1))
 
 
 def keys_of_number(number: str | None) -> set[str]:
@@ -119,7 +114,7 @@ def _references(text: str) -> Iterator[str]:
     squeezed = text.replace(" ", "")
     for reference in _CREDITOR.findall(squeezed):
         for end in range(len(reference), 4, -1):
-            if _is_mod97(reference[:end]):
+            if is_mod97(reference[:end]):
                 yield reference[:end]
                 yield reference[4:end].lstrip("0")
                 break
@@ -130,8 +125,8 @@ def _references(text: str) -> Iterator[str]:
             yield reference[6:-1].lstrip("0")
 
 
-def _is_mod97(code: str) -> bool:
-    """ISO 7064 MOD 97-10, of ISO 13616 (IBAN) and ISO 11649: the first four characters count last."""
+def is_mod97(code: str) -> bool:
+    """Whether its check digits are right: ISO 7064 MOD 97-10, of ISO 13616 (IBAN) and ISO 11649: the first four characters count last."""
     moved = code[4:] + code[:4]
     return int("".join(str(int(each, 36)) for each in moved)) % 97 == 1
 
@@ -144,63 +139,7 @@ def _is_qr(reference: str) -> bool:
     return (10 - carry) % 10 == int(reference[-1])
 
 
-# ---------------------------------------------------------------- what a bank's own record says besides
-
-
-def _texts_of(raw: Any) -> Iterator[str]:
-    if isinstance(raw, str):
-        yield raw
-    elif isinstance(raw, Mapping):
-        for each in raw.values():
-            yield from _texts_of(each)
-    elif isinstance(raw, list):
-        for each in raw:
-            yield from _texts_of(each)
-
-
-def raw_text(raw: Any) -> str:
-    """All texts of a source's own record, cut off at 64 KiB."""
-    return "\n".join(_texts_of(raw))[:65_536]
-
-
-def payer_account(raw: str, own: Iterable[str]) -> str | None:
-    """The IBAN of the other side: the one valid IBAN of the record that is not the account's own."""
-    mine = {each.replace(" ", "") for each in own}
-    found = {code for code in _IBAN.findall(raw) if code not in mine and _is_mod97(code)}
-    return found.pop() if len(found) == 1 else None
-
-
-def creditor_references(raw: str) -> str:
-    """Structured references of a camt record, as a text."""
-    return " ".join(re.findall(r"<(?:\w+:)?Ref>\s*([^<]{3,35})<", raw)[:20])
-
-
-def charges(raw: str, exponent: int) -> int | None:
-    """What the bank says it kept, minor units; None: it says nothing, or several things."""
-    found = {one or other for one, other in _CHARGES.findall(raw)}
-    return _minor(found.pop(), exponent) if len(found) == 1 else None
-
-
-def instructed(raw: str, exponents: Mapping[str, int]) -> tuple[str, int] | None:
-    """Currency and minor units of what was ordered, where that is another currency; None: it is not said."""
-    found = {(a or c, b or d) for a, b, c, d in _INSTRUCTED.findall(raw)}
-    if len(found) != 1:
-        return None
-    currency, stated = found.pop()
-    amount = _minor(stated, exponents[currency]) if currency in exponents else None
-    return None if amount is None else (currency, amount)
-
-
-def _minor(stated: str, exponent: int) -> int | None:
-    whole, _, fraction = stated.replace(",", ".").partition(".")
-    if fraction[exponent:].strip("0") or len(whole) > 15:
-        return None
-    return int(whole + fraction[:exponent].ljust(exponent, "0"))
-
-
-def is_return(text: str, raw: str) -> bool:
-    """Whether money came back: by words and codes of the bank's text (ISO 20022 external return reasons), or its own mark."""
-    return bool(_RETURNED.search(text)) or bool(re.search(r"<(?:\w+:)?(?:RvslInd>\s*(?:true|1)<|RtrInf>)", raw))
+# ---------------------------------------------------------------- what words of a text say
 
 
 def is_payroll(text: str) -> bool:

@@ -95,6 +95,7 @@ def _options(
     if (taught := _by_text(line, rules)) is not None and taught.subjects not in never:
         return [taught]
     named = known(mine.named)
+    named += [item for item in known(mine.of_party) if _has_short_number(line, item, rules)]
     naming = Naming(line, [item for item in named if item.key.kind != "bank_transaction"])
     others = [item for item in known([*mine.of_party, *mine.alike]) if item.ready and item.open]
     options = list(guessing.returns(line, known(mine.earlier), matched))
@@ -108,6 +109,11 @@ def _options(
         pool = _once([item for item in [*named, *others] if item.ready and item.open])
         options += _guessed(line, pool, naming, rules, bool(meant))
     return [option for option in options if option.subjects not in never]
+
+
+def _has_short_number(line: Line, item: Item, rules: Rules) -> bool:
+    """A number that is too short to be looked for counts with its party, whose documents are known anyway."""
+    return evidence.short_number(line, item) is not None and evidence.is_for(evidence.party(line, item, rules))
 
 
 def _guessed(line: Line, pool: list[Item], naming: Naming, rules: Rules, names_some: bool) -> list[Match]:

@@ -59,6 +59,8 @@ class Naming:
         for key, item in held.items():
             if hits := item.keys & line.keys & outer:
                 self._hits[key] = set(hits)
+            elif (short := short_number(line, item)) and not any(short in other for other in outer):
+                self._hits[key] = {short}
         self._whole = {key for key in self._hits if self._hits[key] & clues.whole_keys(held[key].number)}
 
     def __contains__(self, key: ItemKey) -> bool:
@@ -85,7 +87,24 @@ class Naming:
     def reason(self, item: Item) -> Reason:
         if self.is_whole(item.key):
             return Reason("REFERENCE", 50, f"The text names {name_of(item)}.")
+        if not item.keys:
+            return Reason("REFERENCE_PART", 30, f"The text has {name_of(item)}, a short number.")
         return Reason("REFERENCE_PART", 30, f"The text has digits of the number of {name_of(item)}.")
+
+
+def short_number(line: Line, item: Item) -> str | None:
+    """The runs of a number that is too short for a key ("T-88"), where the text has it, with its letters: of three characters, or
+    written as it is."""
+    if item.keys or not item.number:
+        return None
+    stated = clues.plain(item.number)
+    found = clues.runs(stated)
+    if len(found) < 2 or not any(run.isdigit() for run in found):
+        return None
+    joined = "".join(found)
+    if len(joined) > 2 and clues.has_runs(line.text, found):
+        return joined
+    return joined if re.search(rf"(?<![A-Z0-9]){re.escape(stated)}(?![A-Z0-9])", line.text) else None
 
 
 def names(match: Match) -> bool:

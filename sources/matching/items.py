@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sources.matching import clues
+from sources.matching import clues, record
 from sources.matching.model import Item, ItemKey, Side
 from sources.matching.todo import ASKED, IS_ASKED, columns_of
 
@@ -113,7 +113,7 @@ def _payroll_run(row: Any, _applying: Collection[str]) -> Item:
 def _transaction(row: Any, applying: Collection[str]) -> Item:
     stands = row["visible"] and row["deleted_at"] is None and row["status"] == "BOOKED" and row["dated_on"] is not None
     amount = row["amount"] if stands else 0
-    raw = clues.raw_text(orjson.loads(row["raw"]))
+    raw = record.raw_text(orjson.loads(row["raw"]))
     return Item(
         _key(row),
         Side.CLEARING,
@@ -123,9 +123,9 @@ def _transaction(row: Any, applying: Collection[str]) -> Item:
         0,
         row["dated_on"] or _NEVER,
         party=clues.party_name(row["counterparty"]),
-        payer=clues.payer_account(raw, [row["account"]]),
+        payer=record.payer_account(raw, [row["account"]]),
         ready=amount != 0 and row["became"] == "POSTED" and row["rule"] in applying,
-        keys=frozenset(clues.keys_of_text(row["reference"], row["description"], clues.creditor_references(raw))),
+        keys=frozenset(clues.keys_of_text(row["reference"], row["description"], record.creditor_references(raw))),
     )
 
 

@@ -197,33 +197,47 @@ class Referring:
         line, expected = self._line, item.expected
         if abs(line.open) > abs(expected):
             rest = line.open - expected
+            if self._says(expected) is not None:
+                yield self._less_fee([item])
+                return
             text = f"{evidence.money(rest, line.currency)} more was paid than is open of {evidence.name_of(item)}."
             more = allocating.on_account(line, rest, allocating.side_of(item), item.party_id)
             reasons = self._reasons([item], Reason("OVERPAID", 5, text))
             certain = self._is_overpaid(item, rest)
             yield Match(line.key, (allocating.of_item(item, expected), more), reasons, certain=certain)
             return
-        if line.amount > 0 and is_fee(line.currency, expected, line.open):
-            yield self._less_fee(item)
+        if line.amount > 0 and (is_fee(line.currency, expected, line.open) or self._says(expected) is not None):
+            yield self._less_fee([item])
         if percent := discount(expected, line.open):
             yield self._less_discount([item], percent)
         text = f"{evidence.money(line.open, line.currency)} is a part of what is open of {evidence.name_of(item)}."
         reasons = self._reasons([item], Reason("PARTIAL", 10, text))
         yield Match(line.key, (allocating.of_item(item, line.open),), reasons, certain=self._is_instalment(item))
 
-    def _less_fee(self, item: Item) -> Match:
-        line, expected = self._line, item.expected
+    def _says(self, expected: int) -> Reason | None:
+        """What the bank itself says of the difference: that it kept just this, or that what is open was ordered."""
+        line = self._line
         kept = line.open - expected
-        allocations = (allocating.of_item(item, expected), allocating.fee(line, kept))
-        stated = line.charges == -kept
-        text = (
-            f"The bank says that it kept {evidence.money(kept, line.currency)} of it."
-            if stated
-            else f"{evidence.money(kept, line.currency)} is missing, as much as a bank may have kept."
-        )
-        reason = Reason("AMOUNT_LESS_CHARGES" if stated else "AMOUNT_LESS_FEE", 30 if stated else 15, text)
-        sound = stated and self._naming.is_whole(item.key) and self.is_sound([item])
-        return Match(line.key, allocations, self._reasons([item], reason), certain=sound)
+        if kept < 0 and line.charges == -kept:
+            text = f"The bank says that it kept {evidence.money(kept, line.currency)} of it."
+            return Reason("AMOUNT_LESS_CHARGES", 30, text)
+        if line.amount > 0 and kept < 0 and line.instructed == (line.currency, expected):
+            return Reason(
+                "AMOUNT_ORDERED", 30, f"The bank says that {evidence.money(expected, line.currency)} was ordered."
+            )
+        return None
+
+    def _less_fee(self, items: Sequence[Item]) -> Match:
+        """Less arrived than was paid, or more went out: certain where the bank says why."""
+        line = self._line
+        expected = sum(item.expected for item in items)
+        kept = line.open - expected
+        allocations = (*(allocating.of_item(item, item.expected) for item in items), allocating.fee(line, kept))
+        text = f"{evidence.money(kept, line.currency)} is missing, as much as a bank may have kept."
+        said = self._says(expected)
+        reasons = self._reasons(items, said or Reason("AMOUNT_LESS_FEE", 15, text))
+        sound = said is not None and all(self._naming.is_whole(item.key) for item in items) and self.is_sound(items)
+        return Match(line.key, allocations, reasons, certain=sound)
 
     def _less_discount(self, items: Sequence[Item], percent: str) -> Match:
         line = self._line
@@ -241,6 +255,9 @@ class Referring:
         line = self._line
         total = sum(item.expected for item in items)
         missing = total - line.open
+        if self._says(total) is not None:
+            yield self._less_fee(items)
+            return
         if missing * line.open <= 0 or abs(missing) >= abs(line.open):
             return
         if percent := discount(total, line.open):

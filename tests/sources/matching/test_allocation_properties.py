@@ -7,9 +7,10 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.matching import allocating, clues
+from sources.matching import allocating, clues, record
 from sources.matching.deciding import decide
 from sources.matching.model import Candidates, Item, ItemKey, Line, Rules, Side
+from sources.money import EXPONENTS
 
 DAY = date(2026, 3, 1)
 NUMBERS = st.sampled_from(["INV-10001", "INV-10002", "INV-10020", "R-887766", "10003", "2026-7"])
@@ -102,9 +103,9 @@ def test_clues_of_any_text_are_bounded(text: str, other: str) -> None:
     keys = clues.keys_of_text(text, other)
     assert len(keys) <= clues.MAX_KEYS
     assert all(len(key) <= clues.MAX_KEY for key in (*keys, *clues.keys_of_number(text)))
-    clues.payer_account(text, [other])
-    clues.charges(text, 2)
-    clues.is_return(clues.plain(text), other)
+    record.payer_account(text, [other])
+    record.charges(text, "EUR", EXPONENTS)
+    record.is_return(clues.plain(text), other)
     assert clues.resemblance(clues.party_name(text), clues.party_name(other)) in (0, 1, 2)
 
 

@@ -7,7 +7,8 @@ from datetime import date
 import pytest
 
 from sources.documents import Party
-from sources.matching import referring
+from sources.matching import record, referring
+from sources.money import EXPONENTS
 from tests.sources.matching.trade import Trade, bill, credit_note, invoice, money
 from tests.sources.pipeline.company import changed
 
@@ -63,6 +64,38 @@ async def test_a_short_number_from_who_resembles_another_party_is_not_certain(tr
     await trade.invoiced(invoice("1042", 49_00), invoice("INV-2026-04567", 70_00, "Hooli North Inc"))
     await trade.moved(money("t1", 49_00, "1042 4567", name="Hooli"))
     await waits(trade)
+
+
+async def test_letters_and_two_digits_count_with_their_party(trade: Trade) -> None:
+    await trade.invoiced(bill("S-77", 100_00), bill("S-78", 120_00))
+    await trade.moved(money("t1", -100_00, "invoice S 77", name="Initech"))
+    await is_certain(trade, ("invoice", "s-77", -100_00))
+
+
+async def test_a_part_of_a_bill_with_a_number_of_two_digits(trade: Trade) -> None:
+    await trade.invoiced(bill("T-88", 1_785_00, "Tau SpA"))
+    await trade.moved(money("t1", -1_000_00, "T-88 first instalment", name="Tau SpA"))
+    await is_certain(trade, ("invoice", "t-88", -1_000_00))
+    assert (await trade.open())["t-88"] == -785_00
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "paid"),
+    [
+        ("S-77", "Initech", 60_00),
+        ("S-77", "Initech Trading", 100_00),
+        ("S-778", "Initech", 100_00),
+        ("S-77", None, 100_00),
+        ("S-77", "Initech", 120_00),
+        ("S-77 7 pieces", "Hooli", 100_00),
+    ],
+)
+async def test_two_digits_alone_are_not_certain(trade: Trade, text: str, name: str | None, paid: int) -> None:
+    """A part without a word for it, a name that only resembles, another number, nobody known, another one's amount, another party."""
+    await trade.invoiced(bill("S-77", 100_00), bill("S-78", 120_00), bill("H-1", 7_00, "Hooli Inc"))
+    await trade.moved(money("t1", -paid, text, name=name))
+    found = await waits(trade)
+    assert bool(found) is (name != "Hooli")
 
 
 # ---------------------------------------------------------------- the last digits
@@ -219,3 +252,74 @@ async def test_the_number_of_the_customer_counts_as_the_party(trade: Trade) -> N
     await trade.invoiced(changed(invoice("INV-2026-00042", 49_00), party=customer))
     await trade.moved(money("t1", 49_00, "customer 771234 invoice 00042", name=None))
     await is_certain(trade, ("invoice", "inv-2026-00042", 49_00))
+
+
+# ---------------------------------------------------------------- what the bank says that it kept
+
+
+def entry(*, charges: str = "", ordered: str = "") -> dict[str, str]:
+    return {"xml": f"<Ntry>{ordered}<Chrgs>{charges}</Chrgs></Ntry>"}
+
+
+KEPT = '<Rcrd><Amt Ccy="EUR">15.00</Amt><CdtDbtInd>DBIT</CdtDbtInd></Rcrd>'
+
+
+async def test_charges_of_an_entry_are_what_the_bank_kept(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 1_100_00))
+    await trade.moved(money("t1", 1_085_00, "INV-10001", raw=entry(charges=KEPT)))
+    await is_certain(trade, ("invoice", "inv-10001", 1_100_00), ("fee", "", -15_00))
+    assert await trade.net("bank_fees") == 15_00
+
+
+async def test_charges_of_one_transfer_for_many_invoices(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 700_00), invoice("INV-10002", 400_00))
+    await trade.moved(money("t1", 1_085_00, "INV-10001, INV-10002", raw=entry(charges=KEPT)))
+    await is_certain(trade, ("invoice", "inv-10001", 700_00), ("invoice", "inv-10002", 400_00), ("fee", "", -15_00))
+
+
+async def test_charges_on_top_of_a_bill(trade: Trade) -> None:
+    await trade.invoiced(bill("R-887766", 80_00))
+    await trade.moved(money("t1", -95_00, "R-887766", name="Initech", raw=entry(charges=KEPT)))
+    await is_certain(trade, ("invoice", "r-887766", -80_00), ("fee", "", -15_00))
+    assert (await trade.net("bank_fees"), await trade.net("payable")) == (15_00, 0)
+
+
+async def test_what_was_ordered_in_the_same_currency_says_what_the_banks_kept(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 1_100_00))
+    ordered = '<AmtDtls><InstdAmt><Amt Ccy="EUR">1100.00</Amt></InstdAmt></AmtDtls>'
+    await trade.moved(money("t1", 1_085_00, "INV-10001", raw=entry(ordered=ordered)))
+    await is_certain(trade, ("invoice", "inv-10001", 1_100_00), ("fee", "", -15_00))
+
+
+@pytest.mark.parametrize(
+    "charges", [KEPT.replace("EUR", "USD"), KEPT.replace("15.00", "14.00"), KEPT.replace("DBIT", "CRDT"), KEPT * 2]
+)
+async def test_other_charges_than_what_is_missing_say_nothing(trade: Trade, charges: str) -> None:
+    await trade.invoiced(invoice("INV-10001", 1_100_00))
+    await trade.moved(money("t1", 1_085_00, "INV-10001", raw=entry(charges=charges)))
+    assert await waits(trade)
+    assert "AMOUNT_LESS_FEE" in await codes(trade)
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        ("<Chrgs><TtlChrgsAndTaxAmt Ccy='EUR'>2.50</TtlChrgsAndTaxAmt></Chrgs>", 2_50),
+        ('<Chrgs><Amt Ccy="EUR">5</Amt></Chrgs>\n<Chrgs><Amt Ccy="EUR">2.5</Amt></Chrgs>', 7_50),
+        (
+            '<Chrgs><TtlChrgsAndTaxAmt Ccy="EUR">7.50</TtlChrgsAndTaxAmt><Rcrd><Amt Ccy="EUR">9</Amt></Rcrd></Chrgs>',
+            7_50,
+        ),
+        ('<Chrgs><Rcrd><Amt Ccy="EUR">5</Amt><Tax><Amt Ccy="EUR">1</Amt></Tax></Rcrd></Chrgs>', 5_00),
+        (
+            '<n:Chrgs><n:Rcrd><n:Amt Ccy="EUR">5</n:Amt></n:Rcrd></n:Chrgs><a/><Chrgs><Amt Ccy="EUR">5.0</Amt></Chrgs>',
+            5_00,
+        ),
+        ('<Chrgs><Amt Ccy="EUR">5</Amt></Chrgs><a/><Chrgs><Amt Ccy="EUR">6</Amt></Chrgs>', None),
+        ("/CHGS/EUR2,50", 2_50),
+        ("/CHGS/USD2,50", None),
+        ("<Chrgs/>", None),
+    ],
+)
+def test_charges_are_read_in_every_form(raw: str, kept: int | None) -> None:
+    assert record.charges(raw, "EUR", EXPONENTS) == kept
