@@ -1,6 +1,7 @@
 """What bank transactions may be about, found by indexes: a bounded number of documents for each, whatever the books hold.
 
-Round trips for a batch of lines: lines, rules (2), named, their items, alike and the like (3), items, matches (2), claims.
+Round trips for a batch of lines: lines, rules (2), named, their items, alike and the like (3), payroll runs (3), items, matches (2),
+claims.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sources.matching import clues, items, keeping, record
+from sources.matching import clues, items, keeping, payslips, record, wages
 from sources.matching.model import LIVE, Allocation, Candidates, Item, ItemKey, Line, Rules
 from sources.matching.todo import ASKED, IS_ASKED, columns_of
 from sources.money import EXPONENTS
@@ -30,6 +31,7 @@ class Batch:
     matched: dict[ItemKey, Sequence[Allocation]] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     claims: dict[tuple[ItemKey, int], set[ItemKey]] = field(default_factory=dict)
+    runs: list[wages.Run] = field(default_factory=list)
 
 
 async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]) -> Batch:
@@ -50,7 +52,9 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     )
     await _fill_returned(connection, ledger_id, batch)
     await _fill_parties(connection, ledger_id, batch)
+    batch.runs = await payslips.read(connection, ledger_id, lines)
     wanted = {key for mine in batch.candidates.values() for key in (*mine.alike, *mine.of_party, *mine.earlier)}
+    wanted |= {run.key for run in batch.runs}
     batch.items |= await items.held(connection, ledger_id, wanted - batch.items.keys())
     earlier = [key for mine in batch.candidates.values() for key in mine.earlier]
     live = await keeping.matches_of(connection, ledger_id, earlier, LIVE)

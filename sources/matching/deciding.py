@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from sources.matching import allocating, clues, evidence, guessing, referring
+from sources.matching import allocating, clues, evidence, guessing, referring, wages
 from sources.matching.evidence import AMBIGUOUS, LEAST_SCORE, Naming
 from sources.matching.model import Allocation, Candidates, Item, ItemKey, Line, Match, Reason, Rules
 
@@ -25,11 +25,13 @@ def decide(
     matched: MutableMapping[ItemKey, Sequence[Allocation]],
     rules: Rules,
     claims: MutableMapping[tuple[ItemKey, int], set[ItemKey]] | None = None,
+    runs: Sequence[wages.Run] = (),
 ) -> dict[ItemKey, list[Match]]:
     """By line: one certain match, or those that are proposed, the best first. `items` holds the lines themselves too, and what the
     candidates name; what is open of them, and `matched` (transactions that have a live match which was not taken back), are
     afterwards as they are once the certain matches stand. In order of date, so that of two payments the earlier one counts. `claims`:
-    see `keeping.claims`; what another transaction may have paid already is not certain."""
+    see `keeping.claims`; what another transaction may have paid already is not certain. `runs`: payroll runs of which a line may pay a
+    part."""
     found: dict[ItemKey, list[Match]] = {}
     claimed = {} if claims is None else claims
     for stated in sorted(lines, key=lambda each: (each.dated, each.key)):
@@ -39,7 +41,7 @@ def decide(
             continue
         fitting = [
             each
-            for each in _options(line, candidates.get(line.key, Candidates()), items, matched, rules)
+            for each in _options(line, candidates.get(line.key, Candidates()), items, matched, rules, runs)
             if _fits(line, items, each)
         ]
         mine = _chosen([_contested(each, claimed) for each in fitting])
@@ -49,6 +51,7 @@ def decide(
         if mine and mine[0].certain:
             allocating.apply(line, items, mine[0].allocations)
             matched[line.key] = mine[0].allocations
+            wages.pay(line, runs, mine[0].allocations)
             if mine[0].returns is not None:
                 matched.pop(mine[0].returns, None)
         found[line.key] = mine
@@ -86,6 +89,7 @@ def _options(
     items: dict[ItemKey, Item],
     matched: Mapping[ItemKey, Sequence[Allocation]],
     rules: Rules,
+    runs: Sequence[wages.Run],
 ) -> list[Match]:
     never = rules.never.get(line.key, frozenset())
 
@@ -108,6 +112,7 @@ def _options(
     if not any(option.certain for option in options):
         pool = _once([item for item in [*named, *others] if item.ready and item.open])
         options += _guessed(line, pool, naming, rules, bool(meant))
+        options += wages.parts(line, runs, items)
     return [option for option in options if option.subjects not in never]
 
 

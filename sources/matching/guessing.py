@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from sources.matching import allocating, clues, evidence
+from sources.matching import allocating, clues, evidence, wages
 from sources.matching.evidence import Naming
 from sources.matching.model import Allocation, Item, ItemKey, Line, Match, Reason, Rules
 from sources.money import EXPONENTS
 
 _PAYOUT_DAYS: Final = (-2, 7)
-_PAYROLL_DAYS: Final = (-4, 5)
 _TRANSFER_DAYS: Final = (-5, 5)
 _RETURN_DAYS: Final = 70
 _RETURN_UNITS: Final = 50
@@ -125,7 +124,7 @@ def clearing(line: Line, items: Sequence[Item], naming: Naming) -> Iterator[Matc
     of the same kind would do."""
     for kind, days, clue in (
         ("payment", _PAYOUT_DAYS, _of_processor),
-        ("payroll_run", _PAYROLL_DAYS, _of_payroll),
+        ("payroll_run", wages.DAYS, _of_payroll),
         ("bank_transaction", _TRANSFER_DAYS, _of_own_account),
     ):
         found = []
@@ -143,7 +142,13 @@ def clearing(line: Line, items: Sequence[Item], naming: Naming) -> Iterator[Matc
             when = Reason("DATE", 10, f"It is of the days in which the money of {evidence.name_of(item)} moves.")
             allocation = allocating.of_item(item, line.open)
             certain = reason is not None and len(sure) == 1 and (len(found) == 1 or reason.points >= 40)
+            certain = certain and not _is_of_somebody(line, item)
             yield Match(line.key, (allocation,), evidence.present(reason, told, when), certain=certain)
+
+
+def _is_of_somebody(line: Line, item: Item) -> bool:
+    """Of a payroll run that is paid in part: whether it may be one employee's pay, and not all the rest. See `wages`."""
+    return item.key.kind == "payroll_run" and item.open != item.amount and bool(line.party)
 
 
 def _of_processor(line: Line, item: Item, naming: Naming) -> Reason | None:

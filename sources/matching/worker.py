@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sources.mapping.compiled import RuleSet
-from sources.matching import candidates, items, keeping, todo
+from sources.matching import candidates, items, keeping, payslips, todo
 from sources.matching.deciding import decide
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Match, Status
 
@@ -41,6 +41,8 @@ async def step(connection: Connection, ledger_id: int, rules: RuleSet, limit: in
     changed = await refresh(connection, ledger_id, keys, applying(rules))
     lines = [key for key in keys if key.kind == "bank_transaction"]
     await _tell(connection, ledger_id, changed, lines)
+    runs = [key for key in keys if key.kind == "payroll_run"]
+    await todo.note(connection, ledger_id, set(await payslips.waiting_for(connection, ledger_id, runs)) - set(lines))
     await _match(connection, ledger_id, lines)
     await todo.close(connection, ledger_id, due)
     return len(due)
@@ -109,7 +111,7 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
     if not lines:
         return
     batch = await candidates.gather(connection, ledger_id, lines)
-    found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules, batch.claims)
+    found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules, batch.claims, batch.runs)
     proposed = await keeping.matches_of(connection, ledger_id, lines, [Status.PROPOSED])
     stale, new = _compared(lines, proposed, found)
     await keeping.decide(connection, ledger_id, stale, Status.WITHDRAWN, by=keeping.BY_PROGRAM)
@@ -131,6 +133,8 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
     ]
     others = [line for _, line in await keeping.touching(connection, ledger_id, used, [Status.PROPOSED])]
     others += {line for _, line in await keeping.touching(connection, ledger_id, freed, [Status.PROPOSED])} - set(lines)
+    rests = [batch.items[key] for key in used if key.kind == "payroll_run" and batch.items[key].open]
+    others += await candidates.waiting_for(connection, ledger_id, rests) if rests else []
     await todo.note(connection, ledger_id, others)
 
 
