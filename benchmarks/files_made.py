@@ -5,23 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-from benchmarks import files_invoices
-from sources.connectors.bank_csv import FIELDS, parse_bank_csv
-from sources.connectors.bank_statements import parse_statement_file
-from sources.connectors.files_csv import TableFormat
-from sources.documents import BankStatement
 
 _OPENING = 1_000_000
-_IBAN = "DE89370400440532013000"
-_TABLE = TableFormat.of(
-    "bench",
-    {"date": 1, "value_date": 2, "description": 3, "counterparty": 4, "reference": 5, "amount": 6, "balance": 7},
-    None,
-    known=FIELDS,
-    required=("date", "amount"),
-)
+IBAN = "DE89370400440532013000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +20,6 @@ class Entry:
     name: str
     text: str
     reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """`pieces`: the text of a file with so many entries; `read`: a file's entries, counted, and its warnings. `entry_bytes`: about how
-    long an entry is; `unit`: what an entry is called."""
-
-    name: str
-    pieces: Callable[[int], Iterator[str]]
-    read: Callable[[bytes], tuple[int, int]]
-    entry_bytes: int
-    unit: str = "transactions"
-
-    def write(self, file: Path, size: int) -> int:
-        """A file of about so many bytes; answers with the number of its entries."""
-        count = max(1, size // self.entry_bytes)
-        with file.open("w", encoding="utf-8", newline="") as out:
-            out.writelines(self.pieces(count))
-        return count
 
 
 def entries(count: int) -> Iterator[Entry]:
@@ -90,7 +57,7 @@ def camt(count: int) -> Iterator[str]:
     yield (
         '<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>'
         "<GrpHdr><MsgId>M1</MsgId><CreDtTm>2026-04-01T02:00:00</CreDtTm></GrpHdr><Stmt><Id>2026-03</Id>"
-        f"<Acct><Id><IBAN>{_IBAN}</IBAN></Id><Ccy>EUR</Ccy></Acct>"
+        f"<Acct><Id><IBAN>{IBAN}</IBAN></Id><Ccy>EUR</Ccy></Acct>"
     )
     yield balance("OPBD", _OPENING, "2026-03-01") + balance("CLBD", _closing(count), "2026-03-31")
     for entry in entries(count):
@@ -111,7 +78,7 @@ def mt940(count: int) -> Iterator[str]:
     def balance(cents: int) -> str:
         return f"{'C' if cents >= 0 else 'D'}260331EUR{_decimal(abs(cents), ',')}"
 
-    yield f":20:STARTUMS\r\n:25:{_IBAN}\r\n:28C:3/1\r\n:60F:C260301EUR{_decimal(_OPENING, ',')}\r\n"
+    yield f":20:STARTUMS\r\n:25:{IBAN}\r\n:28C:3/1\r\n:60F:C260301EUR{_decimal(_OPENING, ',')}\r\n"
     for entry in entries(count):
         side = "C" if entry.amount >= 0 else "D"
         yield (
@@ -181,31 +148,3 @@ def bank_csv(count: int) -> Iterator[str]:
         balance += entry.amount
         day = f"2026-03-{entry.day:02d}"
         yield f"{day},{day},{entry.text},{entry.name},{entry.reference},{_decimal(entry.amount)},{_decimal(balance)}\n"
-
-
-def _counted(statements: list[BankStatement]) -> tuple[int, int]:
-    return sum(len(each.transactions) for each in statements), sum(len(each.warnings) for each in statements)
-
-
-def _read_statements(data: bytes) -> tuple[int, int]:
-    return _counted(parse_statement_file(data, "file"))
-
-
-def _read_table(data: bytes) -> tuple[int, int]:
-    return _counted(parse_bank_csv(data, "file", _TABLE, currency="EUR", account=_IBAN))
-
-
-FORMATS = {
-    each.name: each
-    for each in (
-        Format("camt.053", camt, _read_statements, 438),
-        Format("MT940", mt940, _read_statements, 134),
-        Format("BAI2", bai2, _read_statements, 90),
-        Format("OFX 1 (SGML)", ofx_sgml, _read_statements, 168),
-        Format("OFX 2 (XML)", ofx_xml, _read_statements, 221),
-        Format("CSV", bank_csv, _read_table, 98),
-        Format("UBL", files_invoices.ubl, files_invoices.read_invoice, 582, "lines"),
-        Format("CII", files_invoices.cii, files_invoices.read_invoice, 861, "lines"),
-    )
-}
-"""By name. A further format is one more here."""

@@ -1,36 +1,48 @@
-"""One format's file read in a process of its own: `python -m benchmarks.files_reading FORMAT FILE SECONDS`, which prints what it took."""
+"""One format's file read in a process of its own: `python -m benchmarks.files_reading FORMAT ours|peer FILE SECONDS`, which prints what
+it took."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from benchmarks.files_made import FORMATS
+from benchmarks.files_facts import Facts
+from benchmarks.files_formats import FORMATS, Format
 from benchmarks.surroundings import ROOT
+from sources.connectors.files_values import UnreadableFile
 
+OURS, PEER = "ours", "peer"
 _KIB = 1024
+_SMALL = 1_000
+_PEER_MEMORY = 8 * 2**30
+"""A peer that takes more than this fails, and the machine does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`entries` a file; `rate`: files a second; `memory`: how many bytes the process grew by at its peak, the file itself included."""
+    """`rate`: files a second; `memory`: how many bytes the processes that read it grew by at their peak, the file itself included;
+    `refused`: why it is not read, and the other figures mean nothing then but for `size` and `memory`."""
 
     size: int
-    entries: int
-    rate: float
-    memory: int
+    entries: int = 0
+    total: int = 0
+    rate: float = 0.0
+    memory: int = 0
+    refused: str | None = None
 
     @property
-    def entry_rate(self) -> float:
-        """Entries a second."""
-        return self.rate * self.entries
+    def facts(self) -> Facts:
+        """What has to be the same of all who read it."""
+        return Facts(self.entries, self.total)
 
     @property
     def growth(self) -> float:
@@ -38,36 +50,80 @@ class Reading:
         return self.memory / self.size
 
 
-async def read_in_process(name: str, file: Path, seconds: float) -> Reading:
-    """Raises RuntimeError when the file cannot be read, or is read with a warning."""
-    command = [sys.executable, "-m", "benchmarks.files_reading", name, str(file), str(seconds)]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE, stderr=PIPE)
-    said, complained = await process.communicate()
+class NotRead(Exception):
+    """A program that failed, or was ended, before it had read the file; `str()` of it says how."""
+
+
+async def read_in_process(
+    form: Format, contestant: str, file: Path, seconds: float, patience: float, packages: Path | None
+) -> Reading:
+    """`seconds`: for so long the file is read again and again; 0: once. `packages`: libraries of peers. Raises NotRead."""
+    command = [sys.executable, "-m", "benchmarks.files_reading", form.name, contestant, str(file), str(seconds)]
+    environment = {**os.environ, **({"PYTHONPATH": str(packages)} if packages and contestant == PEER else {})}
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=PIPE, stderr=PIPE)
+    try:
+        async with asyncio.timeout(patience):
+            said, complained = await process.communicate()
+    except TimeoutError:
+        raise NotRead(f"not read after {patience:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode:
-        raise RuntimeError(f"{name}: {complained.decode()[-500:]}")
+        lines = complained.decode(errors="replace").strip().splitlines()
+        raise NotRead(f"fails: {(lines or [f'exit {process.returncode}'])[-1][:200]}")
     return Reading(**json.loads(said))
 
 
-def _main(name: str, file: Path, seconds: float) -> None:
-    before = psutil.Process().memory_info().rss
+def _main(name: str, contestant: str, file: Path, seconds: float) -> None:
+    form = FORMATS[name]
+    if contestant == PEER:
+        _bound_memory()
+    read = form.read if contestant == OURS else form.peer.read
+    read(b"".join(form.pieces(_SMALL)))
+    before = _now()
     data = file.read_bytes()
-    entries, warnings = FORMATS[name].read(data)
-    if warnings:
-        raise RuntimeError("the file is read with warnings")
-    peak = _peak()
+    try:
+        found = _measured(read, data, seconds, before)
+    except UnreadableFile as refusal:
+        found = Reading(len(data), memory=_peak() - before, refused=str(refusal))
+    print(json.dumps(asdict(found)))
+
+
+def _measured(read: Callable[[bytes], Facts], data: bytes, seconds: float, before: int) -> Reading:
+    begun = time.perf_counter()
+    facts = read(data)
+    rate, memory = 1 / (time.perf_counter() - begun), max(_peak() - before, len(data))
     count, begun = 0, time.perf_counter()
-    while count == 0 or time.perf_counter() - begun < seconds:
-        FORMATS[name].read(data)
+    while (elapsed := time.perf_counter() - begun) < seconds:
+        read(data)
         count += 1
-    rate = count / (time.perf_counter() - begun)
-    print(json.dumps({"size": len(data), "entries": entries, "rate": rate, "memory": max(peak - before, len(data))}))
+    return Reading(len(data), facts.entries, facts.total, count / elapsed if count else rate, memory)
+
+
+def _now() -> int:
+    """Bytes that this program and those that it started hold."""
+    own = psutil.Process()
+    return sum(int(each.memory_info().rss) for each in (own, *own.children()))
 
 
 def _peak() -> int:
-    """Bytes that this program held at its peak. Not `ru_maxrss`: that is of the process, and whoever started it counts too."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    """As `_now`, at the peak of each. Not `ru_maxrss`: that is of the process, and whoever started it counts too."""
+    own = psutil.Process()
+    return sum(_peak_of(each.pid) for each in (own, *own.children()))
+
+
+def _peak_of(pid: int) -> int:
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * _KIB
 
 
+def _bound_memory() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (_PEER_MEMORY, _PEER_MEMORY))
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]))
+    _main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]))
