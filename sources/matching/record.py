@@ -12,7 +12,7 @@ from sources.matching.clues import is_mod97
 MAX_RAW: Final = 65_536
 _IBAN: Final = re.compile(r"\b[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\b")
 _AMOUNT: Final = r"Amt\s+Ccy=[\"']([A-Z]{3})[\"']\s*>\s*([0-9]{1,18}(?:\.[0-9]{1,5})?)\s*<"
-_BLOCK: Final = re.compile(r"<((?:\w+:)?)Chrgs>(.*?)</\1Chrgs>", re.DOTALL)
+_BLOCK: Final = re.compile(r"<((?:\w+:)?)Chrgs>((?:(?!<(?:\w+:)?Chrgs>).)*?)</\1Chrgs>", re.DOTALL)
 _TOTAL: Final = re.compile(rf"<(?:\w+:)?TtlChrgsAndTax{_AMOUNT}")
 _CHARGE: Final = re.compile(
     rf"(?:<(?:\w+:)?Rcrd>|^|</(?:\w+:)?TtlChrgsAndTaxAmt>)\s*<(?:\w+:)?{_AMOUNT}/(?:\w+:)?Amt>\s*(<(?:\w+:)?CdtDbtInd>\s*CRDT\s*<)?"
