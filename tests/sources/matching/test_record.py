@@ -12,7 +12,17 @@ from sources.money import EXPONENTS
 
 @pytest.mark.parametrize(
     "repeated",
-    ["<Chrgs>", "<a:Chrgs>", "<Chrgs><Rcrd><Amt Ccy='EUR'>1<", "<Chrgs></a:Chrgs>", "<InstdAmt>", "<Ref>a", "<", "DE89", " "],
+    [
+        "<Chrgs>",
+        "<a:Chrgs>",
+        "<Chrgs><Rcrd><Amt Ccy='EUR'>1<",
+        "<Chrgs></a:Chrgs>",
+        "<InstdAmt>",
+        "<Ref>a",
+        "<",
+        "DE89",
+        " ",
+    ],
 )
 def test_a_hostile_record_is_looked_through_at_once(repeated: str) -> None:
     raw = record.raw_text({"text": repeated * (record.MAX_RAW // len(repeated))})
