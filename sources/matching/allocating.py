@@ -104,6 +104,18 @@ def _check_document(line: Line, items: dict[ItemKey, Item], allocation: Allocati
         raise Unfit("an allocation in the transaction's currency is of one amount")
 
 
+def shares(whole: int, weights: Sequence[int]) -> list[int]:
+    """`whole` in parts as the weights are, to the last minor unit: none is further from its share than rounding is."""
+    total, given, before = sum(weights), 0, 0
+    found = []
+    for weight in weights:
+        before += weight
+        upto = whole * before // total
+        found.append(upto - given)
+        given = upto
+    return found
+
+
 def apply(line: Line, items: dict[ItemKey, Item], allocations: Iterable[Allocation]) -> None:
     """What is open after the match."""
     for each in allocations:

@@ -1,18 +1,20 @@
 """What bank transactions may be about, found by indexes: a bounded number of documents for each, whatever the books hold.
 
 Round trips for a batch of lines: lines, rules (2), named, their items, alike and the like (3), payroll runs (3), items, matches (2),
-claims.
+claims, rates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sources.matching import clues, items, keeping, payslips, record, wages
+from sources.matching import clues, exchange, items, keeping, payslips, record
+from sources.matching.deciding import Around
 from sources.matching.model import LIVE, Allocation, Candidates, Item, ItemKey, Line, Rules
 from sources.matching.todo import ASKED, IS_ASKED, columns_of
 from sources.money import EXPONENTS
@@ -30,8 +32,7 @@ class Batch:
     items: dict[ItemKey, Item]
     matched: dict[ItemKey, Sequence[Allocation]] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
-    claims: dict[tuple[ItemKey, int], set[ItemKey]] = field(default_factory=dict)
-    runs: list[wages.Run] = field(default_factory=list)
+    around: Around = field(default_factory=Around)
 
 
 async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]) -> Batch:
@@ -52,17 +53,28 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     )
     await _fill_returned(connection, ledger_id, batch)
     await _fill_parties(connection, ledger_id, batch)
-    batch.runs = await payslips.read(connection, ledger_id, lines)
+    batch.around.runs = await payslips.read(connection, ledger_id, lines)
     wanted = {key for mine in batch.candidates.values() for key in (*mine.alike, *mine.of_party, *mine.earlier)}
-    wanted |= {run.key for run in batch.runs}
+    wanted |= {run.key for run in batch.around.runs}
     batch.items |= await items.held(connection, ledger_id, wanted - batch.items.keys())
     earlier = [key for mine in batch.candidates.values() for key in mine.earlier]
     live = await keeping.matches_of(connection, ledger_id, earlier, LIVE)
     batch.matched = {line: next(iter(numbers.values())) for line, numbers in live.items()}
     taken = {each.key for parts in batch.matched.values() for each in parts if each.is_of_document}
     batch.items |= await items.held(connection, ledger_id, taken - batch.items.keys())
-    batch.claims = await keeping.claims(connection, ledger_id, named, {line.key for line in lines})
+    batch.around.claims = await keeping.claims(connection, ledger_id, named, {line.key for line in lines})
+    batch.around.rates = await exchange.read(connection, _foreign(batch))
     return batch
+
+
+def _foreign(batch: Batch) -> set[tuple[str, date]]:
+    """Currencies of documents that a line may be about in another one, and the days."""
+    found = set()
+    for line in batch.lines:
+        mine = batch.candidates[line.key]
+        about = [batch.items[key] for key in (*mine.named, *mine.of_party) if key in batch.items]
+        found |= {(item.currency, line.dated) for item in about if item.currency != line.currency and item.open}
+    return found | {(line.currency, line.dated) for line in batch.lines if any(on == line.dated for _, on in found)}
 
 
 async def _lines(connection: Connection, ledger_id: int, keys: Sequence[ItemKey]) -> list[Line]:

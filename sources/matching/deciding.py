@@ -7,9 +7,10 @@ a rule that a person taught says so. Where two matches are certain, or as good a
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from sources.mapping.rates import Rates
 from sources.matching import allocating, clues, evidence, guessing, referring, wages
 from sources.matching.evidence import AMBIGUOUS, LEAST_SCORE, Naming
 from sources.matching.model import Allocation, Candidates, Item, ItemKey, Line, Match, Reason, Rules
@@ -18,22 +19,30 @@ MOST_PROPOSED: Final = 3
 """For one transaction."""
 
 
+@dataclass(slots=True)
+class Around:
+    """What else is known. `claims`: see `keeping.claims`; what another transaction may have paid already is not certain. `runs`: payroll
+    runs of which a line may pay a part. `rates`: of the lines' days."""
+
+    claims: dict[tuple[ItemKey, int], set[ItemKey]] = field(default_factory=dict)
+    runs: list[wages.Run] = field(default_factory=list)
+    rates: Rates = field(default_factory=Rates)
+
+
 def decide(
     lines: Sequence[Line],
     candidates: Mapping[ItemKey, Candidates],
     items: dict[ItemKey, Item],
     matched: MutableMapping[ItemKey, Sequence[Allocation]],
     rules: Rules,
-    claims: MutableMapping[tuple[ItemKey, int], set[ItemKey]] | None = None,
-    runs: Sequence[wages.Run] = (),
+    around: Around | None = None,
 ) -> dict[ItemKey, list[Match]]:
     """By line: one certain match, or those that are proposed, the best first. `items` holds the lines themselves too, and what the
     candidates name; what is open of them, and `matched` (transactions that have a live match which was not taken back), are
-    afterwards as they are once the certain matches stand. In order of date, so that of two payments the earlier one counts. `claims`:
-    see `keeping.claims`; what another transaction may have paid already is not certain. `runs`: payroll runs of which a line may pay a
-    part."""
+    afterwards as they are once the certain matches stand. In order of date, so that of two payments the earlier one counts."""
     found: dict[ItemKey, list[Match]] = {}
-    claimed = {} if claims is None else claims
+    around = Around() if around is None else around
+    claimed = around.claims
     for stated in sorted(lines, key=lambda each: (each.dated, each.key)):
         line = replace(stated, open=items[stated.key].open)
         if line.open == 0:
@@ -41,7 +50,7 @@ def decide(
             continue
         fitting = [
             each
-            for each in _options(line, candidates.get(line.key, Candidates()), items, matched, rules, runs)
+            for each in _options(line, candidates.get(line.key, Candidates()), items, matched, rules, around)
             if _fits(line, items, each)
         ]
         mine = _chosen([_contested(each, claimed) for each in fitting])
@@ -51,7 +60,7 @@ def decide(
         if mine and mine[0].certain:
             allocating.apply(line, items, mine[0].allocations)
             matched[line.key] = mine[0].allocations
-            wages.pay(line, runs, mine[0].allocations)
+            wages.pay(line, around.runs, mine[0].allocations)
             if mine[0].returns is not None:
                 matched.pop(mine[0].returns, None)
         found[line.key] = mine
@@ -89,7 +98,7 @@ def _options(
     items: dict[ItemKey, Item],
     matched: Mapping[ItemKey, Sequence[Allocation]],
     rules: Rules,
-    runs: Sequence[wages.Run],
+    around: Around,
 ) -> list[Match]:
     never = rules.never.get(line.key, frozenset())
 
@@ -106,13 +115,14 @@ def _options(
     meant = [item for item in named if item.key in naming and item.ready and item.open and item.key.kind == "invoice"]
     if meant:
         of_party = [item for item in others if item.key.kind == "invoice" and item.key not in naming]
-        options += referring.Referring(line, meant, _once(of_party), naming, rules).matches()
+        options += referring.Referring(line, meant, _once(of_party), naming, rules, around.rates).matches()
     elif (twice := referring.settled_already(line, named, naming, rules)) is not None:
         options.append(twice)
     if not any(option.certain for option in options):
         pool = _once([item for item in [*named, *others] if item.ready and item.open])
         options += _guessed(line, pool, naming, rules, bool(meant))
-        options += wages.parts(line, runs, items)
+        options += guessing.by_rate(line, [item for item in pool if item.key not in naming], rules, around.rates)
+        options += wages.parts(line, around.runs, items)
     return [option for option in options if option.subjects not in never]
 
 

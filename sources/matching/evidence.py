@@ -6,7 +6,7 @@ Points are fixed, so that the same clues always make the same score. Sentences n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sources.matching import clues
@@ -28,6 +28,11 @@ def name_of(item: Item) -> str:
     if item.key.kind == "bank_transaction":
         return f"the transaction of {item.dated}"
     return item.number or item.key.external_id
+
+
+def names_of(items: Sequence[Item]) -> str:
+    names = [name_of(item) for item in items]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def money(amount: int, currency: str) -> str:

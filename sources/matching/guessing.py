@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from sources.matching import allocating, clues, evidence, wages
+from sources.mapping.rates import Rates
+from sources.matching import allocating, clues, evidence, exchange, wages
 from sources.matching.evidence import Naming
 from sources.matching.model import Allocation, Item, ItemKey, Line, Match, Reason, Rules
 from sources.money import EXPONENTS
@@ -36,6 +37,18 @@ def by_amount(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match
             certain = by_rule or (digits is not None and evidence.is_same(party) and _is_of_amount(line, item, items))
             found = Match(line.key, (allocating.of_item(item, line.open),), reasons, certain=certain)
             yield _by_rule(found, taught[0]) if by_rule and taught else found
+
+
+def by_rate(line: Line, items: Sequence[Item], rules: Rules, rates: Rates) -> Iterator[Match]:
+    """An invoice of the payer's in another currency, of about this amount by the day's rate. Never certain: see `referring`."""
+    for item in items:
+        if item.key.kind != "invoice" or item.currency == line.currency:
+            continue
+        party = evidence.party(line, item, rules)
+        told = exchange.about(line, item.expected, item.currency, rates) if evidence.is_same(party) else None
+        if told is not None:
+            reasons = evidence.present(told, party, evidence.day(line, item))
+            yield Match(line.key, (allocating.of_item(item, item.expected, line.open),), reasons)
 
 
 def _by_rule(match: Match, rule_id: int) -> Match:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from sources.mapping.rates import Rates
 from sources.matching import allocating, clues, evidence
+from sources.matching.abroad import foreign
 from sources.matching.evidence import Naming
 from sources.matching.model import Item, Line, Match, Reason, Rules, Side
 from sources.money import EXPONENTS
@@ -40,18 +42,20 @@ def discount(expected: int, paid: int) -> str | None:
 class Referring:
     """`named`: open documents of the transaction's text that money may settle; `others`: further open ones of the same party."""
 
-    def __init__(self, line: Line, named: Sequence[Item], others: Sequence[Item], naming: Naming, rules: Rules) -> None:
-        self._line = line
+    def __init__(
+        self, line: Line, named: Sequence[Item], others: Sequence[Item], naming: Naming, rules: Rules, rates: Rates
+    ) -> None:
+        self.line = line
         self._named = named
         self._others = others
-        self._naming = naming
-        self._rules = rules
+        self.naming = naming
+        self.rates = rates
         self._parties = {item.key: evidence.party(line, item, rules) for item in (*named, *others)}
 
     def matches(self) -> Iterator[Match]:
         """Those that explain the whole amount first."""
-        same = [item for item in self._named if item.currency == self._line.currency]
-        if any(item.expected * self._line.open > 0 for item in same):
+        same = [item for item in self._named if item.currency == self.line.currency]
+        if any(item.expected * self.line.open > 0 for item in same):
             wholly = [item for item in same if self._is_named(item)]
             if (whole := self._whole(same) or self._whole(wholly)) is not None:
                 yield whole
@@ -60,12 +64,16 @@ class Referring:
             yield from self._several(same)
             if len(wholly) > 1:
                 yield from self._short(wholly)
-            along = [item for item in (wholly if len(wholly) == 1 else same) if item.expected * self._line.open > 0]
+            along = [item for item in (wholly if len(wholly) == 1 else same) if item.expected * self.line.open > 0]
             if len(along) == 1:
                 yield from self._single(along[0])
-        for item in self._named:
-            if item.currency != self._line.currency and item.expected * self._line.open > 0:
-                yield self._foreign(item)
+        abroad = [
+            item for item in self._named if item.currency != self.line.currency and item.expected * self.line.open > 0
+        ]
+        if len(abroad) > 1 and len({item.currency for item in abroad}) == 1:
+            yield from foreign(self, abroad)
+        for item in abroad:
+            yield from foreign(self, [item])
 
     def is_sound(self, items: Sequence[Item]) -> bool:
         """Whether the text means these documents and no others, and nothing speaks for another party."""
@@ -75,27 +83,27 @@ class Referring:
         if any(self._is_meant(item) for item in self._named if item.key not in chosen):
             return False
         for item in items:
-            if not self._is_meant(item) or not (self._naming.is_full(item) or evidence.is_for(self._parties[item.key])):
+            if not self._is_meant(item) or not (self.naming.is_full(item) or evidence.is_for(self._parties[item.key])):
                 return False
-            for rival in self._naming.rivals(item) - chosen:
+            for rival in self.naming.rivals(item) - chosen:
                 if evidence.is_for(self._parties.get(rival)) or not evidence.is_for(self._parties[item.key]):
                     return False
         return len({item.party for item in items}) == 1
 
     def _is_named(self, item: Item) -> bool:
         """Whether the text has the whole number; of a short one, that may mean something else, where the other side is its party."""
-        naming = self._naming
+        naming = self.naming
         return naming.is_whole(item.key) or (naming.is_full(item) and evidence.is_same(self._parties[item.key]))
 
     def _is_meant(self, item: Item) -> bool:
-        return self._naming.is_whole(item.key) or evidence.is_for(self._parties[item.key])
+        return self.naming.is_whole(item.key) or evidence.is_for(self._parties[item.key])
 
-    def _reasons(self, items: Sequence[Item], *more: Reason | None) -> tuple[Reason, ...]:
+    def reasons(self, items: Sequence[Item], *more: Reason | None) -> tuple[Reason, ...]:
         """Of several documents each kind of clue counts once, for the document where it says least."""
         found: dict[str, Reason] = {}
         for item in items:
-            naming = self._naming.reason(item) if item.key in self._naming else None
-            told = evidence.present(naming, self._parties[item.key], evidence.day(self._line, item))
+            naming = self.naming.reason(item) if item.key in self.naming else None
+            told = evidence.present(naming, self._parties[item.key], evidence.day(self.line, item))
             for reason in told:
                 group = reason.code.split("_")[0]
                 if group not in found or reason.points < found[group].points:
@@ -104,40 +112,40 @@ class Referring:
 
     def _whole(self, items: Sequence[Item]) -> Match | None:
         """All that the text names, paid to the last cent."""
-        line = self._line
+        line = self.line
         for amounts in ([item.expected for item in items], [item.open for item in items]):
             if sum(amounts) == line.open:
-                told = evidence.amount(line, line.open, _names(items))
+                told = evidence.amount(line, line.open, evidence.names_of(items))
                 pairs = zip(items, amounts, strict=True)
                 allocations = tuple(allocating.of_item(item, amount) for item, amount in pairs)
                 sound = self.is_sound(items) and not self._is_mistakable(items)
                 sound = sound or (len(items) == 1 and self._is_single(items[0]))
-                return Match(line.key, allocations, self._reasons(items, told), certain=sound)
+                return Match(line.key, allocations, self.reasons(items, told), certain=sound)
         return None
 
     def _alone(self, items: Sequence[Item]) -> Iterator[Match]:
         """One of what the text has digits of, paid to the last cent, beside numbers that are of something else: certain where its party
         pays, no other document of the party is of this amount, and none is named wholly."""
-        line = self._line
+        line = self.line
         for item in items:
             if item.expected == line.open:
                 told = evidence.amount(line, line.open, evidence.name_of(item))
                 allocation = allocating.of_item(item, line.open)
-                yield Match(line.key, (allocation,), self._reasons([item], told), certain=self._is_single(item))
+                yield Match(line.key, (allocation,), self.reasons([item], told), certain=self._is_single(item))
 
     def _is_single(self, item: Item) -> bool:
         """No other document that is open is of this amount, none is named wholly, and its party pays; or it is named by all of a short
         number, and nothing is known of who pays."""
-        line, party = self._line, self._parties[item.key]
+        line, party = self.line, self._parties[item.key]
         if len(self._others) >= _KNOWN:
             return False
-        if not self._naming.whole <= {item.key} or item.dated > line.dated or evidence.is_against(party):
+        if not self.naming.whole <= {item.key} or item.dated > line.dated or evidence.is_against(party):
             return False
         same = [each for each in (*self._named, *self._others) if line.open in (each.expected, each.open)]
         rivals = [each for each in same if each.key != item.key]
         if evidence.is_same(party):
             return all(evidence.is_against(self._parties[each.key]) for each in rivals)
-        if rivals or not self._naming.is_full(item) or len("".join(clues.runs(clues.plain(item.number)))) < _LEAST:
+        if rivals or not self.naming.is_full(item) or len("".join(clues.runs(clues.plain(item.number)))) < _LEAST:
             return False
         return not any(evidence.is_for(told) for key, told in self._parties.items() if key != item.key)
 
@@ -146,15 +154,15 @@ class Referring:
         if len(items) > 1 or evidence.is_for(self._parties[items[0].key]):
             return False
         return any(
-            each.expected == self._line.open
+            each.expected == self.line.open
             and not evidence.is_against(self._parties[each.key])
-            and evidence.near_number(self._line, each)
+            and evidence.near_number(self.line, each)
             for each in self._others
         )
 
     def _several(self, named: Sequence[Item]) -> Iterator[Match]:
         """Some of what the text names, or that and more of the same party."""
-        line = self._line
+        line = self.line
         parties = {item.party for item in named if item.party}
         more = [item for item in self._others if item.currency == line.currency and item.party in parties]
         pool = [*named, *more][: allocating.MAX_ITEMS]
@@ -163,16 +171,18 @@ class Referring:
         ways = allocating.sums([item.expected for item in pool], line.open, least=2)
         for way in ways[:1] if len(ways) == 2 and ways[0] == ways[1] else ways:
             items = [pool[at] for at in way]
-            if not any(item.key in self._naming for item in items):
+            if not any(item.key in self.naming for item in items):
                 continue
-            told = Reason("SUM", 20, f"{evidence.money(line.open, line.currency)} is the sum of {_names(items)}.")
+            told = Reason(
+                "SUM", 20, f"{evidence.money(line.open, line.currency)} is the sum of {evidence.names_of(items)}."
+            )
             allocations = tuple(allocating.of_item(item, item.expected) for item in items)
-            yield Match(line.key, allocations, self._reasons(items, told))
+            yield Match(line.key, allocations, self.reasons(items, told))
 
     def _less_credit(self, named: Sequence[Item]) -> Match | None:
         """What is named, less one credit note of the same party that is not: certain where the text says that something was taken
         off, and no other one would do."""
-        line = self._line
+        line = self.line
         meant = [item for item in named if self._is_named(item)]
         parties = {item.party for item in meant}
         if not meant or len(parties) != 1 or not clues.is_less(line.text):
@@ -188,13 +198,15 @@ class Referring:
         if len(notes) != 1 or rest * line.open >= 0:
             return None
         items = [*meant, notes[0]]
-        told = Reason("SUM", 20, f"{evidence.money(line.open, line.currency)} is the sum of {_names(items)}.")
+        told = Reason(
+            "SUM", 20, f"{evidence.money(line.open, line.currency)} is the sum of {evidence.names_of(items)}."
+        )
         allocations = tuple(allocating.of_item(item, item.expected) for item in items)
         certain = self.is_sound(meant) and all(evidence.is_same(self._parties[item.key]) for item in items)
-        return Match(line.key, allocations, self._reasons(items, told), certain=certain)
+        return Match(line.key, allocations, self.reasons(items, told), certain=certain)
 
     def _single(self, item: Item) -> Iterator[Match]:
-        line, expected = self._line, item.expected
+        line, expected = self.line, item.expected
         if abs(line.open) > abs(expected):
             rest = line.open - expected
             if self._says(expected) is not None:
@@ -202,7 +214,7 @@ class Referring:
                 return
             text = f"{evidence.money(rest, line.currency)} more was paid than is open of {evidence.name_of(item)}."
             more = allocating.on_account(line, rest, allocating.side_of(item), item.party_id)
-            reasons = self._reasons([item], Reason("OVERPAID", 5, text))
+            reasons = self.reasons([item], Reason("OVERPAID", 5, text))
             certain = self._is_overpaid(item, rest)
             yield Match(line.key, (allocating.of_item(item, expected), more), reasons, certain=certain)
             return
@@ -211,12 +223,12 @@ class Referring:
         if percent := discount(expected, line.open):
             yield self._less_discount([item], percent)
         text = f"{evidence.money(line.open, line.currency)} is a part of what is open of {evidence.name_of(item)}."
-        reasons = self._reasons([item], Reason("PARTIAL", 10, text))
+        reasons = self.reasons([item], Reason("PARTIAL", 10, text))
         yield Match(line.key, (allocating.of_item(item, line.open),), reasons, certain=self._is_instalment(item))
 
     def _says(self, expected: int) -> Reason | None:
         """What the bank itself says of the difference: that it kept just this, or that what is open was ordered."""
-        line = self._line
+        line = self.line
         kept = line.open - expected
         if kept < 0 and line.charges == -kept:
             text = f"The bank says that it kept {evidence.money(kept, line.currency)} of it."
@@ -229,30 +241,30 @@ class Referring:
 
     def _less_fee(self, items: Sequence[Item]) -> Match:
         """Less arrived than was paid, or more went out: certain where the bank says why."""
-        line = self._line
+        line = self.line
         expected = sum(item.expected for item in items)
         kept = line.open - expected
         allocations = (*(allocating.of_item(item, item.expected) for item in items), allocating.fee(line, kept))
         text = f"{evidence.money(kept, line.currency)} is missing, as much as a bank may have kept."
         said = self._says(expected)
-        reasons = self._reasons(items, said or Reason("AMOUNT_LESS_FEE", 15, text))
-        sound = said is not None and all(self._naming.is_whole(item.key) for item in items) and self.is_sound(items)
+        reasons = self.reasons(items, said or Reason("AMOUNT_LESS_FEE", 15, text))
+        sound = said is not None and all(self.naming.is_whole(item.key) for item in items) and self.is_sound(items)
         return Match(line.key, allocations, reasons, certain=sound)
 
     def _less_discount(self, items: Sequence[Item], percent: str) -> Match:
-        line = self._line
+        line = self.line
         missing = line.open - sum(item.expected for item in items)
         text = (
-            f"{percent} % are missing of {_names(items)}, as if taken off for paying early: they would be written off, "
+            f"{percent} % are missing of {evidence.names_of(items)}, as if taken off for paying early: they would be written off, "
             "and nothing of their tax."
         )
         off = allocating.write_off(line, missing, allocating.side_of(items[0]), items[0].party_id)
         whole = tuple(allocating.of_item(item, item.expected) for item in items)
-        return Match(line.key, (*whole, off), self._reasons(items, Reason("AMOUNT_LESS_DISCOUNT", 20, text)))
+        return Match(line.key, (*whole, off), self.reasons(items, Reason("AMOUNT_LESS_DISCOUNT", 20, text)))
 
     def _short(self, items: Sequence[Item]) -> Iterator[Match]:
         """Several that are named, less than they come to was paid: the rest stays open of the largest, or was taken off."""
-        line = self._line
+        line = self.line
         total = sum(item.expected for item in items)
         missing = total - line.open
         if self._says(total) is not None:
@@ -265,14 +277,14 @@ class Referring:
         largest = max(items, key=lambda item: abs(item.expected))
         if abs(largest.expected) <= abs(missing) or largest.expected * missing < 0:
             return
-        text = f"It is {evidence.money(missing, line.currency)} less than is open of {_names(items)}."
+        text = f"It is {evidence.money(missing, line.currency)} less than is open of {evidence.names_of(items)}."
         parts = tuple(allocating.of_item(item, item.expected - (missing if item is largest else 0)) for item in items)
-        yield Match(line.key, parts, self._reasons(items, Reason("PARTIAL", 10, text)))
+        yield Match(line.key, parts, self.reasons(items, Reason("PARTIAL", 10, text)))
 
     def _is_overpaid(self, item: Item, rest: int) -> bool:
         """More for the one document that is named, whole, by its own party, and nothing else of that party that the rest may be for.
         What went out may be more by what the bank took, and who says that it is for more than this pays for more."""
-        line = self._line
+        line = self.line
         if line.amount < 0 or clues.is_partial(line.text) or clues.is_less(line.text):
             return False
         if not (self._is_named(item) and self.is_sound([item]) and evidence.is_same(self._parties[item.key])):
@@ -288,11 +300,11 @@ class Referring:
     def _is_instalment(self, item: Item) -> bool:
         """A part of the one document that is named, whole, by its own party, where nothing else of that party explains the amount
         and no fee does."""
-        line = self._line
+        line = self.line
         if not (self._is_named(item) and self.is_sound([item]) and evidence.is_for(self._parties[item.key])):
             return False
         may_be_less = is_fee(line.currency, item.expected, line.open) or discount(item.expected, line.open)
-        if (may_be_less or not self._naming.is_whole(item.key)) and not clues.is_partial(line.text):
+        if (may_be_less or not self.naming.is_whole(item.key)) and not clues.is_partial(line.text):
             return False
         if clues.is_less(line.text):
             return False
@@ -301,20 +313,6 @@ class Referring:
         ]
         rests = [item.expected, *(each.expected for each in others if each.party == item.party)]
         return len(rests) < _KNOWN and not allocating.is_sum_of_few(rests, line.open)
-
-    def _foreign(self, item: Item) -> Match:
-        """Paid in another currency than it is in: certain where the bank says what was ordered."""
-        line, expected = self._line, item.expected
-        stated = line.instructed == (item.currency, abs(expected))
-        text = (
-            f"The bank says that {evidence.money(expected, item.currency)} was ordered, what is open of {evidence.name_of(item)}."
-            if stated
-            else f"{evidence.name_of(item)} is in {item.currency}, the payment in {line.currency}."
-        )
-        reason = Reason("AMOUNT_ORDERED" if stated else "OTHER_CURRENCY", 30 if stated else 0, text)
-        allocation = allocating.of_item(item, expected, line.open)
-        sound = stated and self._naming.is_whole(item.key) and self.is_sound([item])
-        return Match(line.key, (allocation,), self._reasons([item], reason), certain=sound)
 
 
 def settled_already(line: Line, items: Sequence[Item], naming: Naming, rules: Rules) -> Match | None:
@@ -327,8 +325,3 @@ def settled_already(line: Line, items: Sequence[Item], naming: Naming, rules: Ru
     party = evidence.party(line, item, rules)
     reasons = evidence.present(naming.reason(item), party, told)
     return Match(line.key, (allocating.on_account(line, line.open, allocating.side_of(item), item.party_id),), reasons)
-
-
-def _names(items: Sequence[Item]) -> str:
-    names = [evidence.name_of(item) for item in items]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

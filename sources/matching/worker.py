@@ -111,7 +111,7 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
     if not lines:
         return
     batch = await candidates.gather(connection, ledger_id, lines)
-    found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules, batch.claims, batch.runs)
+    found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules, batch.around)
     proposed = await keeping.matches_of(connection, ledger_id, lines, [Status.PROPOSED])
     stale, new = _compared(lines, proposed, found)
     await keeping.decide(connection, ledger_id, stale, Status.WITHDRAWN, by=keeping.BY_PROGRAM)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from sources.documents import InvoiceStatus
+from sources.matching import actions
 from tests.sources.matching.trade import Trade, invoice, money
 from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import changed
@@ -45,6 +48,72 @@ async def test_a_foreign_invoice_paid_in_euro_as_ordered(trade: Trade) -> None:
     assert await trade.net("receivable") == await trade.net("bank_clearing") == 0
     assert await trade.net("exchange_loss") == 5_00
     await trade.is_sound()
+
+
+async def confirm_only(trade: Trade) -> tuple[tuple[str, str, int], ...]:
+    """Nothing is certain, and one match is proposed; it is confirmed."""
+    assert await trade.live() == {}
+    ((number, parts),) = [(row[0], row[1]) for row in await trade.company.owner.fetch(_PROPOSED)]
+    await actions.confirm(trade.company.database, trade.company.ledger.ledger_id, number, by="ann")
+    await trade.company.look()
+    await trade.is_sound()
+    assert parts == await trade.company.owner.fetchval(_LIVE_AMOUNTS)
+    return (await trade.live())["t1"]
+
+
+_PROPOSED = """
+SELECT m.match_id, (SELECT array_agg(a.amount ORDER BY a.position) FROM matching.allocation a WHERE a.match_id = m.match_id)
+FROM matching.match m WHERE m.status = 'PROPOSED' ORDER BY 1"""
+_LIVE_AMOUNTS = """
+SELECT array_agg(a.amount ORDER BY a.position) FROM matching.match m JOIN matching.allocation a USING (ledger_id, match_id)
+WHERE m.status = 'CONFIRMED'"""
+
+
+@pytest.mark.parametrize("text", ["INV-10001", "thanks"])
+async def test_a_foreign_invoice_paid_in_euro_at_about_the_days_rate_is_proposed(trade: Trade, text: str) -> None:
+    """A person confirms it, and what the rates make of it is a realised loss."""
+    await rates(trade, "USD", issued="0.95", paid="0.90")
+    await trade.invoiced(invoice("INV-10001", 100_00, currency="USD"))
+    await trade.moved(money("t1", 89_50, text))
+    assert await confirm_only(trade) == (("invoice", "inv-10001", 89_50),)
+    assert await trade.net("receivable") == await trade.net("bank_clearing") == 0
+    assert await trade.net("exchange_loss") == 5_50
+    assert await trade.open() == {}
+
+
+async def test_a_part_of_a_foreign_invoice_by_the_days_rate(trade: Trade) -> None:
+    await rates(trade, "USD", issued="0.95", paid="0.90")
+    await trade.invoiced(invoice("INV-10001", 100_00, currency="USD"))
+    await trade.moved(money("t1", 45_00, "INV-10001"))
+    await confirm_only(trade)
+    assert await trade.open() == {"inv-10001": 50_00}
+    assert (await trade.net("receivable"), await trade.net("exchange_loss")) == (47_50, 2_50)
+    assert await trade.net("bank_clearing") == 0
+
+
+async def test_more_than_a_foreign_invoice_by_the_days_rate(trade: Trade) -> None:
+    await rates(trade, "USD", issued="0.95", paid="0.90")
+    await trade.invoiced(invoice("INV-10001", 100_00, currency="USD"))
+    await trade.moved(money("t1", 99_00, "INV-10001"))
+    assert await confirm_only(trade) == (("invoice", "inv-10001", 90_00), ("on_account", "", 9_00))
+    assert (await trade.net("receivable"), await trade.net("exchange_loss")) == (-9_00, 5_00)
+
+
+async def test_several_foreign_invoices_in_one_transfer(trade: Trade) -> None:
+    await rates(trade, "USD", issued="0.95", paid="0.90")
+    await trade.invoiced(invoice("INV-10001", 100_00, currency="USD"), invoice("INV-10002", 33_33, currency="USD"))
+    raw = {"xml": '<Ntry><AmtDtls><InstdAmt><Amt Ccy="USD">133.33</Amt></InstdAmt></AmtDtls></Ntry>'}
+    await trade.moved(money("t1", 120_00, "INV-10001 INV-10002", raw=raw))
+    assert await trade.live() == {"t1": (("invoice", "inv-10001", 90_00), ("invoice", "inv-10002", 30_00))}
+    assert await trade.net("receivable") == await trade.net("bank_clearing") == 0
+    await trade.is_sound()
+
+
+async def test_without_a_rate_amounts_in_two_currencies_are_not_compared(trade: Trade) -> None:
+    await rates(trade, "USD", issued="0.95")
+    await trade.invoiced(invoice("INV-10001", 100_00, currency="USD"))
+    await trade.moved(money("t1", 89_50, "INV-10001"), money("t2", 95_00, "thanks"))
+    assert list(await trade.proposed()) == ["t1"]
 
 
 async def test_charges_that_the_bank_states_are_its_fees(trade: Trade) -> None:
