@@ -16,6 +16,7 @@ from resolvers.fields import argument, linked, nested, text
 from resolvers.issues import visible_source
 from resolvers.results import RejectionReason, rejected, unknown_ledger
 from resolvers.submitting import SUBMIT, DocumentTaken, taken_row
+from sources.connectors.files_pull import checksum_of
 from sources.connectors.files_values import UnreadableFile
 from sources.errors import InvalidArgument, NotFound
 from sources.ledger.model import Reason, RejectionCode
@@ -110,7 +111,7 @@ async def _read(context: Context, settings: SourceSettings, file: _File, content
         {settings.ledger_of(each) for each in documents if not context.caller.may_see(settings.ledger_of(each))}
     )
     file.reasons = [unknown_ledger(code, *path) for code in hidden]
-    file.documents = [Submission(each) for each in documents]
+    file.documents = [Submission(each, file=(file.name, checksum_of(data))) for each in documents]
 
 
 async def _store(context: Context, name: str, files: Sequence[_File]) -> None:

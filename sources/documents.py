@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class InvoiceDirection(StrEnum):
@@ -264,11 +264,23 @@ class Deletion:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Something of a source that could not be read: a file, a record. `subject` names it, `message` says why, for a person;
-    `code` is for programs (UNREADABLE_FILE, UNREADABLE_RECORD, UNKNOWN_CURRENCY …)."""
+    `code` is for programs (UNREADABLE_FILE, UNREADABLE_RECORD, UNKNOWN_CURRENCY …). `again`: by what the connector that states it
+    finds the record once more (`ReadsAgain`); None: it comes again by itself, or not at all."""
 
     subject: str
     code: str
     message: str
+    again: str | None = None
+
+
+class ReadFile(NamedTuple):
+    """A file that was read, by the start of its bytes' SHA-256 (hexadecimal). `name`: for people; `stated`: types and external ids
+    of its documents. `reason`: why it could not be read, None: it could."""
+
+    name: str
+    checksum: str
+    stated: Sequence[tuple[type, str]] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +289,7 @@ class Page:
     and given to the next pull. `complete` is true on the last page. `afresh`: the first page of a pull that found another
     account at the source than the cursor's: nothing that is held of the source counts any more. `unread`: kind and external
     id of what it lists and cannot be read, which is not gone: the version that is held stays. An id of "": the record does not say
-    which it is, so that no document of the kind counts as gone by not being listed."""
+    which it is, so that no document of the kind counts as gone by not being listed. `files`: those that were looked at for it."""
 
     documents: Sequence[Document]
     cursor: str | None
@@ -286,6 +298,7 @@ class Page:
     complete: bool = False
     afresh: bool = False
     unread: Sequence[tuple[str, str]] = ()
+    files: Sequence[ReadFile] = ()
 
 
 class Connector(Protocol):
@@ -300,3 +313,12 @@ class Connector(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class ReadsAgain(Protocol):
+    """A connector whose pulls give what changed alone, so that a record that could not be read would not come again."""
+
+    async def read_again(self, cursor: str | None, problems: Sequence[Problem]) -> Page:
+        """What the records of these problems are now, by their `again`; `cursor`: behind the last page, and the page's own goes on
+        from it. A problem that the page does not name is one no more. Raises SourceUnavailable."""
+        ...

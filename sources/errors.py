@@ -5,6 +5,7 @@ LedgergraphError
 │   ├── InvalidCursor          a cursor that is malformed or belongs elsewhere
 │   ├── InvalidArgument        an argument out of its range
 │   ├── TooMuch                an answer larger than one may be
+│   ├── FilesMissing           files that were read are gone, or read no more, and nobody said what becomes of that
 │   └── NotFound               a named thing that does not exist, or that the caller may not see
 ├── NotAuthenticated           no token, or one that is refused
 ├── Forbidden                  the token lacks a scope
@@ -38,6 +39,10 @@ class InvalidArgument(InvalidRequest):
 
 class TooMuch(InvalidRequest):
     """The answer would be larger than one may be; the message says what to ask for instead."""
+
+
+class FilesMissing(InvalidRequest):
+    """What files stated that are gone, or that read no more, would have to be kept or let go of: the message lists them."""
 
 
 class NotFound(InvalidRequest):

@@ -134,6 +134,8 @@ KIND = ConnectorKind(
     secrets=files.SECRETS,
     tables=("columns", "format"),
     origin=files.PLACES,
+    of_files=True,
+    layout=("columns", "format", "currency", "account"),
     example={
         "path": "exports",
         "account": "DE89370400440532013000",

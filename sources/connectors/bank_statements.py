@@ -77,5 +77,6 @@ KIND = ConnectorKind(
     optional=files.OPTIONS,
     secrets=files.SECRETS,
     origin=files.PLACES,
+    of_files=True,
     example={"path": "statements"},
 )

@@ -122,5 +122,6 @@ KIND = ConnectorKind(
     optional=("direction", "own_tax_id", *files.OPTIONS),
     secrets=files.SECRETS,
     origin=files.PLACES,
+    of_files=True,
     example={"path": "invoices"},
 )

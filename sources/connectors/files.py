@@ -26,12 +26,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from sources.connectors.files_local import LocalFolder
 from sources.connectors.files_place import (
+    DONE,
+    QUARANTINE,
     UNREADABLE_FILE,
     NotMoved,
     Place,
@@ -115,6 +117,14 @@ class FilesConnector:
             async for page in pages:
                 yield page
 
+    async def restate(self) -> AsyncGenerator[Page, None]:
+        """Documents of all files, also those in done and in quarantine, whatever was read before: oldest first, so that of a document
+        that came again the last version counts. Nothing is moved; the last page's cursor is where a pull goes on. Raises
+        SourceUnavailable."""
+        async with aclosing(self._all_pages()) as pages:
+            async for page in pages:
+                yield page
+
     async def read_file(self, data: bytes, name: str) -> Sequence[Document]:
         """What a file states that comes another way than through the folder, each document once; one file at a time. Raises
         UnreadableFile."""
@@ -137,21 +147,41 @@ class FilesConnector:
         await self._place.leave()
 
     async def _pages(self, remembered: Remembered) -> AsyncGenerator[Page, None]:
-        place, moves = self._place, self._moves
-        try:
-            listing = await place.find(quarantined=moves)
+        moves = self._moves
+        async with self._reached():
+            listing = await self._place.find((QUARANTINE,) if moves else ())
             pull = await asyncio.to_thread(Pull, self._reading, remembered, listing)
-            while True:
-                if not pull.has_loads:
-                    batch = pull.batch()
-                    pull.take(batch, await place.fetch(batch) if batch else {})
-                page = await asyncio.to_thread(pull.next_page)
+            async for page in self._read(pull):
                 yield replace(page, complete=False, problems=()) if moves else page
-                if page.complete:
-                    break
             if moves:
                 await self._put_away(pull)
                 yield await asyncio.to_thread(pull.last_page)
+
+    async def _all_pages(self) -> AsyncGenerator[Page, None]:
+        async with self._reached():
+            listing = await self._place.find((DONE, QUARANTINE))
+            listing.files.sort(key=lambda found: (found.modified, found.name))
+            pull = await asyncio.to_thread(Pull, self._reading, Remembered(), listing)
+            async for page in self._read(pull):
+                yield replace(page, complete=False, problems=())
+            pull.forget_done()
+            yield await asyncio.to_thread(pull.last_page)
+
+    async def _read(self, pull: Pull) -> AsyncGenerator[Page, None]:
+        while True:
+            if not pull.has_loads:
+                batch = pull.batch()
+                pull.take(batch, await self._place.fetch(batch) if batch else {})
+            page = await asyncio.to_thread(pull.next_page)
+            yield page
+            if page.complete:
+                return
+
+    @asynccontextmanager
+    async def _reached(self) -> AsyncIterator[None]:
+        place = self._place
+        try:
+            yield
         except UnreadableFolder as error:
             raise SourceUnavailable(
                 f"The folder {place.shown} of source {self._name} (setting: {place.setting}) cannot be read: {error}."

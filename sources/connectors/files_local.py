@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import stat as modes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from sources.connectors import files_place
 from sources.connectors.files_place import (
-    QUARANTINE,
     FoundFile,
     Listing,
     Load,
@@ -43,9 +42,9 @@ class LocalFolder:
         self._folder = Path(folder)
         self.shown = repr(self._folder.name)
 
-    async def find(self, *, quarantined: bool) -> Listing:
+    async def find(self, finished: Collection[str] = ()) -> Listing:
         """See `Place.find`."""
-        return await asyncio.to_thread(_find, self._folder, quarantined)
+        return await asyncio.to_thread(_find, self._folder, finished)
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
         """See `Place.fetch`: each is read when it is asked for."""
@@ -65,7 +64,7 @@ class LocalFolder:
         """There is nothing to release."""
 
 
-def _find(folder: Path, quarantined: bool) -> Listing:
+def _find(folder: Path, finished: Collection[str]) -> Listing:
     listing = Listing()
     try:
         root = os.path.realpath(folder, strict=True)
@@ -75,7 +74,7 @@ def _find(folder: Path, quarantined: bool) -> Listing:
     for entry in entries:
         if not _is_folder(entry):
             _add(listing, "", entry)
-        elif quarantined and entry.name == QUARANTINE:
+        elif entry.name in finished:
             _add_subfolder(listing, root, "", entry, deeper=True)
         elif not is_finished_folder(entry.name):
             _add_subfolder(listing, root, "", entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -55,6 +55,11 @@ class FoundFile:
         """The name for people and for the database: the same before and after it is moved to the quarantine."""
         return shown(self.name.removeprefix(f"{QUARANTINE}/"))
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it was dealt with, so that no cursor names it."""
+        return self.name.startswith(f"{DONE}/")
+
 
 @dataclass(slots=True)
 class Listing:
@@ -63,6 +68,7 @@ class Listing:
     files: list[FoundFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     names: int = 0
+    _counted: int = 0
 
     def meet(self) -> None:
         """Counts one name, whatever it is of. Raises UnreadableFolder when there are too many."""
@@ -72,7 +78,8 @@ class Listing:
 
     def add(self, file: FoundFile) -> None:
         """Raises UnreadableFolder when there are too many."""
-        if len(self.files) >= MAX_FILES:
+        self._counted += not file.is_done
+        if self._counted > MAX_FILES:
             raise UnreadableFolder(
                 f"it has more than {MAX_FILES} files: move those that were read to a subfolder named {DONE}"
             )
@@ -96,9 +103,9 @@ class Place(Protocol):
     settles_by_clock: bool
     settle_seconds: float
 
-    async def find(self, *, quarantined: bool) -> Listing:
-        """The files of the folder and of its subfolders, one level deep, by name; with those of its quarantine where it is
-        asked for. Raises UnreadableFolder."""
+    async def find(self, finished: Collection[str] = ()) -> Listing:
+        """The files of the folder and of its subfolders, one level deep, by name; and of these subfolders for what is finished
+        (DONE, QUARANTINE), however deep. Raises UnreadableFolder."""
         ...
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:

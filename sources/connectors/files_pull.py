@@ -13,7 +13,7 @@ from sources.connectors import files_place
 from sources.connectors.files_place import DONE, QUARANTINE, FoundFile, Listing, Load, unreadable, why
 from sources.connectors.files_states import Known, Remembered, dump_cursor
 from sources.connectors.files_values import UnreadableFile
-from sources.documents import BankStatement, Document, Page, Problem
+from sources.documents import BankStatement, Document, Page, Problem, ReadFile
 
 logger = structlog.get_logger(__name__)
 
@@ -39,6 +39,11 @@ class Reading:
     settle: float
     by_clock: bool
     clock: Callable[[], float]
+
+
+def checksum_of(data: bytes) -> str:
+    """By which a file is known, whatever its name."""
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def parsed(reading: Reading, parse: Parse, data: bytes, name: str) -> Sequence[Document]:
@@ -73,6 +78,7 @@ class Pull:
         self._reasons = {s.checksum: s.reason for s in self._before.values() if _is_final(s)}
         self._pending = deque(found for found in listing.files if self._is_new(found))
         self._loads: deque[tuple[FoundFile, Load]] = deque()
+        self._looked_at: list[ReadFile] = []
 
     @property
     def has_loads(self) -> bool:
@@ -106,12 +112,18 @@ class Pull:
                 records += len(document.transactions) if isinstance(document, BankStatement) else 1
         if not self._loads and not self._pending:
             return self.last_page(tuple(documents.values()))
-        return Page(documents=tuple(documents.values()), cursor=self._cursor())
+        return Page(documents=tuple(documents.values()), cursor=self._cursor(), files=self._taken())
 
     def last_page(self, documents: Sequence[Document] = ()) -> Page:
         """With every problem that there is."""
         problems = tuple(self._all_problems())
-        return Page(documents=documents, cursor=self._cursor(), problems=problems, complete=True)
+        return Page(documents=documents, cursor=self._cursor(), problems=problems, complete=True, files=self._taken())
+
+    def forget_done(self) -> None:
+        """Files that were moved to DONE are not remembered."""
+        for found in self._files:
+            if found.is_done:
+                self._states.pop(found.name, None)
 
     def finished(self) -> Iterator[tuple[FoundFile, str]]:
         """The files that can be moved, and where to."""
@@ -160,15 +172,19 @@ class Pull:
             size, modified, data = load()
         except UnreadableFile as error:
             self._keep(found, Known(found.size, found.modified, "", str(error), self._since(before, found.size, "")))
+            self._look(found, "", str(error))
             return ()
         except FileNotFoundError:
             return ()  # it went away since the folder was listed
         except OSError as error:
-            self._problems.append(unreadable(found.shown, f"the file cannot be opened: {why(error)}"))
+            refused = f"the file cannot be opened: {why(error)}"
+            self._problems.append(unreadable(found.shown, refused))
+            self._look(found, "", refused)
             return ()
-        checksum = hashlib.sha256(data).hexdigest()[:32]
+        checksum = checksum_of(data)
         since = self._since(before, size, checksum)
         documents: Sequence[Document] = ()
+        reason: str | None
         if checksum in self._reasons:
             reason = self._reasons[checksum]
         else:
@@ -179,7 +195,16 @@ class Pull:
         # The time of a file here is trusted when it is past; what a server's file states counts until the file changes.
         again = young and (self._reading.by_clock or reason is not None)
         self._keep(found, Known(size, 0 if again else modified, checksum, reason, since))
+        self._look(found, checksum, reason, documents)
         return documents
+
+    def _look(self, found: FoundFile, checksum: str, reason: str | None, documents: Sequence[Document] = ()) -> None:
+        stated = tuple((type(each), each.external_id) for each in documents)
+        self._looked_at.append(ReadFile(found.shown, checksum, stated, reason))
+
+    def _taken(self) -> Sequence[ReadFile]:
+        taken, self._looked_at = self._looked_at, []
+        return taken
 
     def _parsed(self, found: FoundFile, data: bytes) -> tuple[str | None, Sequence[Document]]:
         try:

@@ -4,7 +4,7 @@ bytes that are held at once."""
 from __future__ import annotations
 
 import stat as modes
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from posixpath import join
@@ -14,7 +14,6 @@ import asyncssh
 
 from sources.connectors import files_place
 from sources.connectors.files_place import (
-    QUARANTINE,
     FoundFile,
     Listing,
     Load,
@@ -58,11 +57,11 @@ class SftpFolder:
         self._made: set[str] = set()
         self.shown = repr(address.folder.rstrip("/").rpartition("/")[2] or "/")
 
-    async def find(self, *, quarantined: bool) -> Listing:
+    async def find(self, finished: Collection[str] = ()) -> Listing:
         """See `Place.find`. Symbolic links are left alone."""
         listing = Listing()
         async with self._connection.session("it cannot be listed") as sftp:
-            await self._connection.watched(self._list(sftp, listing, quarantined))
+            await self._connection.watched(self._list(sftp, listing, finished))
         listing.files.sort(key=lambda found: found.name)
         return listing
 
@@ -104,11 +103,11 @@ class SftpFolder:
         self._connection.answered()
         return told
 
-    async def _list(self, sftp: asyncssh.SFTPClient, listing: Listing, quarantined: bool) -> None:
+    async def _list(self, sftp: asyncssh.SFTPClient, listing: Listing, finished: Collection[str]) -> None:
         for entry in await self._entries(sftp, listing, self._folder):
             if entry.is_a(modes.S_ISREG):
                 listing.add(entry.found(""))
-            elif entry.is_a(modes.S_ISDIR) and quarantined and entry.name == QUARANTINE:
+            elif entry.is_a(modes.S_ISDIR) and entry.name in finished:
                 await self._add(sftp, listing, f"{entry.name}/", deeper=True)
             elif entry.is_a(modes.S_ISDIR) and not is_finished_folder(entry.name):
                 await self._add(sftp, listing, f"{entry.name}/")

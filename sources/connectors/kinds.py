@@ -26,7 +26,9 @@ class ConnectorKind:
     address or key: those change for one and the same account.
     `tenant`: the option that names the tenant whose documents it gives, which `accounts` may send to another ledger.
     `verify`: how its webhooks are verified; None: it sends none. `takes_submissions`: its documents are
-    submitted to us. `example`: options that work, for guides and tests."""
+    submitted to us. `example`: options that work, for guides and tests.
+    `of_files`: it is a FilesConnector, whose files can be read again whole. `layout`: the options by which such files are read: under
+    other ones the same file may state documents of other ids."""
 
     name: str
     connector: Callable[..., Connector]
@@ -41,6 +43,8 @@ class ConnectorKind:
     verify: Verify | None = None
     takes_submissions: bool = False
     example: Mapping[str, Any] = field(default_factory=dict)
+    of_files: bool = False
+    layout: tuple[str, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:

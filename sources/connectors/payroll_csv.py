@@ -159,6 +159,8 @@ KIND = ConnectorKind(
     secrets=files.SECRETS,
     tables=("columns", "format"),
     origin=files.PLACES,
+    of_files=True,
+    layout=("columns", "format", "currency", "status"),
     example={
         "path": "payroll",
         "currency": "EUR",

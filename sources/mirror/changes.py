@@ -44,6 +44,11 @@ class Changes:
             for ledger_id, account, external_id in transactions
         )
 
+    @property
+    def gone(self) -> list[tuple[int, str, str, str]]:
+        """Documents that the source has no more: ledger_id, kind, account and external id."""
+        return sorted(key for key, gone in self._gone.items() if gone)
+
     async def record(self, connection: Connection) -> None:
         """Last in the transaction. Whatever was known of these documents is to be looked at once more, at once; and of payments
         of invoices among them, which are mapped by what they settle: those are not looked at closer than for what has changed."""

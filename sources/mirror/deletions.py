@@ -33,6 +33,13 @@ async def delete(
     return touched
 
 
+async def drop(connection: Connection, kind: str, keys: Sequence[tuple[int, str]], changes: Changes) -> None:
+    """Marks these documents, by ledger_id and external id."""
+    marked = await connection.fetch(_MARK[kind].format(_THESE), changes.source, changes.now, *_columns(keys))
+    touched = await _with_parts(connection, kind, [(row[0], row[1]) for row in marked], changes)
+    await statements.settle(connection, touched, changes)
+
+
 async def compare(
     connection: Connection, kind: str, mentioned: set[Key], started_at: datetime, changes: Changes
 ) -> int:
@@ -75,6 +82,11 @@ async def _with_parts(
     return {(row["ledger_id"], row["account"], row["external_id"]) for row in accounts}
 
 
+def _columns(keys: Sequence[tuple[int, str]]) -> tuple[list[int], list[str]]:
+    return [key[0] for key in keys], [key[1] for key in keys]
+
+
+_THESE = "(ledger_id, external_id) IN (SELECT * FROM unnest($3::bigint[], $4::text[]))"
 _MARK = {
     kind: f"UPDATE mirror.{kind} held SET deleted_at = $2 "
     "WHERE source = $1 AND deleted_at IS NULL AND ({}) RETURNING ledger_id, external_id"

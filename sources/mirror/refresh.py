@@ -10,7 +10,7 @@ Moments within the process are the event loop's clock: who asks for maxAge 0 cos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,12 +21,13 @@ from sources.caller import Caller
 from sources.connectors.files import FilesConnector
 from sources.database.pool import Database, translated
 from sources.documents import Connector, Document, Payslip
-from sources.errors import SourceSyncing, SourceUnavailable
-from sources.mirror import freshness, state, submitting
+from sources.errors import InvalidArgument, SourceSyncing, SourceUnavailable
+from sources.mirror import freshness, restating, state, submitting
 from sources.mirror.freshness import Asking, Freshness, Held, Pulled
 from sources.mirror.payslip_rounds import PayslipRounds
 from sources.mirror.payslips import PayslipDesk
 from sources.mirror.pulling import SourceLock, pull
+from sources.mirror.restating import Rest, Restated
 from sources.mirror.settings import SourceSettings
 from sources.mirror.submitting import Submission
 
@@ -118,6 +119,13 @@ class _SourcePulls:
                 raise
             message = f"{name} is being read; nothing of this was taken: send the same again in a moment."
             raise SourceSyncing(message) from None
+
+    async def restate(
+        self, rest: Rest | None, tell: Callable[[int, int], None], ledgers: Mapping[str, int]
+    ) -> Restated:
+        assert isinstance(self.connector, FilesConnector)
+        async with self._submitting, translated(), self._submitting_lock.held() as connection:
+            return await restating.restate(connection, self.settings, self.connector, ledgers, rest, tell)
 
     async def close(self) -> None:
         await self._submitting_lock.close()
@@ -225,6 +233,18 @@ class Refresher:
         if missing is not None:
             raise SourceUnavailable(missing)
         return await pulls.submit(groups, submitted_by, self._ledgers)
+
+    async def restate(self, name: str, rest: Rest | None, tell: Callable[[int, int], None]) -> Restated:
+        """Reads all files of a source once more: see `restating.restate`. Raises InvalidRequest, SourceUnavailable and
+        DatabaseUnavailable."""
+        if not self.reads_files(name):
+            raise InvalidArgument(f"{name} reads no files: leave out --again")
+        if not self._known(name):
+            await self._look([name])
+        missing = freshness.missing_ledger(self._sources[name].settings, self._ledgers)
+        if missing is not None:
+            raise SourceUnavailable(missing)
+        return await self._sources[name].restate(rest, tell, self._ledgers)
 
     def reads_files(self, name: str) -> bool:
         """Whether a source's documents are in files."""

@@ -65,6 +65,13 @@ class SourceSettings:
         origin = {name: str(self.options[name]) for name in KINDS[self.kind].origin if name in self.options}
         return json.dumps([self.kind, self.ledger, sorted(self.accounts.items()), origin])
 
+    @property
+    def layout(self) -> str | None:
+        """Changes when files that were read may state documents of other ids now; None: their ids are their own."""
+        named = KINDS[self.kind].layout
+        stated = {name: self.options[name] for name in named if name in self.options}
+        return json.dumps(stated, sort_keys=True, default=str) if named else None
+
     def ledger_of(self, document: Document) -> str:
         """The code of the ledger that a document belongs to."""
         if not isinstance(document, BankStatement):

@@ -19,7 +19,7 @@ class Standing:
     """What a pull finds. `now`: the database's clock. `cursor`: where the last one ended, None: nothing was read under `route`,
     None: never. `run_id`: of the run that was recorded last, None: none; `ended`: not broken off; `extends`: it found nothing, began
     less than a minute ago and went well, so that another one like it may be told of in its record. `post_from`: the cut-over that
-    its documents were last looked at under."""
+    its documents were last looked at under. `layout`: the options by which its files were read (`SourceSettings.layout`)."""
 
     now: datetime
     held: Held
@@ -29,6 +29,7 @@ class Standing:
     ended: bool
     extends: bool
     post_from: date | None
+    layout: str | None
 
 
 async def read(connection: Connection, settings: Iterable[SourceSettings]) -> tuple[datetime, dict[str, Held]]:
@@ -89,6 +90,7 @@ async def standing(connection: Connection, settings: SourceSettings, home_id: in
         row["ended"],
         row["extends"] or False,
         row["post_from"],
+        row["layout"],
     )
 
 
@@ -99,7 +101,7 @@ FROM unnest($1::text[]) AS asked (name) LEFT JOIN mirror.source_state ON source 
 _LOCK = "hashtextextended('ledgergraph pull ' || $1, 0)"
 _STANDING = """
 SELECT clock_timestamp() AS now, state.cursor, state.route, state.as_of, state.last_success_at, state.last_attempt_at, state.last_error,
-    state.problems, state.post_from, run.run_id, run.run_id IS NULL OR run.finished_at IS NOT NULL AS ended, run.error IS NULL
+    state.problems, state.post_from, state.layout, run.run_id, run.run_id IS NULL OR run.finished_at IS NOT NULL AS ended, run.error IS NULL
         AND run.documents + run.deleted + run.problems = 0 AND run.started_at > clock_timestamp() - interval '1 minute' AS extends
 FROM (SELECT) AS one LEFT JOIN mirror.source_state state ON state.source = $1
 LEFT JOIN LATERAL (

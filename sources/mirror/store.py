@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sources.documents import Document, Page, Problem
 from sources.errors import SourceUnavailable
-from sources.mirror import deletions, issues, moving, statements, writing
+from sources.mirror import deletions, issues, layouts, moving, statements, writing
 from sources.mirror.changes import RENAMED_CODE, Changes, enrol, renamed
 from sources.mirror.rows import Unstorable
 from sources.mirror.settings import SourceSettings
@@ -36,9 +36,10 @@ KEPT_DAYS = 30
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
     `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
-    cursor of a last page that states nothing, not yet stored. `nameless`: kinds of which it lists what does not say which it is.
+    cursor of a last page that states nothing, not yet stored; `stored`: that of the last page that was. `nameless`: kinds of which it lists what does not say which it is.
     `remembers`: all that it mentions, until its end tells what is
-    gone; one that does not list everything takes the memory of a page."""
+    gone; one that does not list everything takes the memory of a page. `together`: takes what all pages change, where they are one
+    transaction. `unkept`: types and external ids of documents that cannot be held."""
 
     settings: SourceSettings
     ledgers: Mapping[str, int]
@@ -47,8 +48,11 @@ class Run:
     posts: bool
     run_id: int | None = None
     behind: str | None = None
+    stored: str | None = None
     remembers: bool = True
     submitted: bool = False
+    together: Changes | None = None
+    unkept: set[tuple[type, str]] = field(default_factory=set)
     pages: int = 0
     documents: int = 0
     changed: int = 0
@@ -70,6 +74,11 @@ class Run:
         return self.found.now
 
     @property
+    def reached(self) -> str | None:
+        """The cursor behind the last page."""
+        return next((each for each in (self.behind, self.stored, self.cursor) if each is not None), None)
+
+    @property
     def found_nothing(self) -> bool:
         """It went on from a copy without problems, and no page of it stated anything."""
         return self.run_id is None and self.cursor is not None and not self.found.held.problems
@@ -82,8 +91,10 @@ async def begin(connection: Connection, settings: SourceSettings, ledgers: Mappi
     (`changes.renamed`). Raises SourceUnavailable when nothing of the source may be read or taken."""
     same_route, same_cutover = found.route == settings.route, found.post_from == settings.post_from
     posts = settings.post_from is not None
+    await layouts.check(connection, settings, ledgers[settings.home], found)
     staying = await _staying(connection, settings, ledgers, found)
     if same_route and same_cutover:
+        await layouts.remember(connection, settings, found)
         return Run(settings, ledgers, found, found.cursor, posts)
     async with _transaction(connection) as now:
         refusal = None
@@ -97,6 +108,7 @@ async def begin(connection: Connection, settings: SourceSettings, ledgers: Mappi
         elif not same_cutover:
             await enrol(connection, settings.name, settings.post_from, now)
             await issues.close_absent(connection, run.home_id, run.source, run.problems, now, [RENAMED_CODE])
+        await layouts.remember(connection, settings, found)
     return run
 
 
@@ -128,7 +140,7 @@ async def _begin_elsewhere(connection: Connection, run: Run, now: datetime, stay
 
 
 def _changes(run: Run, now: datetime) -> Changes:
-    return Changes(run.source, now, posts=run.posts)
+    return run.together or Changes(run.source, now, posts=run.posts)
 
 
 async def store_page(connection: Connection, run: Run, page: Page) -> None:
@@ -148,14 +160,18 @@ async def store_page(connection: Connection, run: Run, page: Page) -> None:
         batch = writing.Batch(changes)
         added = [_add(batch, run, document) async for document in in_pieces(page.documents)]
         changed = await batch.write(connection)
+        await _note_files(connection, run, page, batch)
         touched = await deletions.delete(connection, list(run.ledgers.values()), page.deletions, changes)
         await statements.settle(connection, batch.touched | touched, changes)
         problems = [*page.problems, *(unstorable for unstorable in added if unstorable)]
         await issues.note(connection, run.home_id, run.source, problems, run.started_at, run.problems)
-        await issues.close_read(connection, run.home_id, run.source, batch.external_ids, run.problems, now)
-        await changes.record(connection)
+        settled = [*batch.external_ids, *[each.external_id for each in page.deletions]]
+        await issues.close_read(connection, run.home_id, run.source, settled, run.problems, now)
+        if run.together is None:
+            await changes.record(connection)
         cursor = run.cursor if run.submitted else page.cursor
         await connection.execute(_ADVANCE, run.source, cursor, batch.documents)
+    run.stored, run.behind = cursor, None
     run.pages += 1
     run.documents += batch.documents
     run.changed += changed
@@ -223,12 +239,24 @@ async def _record(connection: Connection, run: Run, now: datetime) -> None:
     run.run_id = await connection.fetchval(_BEGIN_RUN, run.home_id, run.source, run.started_at)
 
 
+async def _note_files(connection: Connection, run: Run, page: Page, batch: writing.Batch) -> None:
+    """Raises SourceUnavailable when what they state would count twice."""
+    if not page.files:
+        return
+    await layouts.note_files(connection, run.source, page.files, list(batch.mentioned))
+    if run.together is None and run.settings.layout is not None:
+        twice = await layouts.counted_twice(connection, run.source)
+        if twice is not None:
+            raise SourceUnavailable(f"{twice}.")
+
+
 def _add(batch: writing.Batch, run: Run, document: Document) -> Problem | None:
     try:
         batch.add(run.ledgers[run.settings.ledger_of(document)], document)
     except Unstorable as error:
         subject = f"{writing.kind_of(document)} {clean(document.external_id)}"
         message = f"The {subject} cannot be kept: {error}."
+        run.unkept.add((type(document), document.external_id))
         return Problem(subject=subject, code="UNREADABLE_RECORD", message=message)
     return None
 

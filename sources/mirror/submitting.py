@@ -9,13 +9,13 @@ would take its transactions away.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sources.connectors.registry import DOCUMENT_KINDS, KINDS
-from sources.documents import BankStatement, Deletion, Document, Page
+from sources.documents import BankStatement, Deletion, Document, Page, ReadFile
 from sources.mirror import state, store, writing
 from sources.mirror.changes import Changes
 from sources.mirror.rows import MAX_KEY, Unstorable
@@ -41,10 +41,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A document, or the deletion of one. `revision`: the submitter's own number of this version, None: the last one counts."""
+    """A document, or the deletion of one. `revision`: the submitter's own number of this version, None: the last one counts.
+    `file`: the name and checksum of the one that states it, None: it is of no file."""
 
     document: Document | Deletion
     revision: int | None = None
+    file: tuple[str, str] | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -92,9 +94,8 @@ async def submit(
         taken = [submissions[number] for number in sorted(counting.values())]
         documents = [each.document for each in taken if not isinstance(each.document, Deletion)]
         deletions = [each.document for each in taken if isinstance(each.document, Deletion)]
-        await store.store_page(
-            connection, run, Page(documents=documents, cursor=_CURSOR, deletions=deletions, complete=True)
-        )
+        page = Page(documents=documents, cursor=_CURSOR, deletions=deletions, complete=True, files=list(_files(taken)))
+        await store.store_page(connection, run, page)
         if run.submitted:
             await store.end_submitted(connection, run)
         else:
@@ -108,6 +109,13 @@ async def submit(
 
 
 _Key = tuple[str, str]
+
+
+def _files(taken: Sequence[Submission]) -> Iterator[ReadFile]:
+    for each in taken:
+        if each.file is not None and not isinstance(each.document, Deletion):
+            name, checksum = each.file
+            yield ReadFile(name, checksum, ((type(each.document), each.document.external_id),))
 
 
 def _sorted_out(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Date,
     Identity,
@@ -54,6 +55,7 @@ source_state = Table(
     required("problems", Integer, server_default=text("0")),
     required("documents", BigInteger, server_default=text("0")),
     Column("post_from", Date),
+    Column("layout", Text),
     PrimaryKeyConstraint("source", name="source_state_pkey"),
     schema=_SCHEMA,
 )
@@ -104,6 +106,7 @@ issue = Table(
     Column("note", Text),
     Column("muted_until", MOMENT),
     Column("revision", BigInteger),
+    Column("again", Text),
     PrimaryKeyConstraint("ledger_id", "source", "code", "subject", name="issue_pkey"),
     references("ledger_id", "ledger.ledger", "ledger_id", "issue_ledger_fkey"),
     Index(
@@ -191,6 +194,21 @@ document_entry = Table(
     ),
     references("ledger_id sequence", "ledger.entry", "ledger_id sequence", "document_entry_entry_fkey"),
     Index("document_entry_by_entry", "ledger_id", "sequence"),
+    schema=_SCHEMA,
+)
+document_file = Table(
+    "document_file",
+    METADATA,
+    required("ledger_id", BigInteger),
+    required("source", KEY_TEXT),
+    required("kind", KEY_TEXT),
+    required("external_id", KEY_TEXT),
+    required("checksum", KEY_TEXT),
+    required("name", Text),
+    required("kept", Boolean, server_default=text("false")),
+    PrimaryKeyConstraint("ledger_id", "source", "kind", "external_id", "checksum", name="document_file_pkey"),
+    references("ledger_id", "ledger.ledger", "ledger_id", "document_file_ledger_fkey"),
+    Index("document_file_kept", "source", postgresql_where=text("kept")),
     schema=_SCHEMA,
 )
 submission = Table(

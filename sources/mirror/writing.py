@@ -44,6 +44,11 @@ def kind_of(document: Document) -> str:
     return _KINDS[type(document)]
 
 
+def name_of(kind: type) -> str:
+    """The kind of documents of a type."""
+    return _KINDS[kind]
+
+
 class Batch:
     """Rows of one page. What one page states twice counts as stated last."""
 

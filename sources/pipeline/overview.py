@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+from sources.connectors.registry import DOCUMENT_KINDS
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
 
 
 class Standing(NamedTuple):
-    """`documents`: that the source stated so far; `to_do`: documents that the pipeline has to look at; `posted`: that have
+    """`documents`: that are held of the source; `to_do`: documents that the pipeline has to look at; `posted`: that have
     entries; `proposed`: that wait for a person; `issues`: that are open, about the source or its documents."""
 
     documents: int
@@ -58,6 +61,27 @@ async def issue_counts(connection: Connection) -> list[IssueCount]:
     return [IssueCount(*row) for row in await connection.fetch(_ISSUE_COUNTS)]
 
 
+class NewIssue(NamedTuple):
+    """An open issue, for people."""
+
+    code: str
+    subject: str
+    message: str
+
+
+async def moment(connection: Connection) -> datetime:
+    """The database's clock."""
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return now
+
+
+async def issues_since(connection: Connection, source: str, since: datetime, most: int) -> tuple[int, list[NewIssue]]:
+    """How many issues of the source opened since then, and the first of them. From here on the transaction sees every ledger."""
+    await connection.execute("SET LOCAL ledgergraph.ledgers = '*'")
+    rows = await connection.fetch(_SINCE, source, since, most)
+    return (rows[0]["count"] if rows else 0), [NewIssue(*row[1:]) for row in rows]
+
+
 async def documents_read(connection: Connection, source: str) -> int:
     """How many documents the source stated so far: it grows while a pull goes on."""
     return int(await connection.fetchval(_READ, source) or 0)
@@ -79,21 +103,27 @@ LEFT JOIN (
     SELECT source, code, count(*) FROM mirror.issue WHERE closed_at IS NULL AND muted_until > now() GROUP BY source, code
 ) AS muted ON muted.source = met.source AND muted.code = met.code
 ORDER BY met.source, met.count DESC, met.code"""
+_SINCE = """
+SELECT count(*) OVER (), code, subject, message FROM mirror.issue
+WHERE source = $1 AND closed_at IS NULL AND opened_at >= $2 ORDER BY opened_at, code, subject LIMIT $3"""
 _READ = "SELECT documents FROM mirror.source_state WHERE source = $1"
 # One reading of each table, however many sources there are.
-_STANDINGS = """
+_OF_KIND = "SELECT source, count(*) AS number FROM mirror.{} WHERE deleted_at IS NULL GROUP BY source"
+_STANDINGS = f"""
 WITH waiting AS (
     SELECT source, count(*) AS number FROM pipeline.todo GROUP BY source
 ), known AS (
     SELECT source, count(*) FILTER (WHERE status = 'POSTED') AS posted, count(*) FILTER (WHERE status = 'PROPOSED') AS proposed
     FROM pipeline.document GROUP BY source
+), held AS (
+    {" UNION ALL ".join(_OF_KIND.format(kind) for kind in DOCUMENT_KINDS)}
 ), troubled AS (
     SELECT source, count(*) AS number FROM mirror.issue WHERE closed_at IS NULL GROUP BY source
 )
-SELECT asked.source, coalesce(state.documents, 0), coalesce(waiting.number, 0), coalesce(known.posted, 0),
+SELECT asked.source, coalesce(held.number, 0), coalesce(waiting.number, 0), coalesce(known.posted, 0),
     coalesce(known.proposed, 0), coalesce(troubled.number, 0)
 FROM unnest($1::text[]) AS asked (source)
-LEFT JOIN mirror.source_state state ON state.source = asked.source
+LEFT JOIN (SELECT source, sum(number)::bigint AS number FROM held GROUP BY source) AS held ON held.source = asked.source
 LEFT JOIN waiting ON waiting.source = asked.source
 LEFT JOIN known ON known.source = asked.source
 LEFT JOIN troubled ON troubled.source = asked.source"""

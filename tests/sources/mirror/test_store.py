@@ -277,8 +277,8 @@ async def test_a_document_that_moves_into_another_ledger_leaves_the_first(
 ) -> None:
     statement = kit.statement("one", kit.moved("t1", 5, DAY))
     script = kit.Script(*kit.pages([statement]), lists_everything=True)
-    await pull(kit.bank(), script)
-    moved = kit.bank(accounts={statement.account.iban: "acme-us"})
+    await pull(kit.bank(kind="plaid"), script)
+    moved = kit.bank(kind="plaid", accounts={statement.account.iban: "acme-us"})
     await pull(moved, script)
     rows = await owner.fetch("SELECT ledger_id, visible FROM mirror.bank_transaction ORDER BY visible")
     assert [tuple(row) for row in rows] == [(ledgers["acme-eu"], False), (ledgers["acme-us"], True)]
