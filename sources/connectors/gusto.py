@@ -143,6 +143,8 @@ class GustoConnector:
             mentioned.update(found for each in fresh if (found := run_id(each)))
             runs, problems, unread = _read(fresh)
             begins.extend(run.period_start for run in runs)
+            if unread and begun is None:
+                begins.append(_FIRST_DAY)  # one that cannot be read may be the first
             problems.extend(found for run in runs for found in known.get(run.external_id, ()))
             complete = number == len(windows)
             behind = _encoded(begins, {run: found for run, found in known.items() if found and run in mentioned})

@@ -57,6 +57,7 @@ class _Request:
     json: Any = None
     idempotent: bool
     authenticated: bool = False
+    of_one: bool = False
     seconds: float
     ends: float
 
@@ -93,12 +94,21 @@ class SourceHttp:
         return self._breaker.state
 
     async def get_json(
-        self, path: str, *, params: Params | None = None, headers: Headers | None = None, deadline: float | None = None
+        self,
+        path: str,
+        *,
+        params: Params | None = None,
+        headers: Headers | None = None,
+        deadline: float | None = None,
+        of_one: bool = False,
     ) -> tuple[Any, Headers]:
         """The decoded JSON (decimals as Decimal) and the headers of a 2xx answer. `path` starts with "/", its segments are
-        quoted; `deadline` is seconds for the whole call. Raises SourceRefused on 4xx, SourceUnavailable on all else."""
+        quoted; `deadline` is seconds for the whole call; `of_one`: it is about one record, whose failure tells the circuit breaker
+        nothing of the source. Raises SourceRefused on 4xx, SourceUnavailable on all else."""
         return await self._call(
-            self._request("GET", path, deadline, headers, params=params, authenticated=True, idempotent=True)
+            self._request(
+                "GET", path, deadline, headers, params=params, authenticated=True, idempotent=True, of_one=of_one
+            )
         )
 
     async def post_form_json(
@@ -226,13 +236,13 @@ class SourceHttp:
                 self._breaker.succeeded()
             except asyncio.CancelledError:
                 # Who waits less than a hanging source takes must not keep the breaker from ever learning of it.
-                if loop.time() - started >= self._options.slow_seconds:
+                if loop.time() - started >= self._options.slow_seconds and not request.of_one:
                     self._breaker.failed(f"no answer within {loop.time() - started:.0f} s")
                 else:
                     self._breaker.released()
                 raise
             except SourceUnavailable as error:
-                self._learn(error)
+                self._learn(error, request)
                 raise
             except BaseException:
                 self._breaker.released()
@@ -241,9 +251,11 @@ class SourceHttp:
                 self._probed.set()
             return answer
 
-    def _learn(self, error: SourceUnavailable) -> None:
+    def _learn(self, error: SourceUnavailable, request: _Request) -> None:
         if isinstance(error, SourceRefused) or (isinstance(error, Transient) and error.alive):
             self._breaker.succeeded()
+        elif request.of_one and self._breaker.state is BreakerState.CLOSED:
+            self._breaker.released()
         else:
             self._breaker.failed(str(error))
         if isinstance(error, Transient) and error.retry_after is not None:

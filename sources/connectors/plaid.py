@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -61,6 +61,7 @@ _COUNT = 500
 _MAX_PAGES = 4_000
 _ATTEMPTS = 5
 _STORED_AT_ONCE = 1_000
+ACCOUNT, TRANSACTION = "bank account", "bank transaction"
 ADVICE: Mapping[str, str] = {
     "ITEM_LOGIN_REQUIRED": "the bank wants its customer to log in again: go through Plaid Link in update mode for this Item.",
     "PENDING_EXPIRATION": "the bank's consent ends: go through Plaid Link in update mode for this Item.",
@@ -121,6 +122,24 @@ class PlaidConnector:
         for page in reading.pages():
             yield page
         self._log.debug("plaid_read", restarts=changes.restarts, changes=len(changes.said))
+
+    async def read_again(self, cursor: str | None, problems: Sequence[Problem]) -> Page:
+        """As `sources.documents.ReadsAgain` says. Plaid gives no transaction by its id, so everything is asked for, and these alone are
+        taken of it. Raises SourceUnavailable."""
+        state = PlaidCursor.decode(cursor)
+        asked = {problem.again: problem.again.rpartition("/") for problem in problems if problem.again}
+        wanted = {identifier for kind, _, identifier in asked.values() if kind == TRANSACTION}
+        everything = await self._changes("") if wanted else _Changes()
+        if everything.said or not everything.accounts:
+            everything.accounts |= await self._accounts(everything, state)
+        some = _Changes(
+            said={each: said for each in wanted if (said := everything.said.get(each))},
+            accounts=everything.accounts,
+            problems=[each for each in everything.problems if each.again in asked],
+            next_cursor=state.at,
+        )
+        (page,) = _Reading(state, some, frozenset(), self._clock()).pages()
+        return replace(page, complete=False)
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
         """None: banks have no payroll."""
@@ -221,7 +240,7 @@ class _Changes:
             try:
                 fields = kept(record)
             except Unreadable as error:
-                self.problems.append(unreadable("bank transaction", identifier_of(record), error))
+                self.problems.append(unreadable(TRANSACTION, identifier_of(record), error))
                 continue
             on = date.fromisoformat(fields["date"])
             self.said[fields["transaction_id"]] = _Said(
@@ -301,7 +320,7 @@ class _Reading:
         try:
             yield parse(fields)
         except Unreadable as error:
-            self._problems.append(unreadable("bank transaction", identifier, error))
+            self._problems.append(unreadable(TRANSACTION, identifier, error))
 
     def _statement(self, fields: Mapping[str, Any]) -> BankStatement:
         return statement(fields, self._accounts)
@@ -311,7 +330,7 @@ class _Reading:
             try:
                 yield parse_holding(record)
             except Unreadable as error:
-                self._problems.append(unreadable("bank account", identifier, error))
+                self._problems.append(unreadable(ACCOUNT, identifier, error))
 
     def _balances(self) -> Iterator[BankStatement]:
         """For each account: what it holds, and all that is pending. It reaches to today (UTC), or to the last day on which

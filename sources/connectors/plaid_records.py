@@ -189,8 +189,11 @@ def currency_of(record: Mapping[str, Any]) -> str:
 
 def unreadable(kind: str, identifier: Any, error: Unreadable) -> Problem:
     """The Problem of a record; it names no party."""
-    subject = f"{kind} {identifier}" if is_id(identifier) else f"a {kind} without an id"
-    return Problem(subject=subject, code=error.code, message=f"It could not be read: {error}. The others were.")
+    subject, again = (
+        (f"{kind} {identifier}", f"{kind}/{identifier}") if is_id(identifier) else (f"a {kind} without an id", None)
+    )
+    message = f"It could not be read: {error}. The others were."
+    return Problem(subject=subject, code=error.code, message=message, again=again)
 
 
 def identifier_of(record: Any) -> Any:

@@ -7,6 +7,8 @@ every 24 hours, and where the declarations changed, everything. Of other listing
 
 Deletions: a record for which `deleted` is true, and, after a pull that read every listing whole, whatever no listing mentioned,
 unless `absent` keeps it. A record that is listed and cannot be asked for or read is not gone: it is a problem, and the others are read.
+It is asked for again by its `item`; without one it is read with everything. Where none of some records is given, and the listing
+neither, it is the API that fails.
 
 What `maxAge: 0` guarantees: what the API's listings showed when the pull began.
 """
@@ -16,26 +18,27 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import NoneType
 from typing import Any
 
+from sources.connectors.each import each, is_of_all
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.rest_authentication import SECRETS, credentials, read_authentication, read_headers
 from sources.connectors.rest_expressions import Unworkable
 from sources.connectors.rest_listing import Listings
 from sources.connectors.rest_records import Reading, is_true
-from sources.connectors.rest_settings import Declared, digest, raise_all, read_documents
-from sources.documents import Page, Payslip
+from sources.connectors.rest_settings import Declared, Listed, digest, raise_all, read_documents
+from sources.documents import Page, Payslip, Problem
 from sources.errors import SourceUnavailable
 
 RELIST_SECONDS = 86_400.0
 """After so long everything is read again, so that deletions show."""
 
 _AT_ONCE = 8
-_OF_ALL = (401, 403, 407, 408)
-"""Refusals that are about whoever asks, and not about one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,11 @@ class _Cursor:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A record's own answer that the API does not give. `reason`: what follows the record's name."""
+    """A record's own answer that the API does not give. `reason`: what follows the record's name; `failed`: asking for it failed, which
+    may be the API's state as a whole."""
 
     reason: str
+    failed: bool = False
 
 
 class RestConnector:
@@ -104,7 +109,7 @@ class RestConnector:
         for number, declared in enumerate(self._declared):
             since = None if whole or not _tells_changes(declared) else marks.get(str(number))
             async for records in self._listings.pages(declared, since, now):
-                reading = await self._read(declared, records)
+                reading = await self._read(number, records, partial(self._listings.check, declared, since, now))
                 yield Page(
                     documents=reading.documents,
                     cursor=cursor,
@@ -127,19 +132,48 @@ class RestConnector:
         if self._tokens is not None:
             await self._tokens.close()
 
-    async def _read(self, declared: Declared, records: Sequence[Any]) -> Reading:
+    async def read_again(self, cursor: str | None, problems: Sequence[Problem]) -> Page:
+        """As `sources.documents.ReadsAgain` says: records that have a path of their own (`item`), while the declarations are the same.
+        Raises SourceUnavailable."""
         reading = Reading()
+        places = [self._place(problem) for problem in problems]
+        asked = [self._given(*place) if place else _nothing() for place in places]
+        for problem, place, record in zip(problems, places, await each(asked), strict=True):
+            if place is None or isinstance(record, (_Refused, SourceUnavailable)):
+                reading.problems.append(problem)
+            else:
+                reading.add(place[0], record, record, problem.again)
+        return Page(documents=reading.documents, deletions=reading.deletions, problems=reading.problems, cursor=cursor)
+
+    def _again(self, number: int, listed: Any) -> str | None:
+        """By what a record is asked for once more; None: it has no path of its own, and comes with the next reading of everything."""
+        declared = self._declared[number]
+        identifier = _identifier(declared, listed) if declared.item is not None else None
+        return None if isinstance(identifier, (_Refused, NoneType)) else f"{self._digest}/{number}/{identifier}"
+
+    def _place(self, problem: Problem) -> tuple[Declared, str] | None:
+        """The declaration and the id of a record; None: it was declared in another way."""
+        declared, _, place = (problem.again or "").partition("/")
+        number, _, identifier = place.partition("/")
+        return (self._declared[int(number)], identifier) if declared == self._digest else None
+
+    async def _read(self, number: int, records: Sequence[Any], check: Callable[[], Awaitable[None]]) -> Reading:
+        reading, declared = Reading(), self._declared[number]
         for start in range(0, len(records), _AT_ONCE):
             some = records[start : start + _AT_ONCE]
-            for listed, record in zip(some, await self._complete(declared, some), strict=True):
+            for listed, record in zip(some, await self._complete(declared, some, check), strict=True):
+                again = self._again(number, listed)
                 if isinstance(record, _Refused):
-                    reading.refuse(declared, listed, record.reason)
+                    reading.refuse(declared, listed, record.reason, again)
                 else:
-                    reading.add(declared, record, listed)
+                    reading.add(declared, record, listed, again)
         return reading
 
-    async def _complete(self, declared: Declared, listed: Sequence[Any]) -> Sequence[Any]:
-        """The whole of each record, a _Refused in the place of one that is not to be had."""
+    async def _complete(
+        self, declared: Declared, listed: Sequence[Any], check: Callable[[], Awaitable[None]]
+    ) -> Sequence[Any]:
+        """The whole of each record, a _Refused in the place of one that is not to be had. `check`: asks the listing once more, to tell
+        whether it is the API that fails."""
         if declared.item is None and not declared.parts:
             return listed
         tasks = [asyncio.create_task(self._whole(declared, record)) for record in listed]
@@ -149,11 +183,14 @@ class RestConnector:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if len(found) > 1 and all(isinstance(each, _Refused) for each in found):
+        refused = [record for record in found if isinstance(record, _Refused)]
+        if len(refused) == len(found) and (len(found) == _AT_ONCE or (len(found) > 1 and not refused[0].failed)):
             raise SourceUnavailable(
-                f"{self._subject} lists records in {declared.list} and gives none of them ({found[0].reason}):"
+                f"{self._subject} lists records in {declared.list} and gives none of them ({refused[0].reason}):"
                 " check item, item_id and parts."
             )
+        if len(refused) == len(found) and any(record.failed for record in refused):
+            await check()
         return found
 
     async def _whole(self, declared: Declared, listed: Any) -> Any:
@@ -161,27 +198,51 @@ class RestConnector:
         try:
             if is_true(declared.deleted, listed) or is_true(declared.skip, listed):
                 return listed
-            identifier = declared.item_id.search(listed)
         except Unworkable as error:
             return _Refused(f"cannot be asked for: {error}")
-        # "." and ".." are steps of a path, which would lead to another address.
-        stated = isinstance(identifier, (str, int)) and not isinstance(identifier, bool)
-        if not stated or not str(identifier).strip() or str(identifier) in (".", ".."):
-            return _Refused("cannot be asked for: item_id gives nothing that can stand in an address")
+        identifier = _identifier(declared, listed)
+        return identifier if isinstance(identifier, _Refused) else await self._given(declared, identifier, listed)
+
+    async def _given(self, declared: Declared, identifier: str, listed: Any = None) -> Any:
+        """The record's own answers, or a _Refused. Raises SourceUnavailable for what is not about this record."""
         try:
             answer = listed
             if declared.item is not None:
                 answer = declared.item_at.search(await self._listings.answer(declared.item, identifier))
             if declared.parts and isinstance(answer, Mapping):
-                parts = {name: await self._listings.answer(path, identifier) for name, path in declared.parts.items()}
+                parts = {name: await self._part(part, identifier) for name, part in declared.parts.items()}
                 return {**answer, **parts}
             return answer
         except SourceRefused as refused:
-            if refused.status in _OF_ALL:
+            if is_of_all(refused):
                 raise
             return _Refused(f"is listed, and could not be asked for (status {refused.status})")
+        except SourceUnavailable as failure:
+            return _Refused(f"is listed, and could not be asked for: {str(failure).rstrip('.')}", failed=True)
         except Unworkable as error:
             return _Refused(f"cannot be read: {error}")
+
+    async def _part(self, part: str | Listed, identifier: str) -> Any:
+        if isinstance(part, Listed):
+            return await self._listings.part(part, identifier)
+        return await self._listings.answer(part, identifier)
+
+
+async def _nothing() -> None:
+    """Of what is not asked for."""
+
+
+def _identifier(declared: Declared, listed: Any) -> str | _Refused:
+    """What stands for {id}."""
+    try:
+        identifier = declared.item_id.search(listed)
+    except Unworkable as error:
+        return _Refused(f"cannot be asked for: {error}")
+    # "." and ".." are steps of a path, which would lead to another address.
+    stated = isinstance(identifier, (str, int)) and not isinstance(identifier, bool)
+    if not stated or not str(identifier).strip() or str(identifier) in (".", ".."):
+        return _Refused("cannot be asked for: item_id gives nothing that can stand in an address")
+    return str(identifier)
 
 
 def _tells_changes(declared: Declared) -> bool:

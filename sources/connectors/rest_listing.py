@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,11 +19,13 @@ from yarl import URL
 
 from sources.connectors.http import Headers, SourceHttp, SourceRefused
 from sources.connectors.rest_expressions import Expression, Unworkable
-from sources.connectors.rest_settings import Changed, Declared, Paging
+from sources.connectors.rest_settings import Changed, Declared, Listed, Paging
 from sources.errors import SourceUnavailable
 from sources.texts import clean
 
 MAX_PAGES = 10_000
+MAX_PART = 20_000
+"""Records of a listing that belongs to one record."""
 _DAY = 86_400.0
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*!#$&+.^`|~-]+\s*(?:=\s*(?:"[^"]*"|[^",;\s]*))?)*)')
 _REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]*))', re.IGNORECASE)
@@ -62,17 +64,33 @@ class Listings:
             async for records in self._once(declared, since, now):
                 yield records
 
+    async def check(self, declared: Declared, since: float | None, now: float) -> None:
+        """Asks for the first page once more. Raises SourceUnavailable where the API gives it no more."""
+        async for _ in self._once(declared, since, now):
+            return
+
     async def answer(self, path: str, identifier: Any) -> Any:
         """What a path with {id} gives. Raises SourceRefused and SourceUnavailable."""
-        answer, _ = await self._ask(_Asked(path.replace("{id}", quote(clean(str(identifier)), safe="")), ()))
+        answer, _ = await self._ask(_Asked(_of_one(path, identifier), ()), of_one=True)
         return answer
 
-    async def _once(self, declared: Declared, since: float | None, now: float) -> AsyncIterator[list[Any]]:
+    async def part(self, listed: Listed, identifier: Any) -> list[Any]:
+        """All records of a listing that belongs to one record. Raises SourceRefused and SourceUnavailable."""
+        found = list[Any]()
+        async for records in self._once(replace(listed, list=_of_one(listed.list, identifier)), None, 0.0, of_one=True):
+            found += records
+            if len(found) > MAX_PART:
+                raise SourceUnavailable(f"{self._subject} has more than {MAX_PART} records in {listed.list}")
+        return found
+
+    async def _once(
+        self, declared: Listed, since: float | None, now: float, *, of_one: bool = False
+    ) -> AsyncIterator[list[Any]]:
         paging, known = declared.paging, _known(declared, since, now)
         asked, taken, seen = _request(declared, since, known), 0, set[str]()
         for number in range(MAX_PAGES):
             try:
-                answer, headers = await self._ask(asked)
+                answer, headers = await self._ask(asked, of_one=of_one)
             except SourceRefused as refused:
                 # Of everything, a first page that is refused would delete all that is held.
                 if refused.status == paging.past_end and (number > 0 or since is not None):
@@ -95,15 +113,15 @@ class Listings:
                 asked = _request(declared, since, {**known, "{next}": following})
         raise SourceUnavailable(f"{self._subject} listed more than {MAX_PAGES} pages in {declared.list}.")
 
-    async def _ask(self, asked: _Asked) -> tuple[Any, Headers]:
+    async def _ask(self, asked: _Asked, *, of_one: bool = False) -> tuple[Any, Headers]:
         own = {name for name, _ in self._key}
         params = [*(each for each in asked.params if each[0] not in own), *self._key]
         if asked.body is None:
-            return await self._http.get_json(asked.path, params=params, headers=self._headers)
+            return await self._http.get_json(asked.path, params=params, headers=self._headers, of_one=of_one)
         # A listing changes nothing, so that a lost answer is safe to ask for again.
         return await self._http.post_json(asked.path, asked.body, params=params, headers=self._headers, idempotent=True)
 
-    def _records(self, declared: Declared, answer: Any) -> list[Any]:
+    def _records(self, declared: Listed, answer: Any) -> list[Any]:
         try:
             records = declared.items.search(answer)
         except Unworkable:
@@ -116,7 +134,7 @@ class Listings:
         return records
 
     def _following(
-        self, declared: Declared, answer: Any, headers: Headers, number: int, taken: int, records: Sequence[Any]
+        self, declared: Listed, answer: Any, headers: Headers, number: int, taken: int, records: Sequence[Any]
     ) -> int | str | None:
         try:
             found = _next(declared.paging, answer, headers, number, taken, records)
@@ -139,7 +157,11 @@ class Listings:
         return _Asked(url.path[len(path) :], list(url.query.items()), asked.body)
 
 
-def _request(declared: Declared, since: float | None, known: Mapping[str, Any]) -> _Asked:
+def _of_one(path: str, identifier: Any) -> str:
+    return path.replace("{id}", quote(clean(str(identifier)), safe=""))
+
+
+def _request(declared: Listed, since: float | None, known: Mapping[str, Any]) -> _Asked:
     paging, changed = declared.paging, declared.changed
     params = [
         (name, str(_filled(value, known)))
@@ -155,7 +177,7 @@ def _request(declared: Declared, since: float | None, known: Mapping[str, Any]) 
     return _Asked(declared.list, params, None if declared.body is None else _filled(declared.body, known))
 
 
-def _known(declared: Declared, since: float | None, now: float) -> dict[str, Any]:
+def _known(declared: Listed, since: float | None, now: float) -> dict[str, Any]:
     """What stands in the places of the first request."""
     paging = declared.paging
     known = {"{next}": paging.first if paging.style in ("page", "offset") else _ABSENT, "{size}": paging.size}

@@ -38,18 +38,18 @@ class Reading:
     unread: list[tuple[str, str]] = field(default_factory=list)
     newest: float = 0.0
 
-    def add(self, declared: Declared, record: Any, listed: Any) -> None:
-        """A record, and what the listing itself said of it."""
+    def add(self, declared: Declared, record: Any, listed: Any, again: str | None = None) -> None:
+        """A record, and what the listing itself said of it. `again`: of its problem."""
         try:
             self._note_moment(declared, record, listed)
             if is_true(declared.skip, record):
                 return
             if is_true(declared.deleted, record):
-                self._delete(declared, record)
+                self._delete(declared, record, again)
                 return
             values = _values(declared, record)
         except Unworkable as error:
-            self.refuse(declared, record, f"cannot be read: {error}")
+            self.refuse(declared, record, f"cannot be read: {error}", again)
             return
         try:
             # Names and wages of persons are behind a scope of their own, and what is kept beside a document is not.
@@ -57,24 +57,24 @@ class Reading:
             raw = plain(record) if kept else {}
             self.documents.append(read_document(declared.kind, values, raw=raw, minor_units=declared.minor_units))
         except InvalidDocument as invalid:
-            self.refuse(declared, record, f"cannot be read: {_told(declared, invalid.faults)}")
+            self.refuse(declared, record, f"cannot be read: {_told(declared, invalid.faults)}", again)
         except RecursionError:
-            self.refuse(declared, record, "is nested too deeply")
+            self.refuse(declared, record, "is nested too deeply", again)
 
-    def refuse(self, declared: Declared, record: Any, reason: str) -> None:
+    def refuse(self, declared: Declared, record: Any, reason: str, again: str | None = None) -> None:
         """A record that makes no document, which is not gone for that. `reason`: what follows its name."""
         identifier = identify(declared, record)
         subject = f"{declared.kind.replace('_', ' ')} {(identifier or _shown(declared, record))[:80]}"
         message = f"The {subject} {reason[:_LONGEST_REASON]}."
-        self.problems.append(Problem(subject=subject, code=UNREADABLE, message=message))
+        self.problems.append(Problem(subject=subject, code=UNREADABLE, message=message, again=again))
         self.unread.append((declared.kind, identifier))
 
-    def _delete(self, declared: Declared, record: Any) -> None:
+    def _delete(self, declared: Declared, record: Any, again: str | None) -> None:
         identifier = identify(declared, record)
         if identifier.strip():
             self.deletions.append(Deletion(kind=declared.kind, external_id=identifier))
         else:
-            self.refuse(declared, record, "was deleted, and does not say which it is: external_id is missing")
+            self.refuse(declared, record, "was deleted, and does not say which it is: external_id is missing", again)
 
     def _note_moment(self, declared: Declared, record: Any, listed: Any) -> None:
         if declared.changed is not None and declared.changed.field is not None:

@@ -69,22 +69,29 @@ class Changed:
     start: date | int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """One listing of an API and the documents in it. `params`: of the query, names may repeat; `body`: of a POST, None: it is a GET.
-    `parts`: further answers about each record, by the name that they get in it. `keeps_absent`: what it does not list is not gone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A listing of an API. `list`: its path; `items`: where its records are; `params`: of the query, names may repeat; `body`: of a POST,
+    None: it is a GET."""
 
-    kind: str
     list: str
     items: Expression
+    params: tuple[tuple[str, str], ...]
+    body: Any = None
+    paging: Paging = Paging()
+    changed: Changed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared(Listed):
+    """A listing and the documents in it. `parts`: further answers about each record, by the name that they get in it: a path, or a listing
+    whose path has the record's id. `keeps_absent`: what it does not list is not gone."""
+
+    kind: str
     item: str | None
     item_id: Expression
     item_at: Expression
-    parts: Mapping[str, str]
-    params: tuple[tuple[str, str], ...]
-    body: Any
-    paging: Paging
-    changed: Changed | None
+    parts: Mapping[str, str | Listed]
     keeps_absent: bool
     deleted: Expression | None
     skip: Expression | None
@@ -122,12 +129,6 @@ def _declared(table: Table) -> Declared:
     items = table.needed("items", "@")
     if items.filters and paging.style in ("page", "offset"):
         table.wrong("items", "must not filter: what is left out would look like the listing's end; use skip")
-    item = table.path("item") if "item" in table else None
-    parts = table.table("parts")
-    paths = {key: parts.path(key) for key in parts.given}
-    for where, key, path in [(table, "item", item), *((parts, key, path) for key, path in paths.items())]:
-        if path is not None and _PLACE.findall(path) != ["id"]:
-            where.wrong(key, "must have {id}, once, in the place of the record's id")
     kind, absent = table.choice("kind", KINDS), table.choice("absent", ("deleted", "kept"), "deleted")
     if changed is not None and type(changed.start) is int and absent == "deleted":
         table.wrong("absent", 'must be "kept" where changed.start is a number of days: what is older is not gone')
@@ -136,10 +137,10 @@ def _declared(table: Table) -> Declared:
         kind=kind,
         list=table.path("list"),
         items=items,
-        item=item,
+        item=_path_of_one(table, "item") if "item" in table else None,
         item_id=table.needed("item_id", "id"),
         item_at=table.needed("item_at", "@"),
-        parts=paths,
+        parts=_parts(table),
         params=params,
         body=body,
         paging=paging,
@@ -152,6 +153,29 @@ def _declared(table: Table) -> Declared:
         fixed=fixed,
         values=values,
     )
+
+
+def _path_of_one(table: Table, key: str) -> str:
+    path = table.path(key)
+    if _PLACE.findall(path) != ["id"]:
+        table.wrong(key, "must have {id}, once, in the place of the record's id")
+    return path
+
+
+def _parts(declared: Table) -> Mapping[str, str | Listed]:
+    """A path, whose answer is taken as it is, or a table of a listing with pages."""
+    parts = declared.table("parts")
+    return {
+        name: _listed(parts.table(name)) if isinstance(given, Mapping) else _path_of_one(parts, name)
+        for name, given in parts.given.items()
+    }
+
+
+def _listed(part: Table) -> Listed:
+    part.only(("list", "items", "params", "paging"))
+    paging, params = _paging(part), _params(part)
+    _check_places(part, paging, None, [value for _, value in params])
+    return Listed(list=_path_of_one(part, "list"), items=part.needed("items", "@"), params=params, paging=paging)
 
 
 def _document(table: Table, kind: str) -> tuple[dict[str, Expression], Mapping[str, Any], dict[str, Mapping[str, Any]]]:

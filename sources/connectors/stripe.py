@@ -21,6 +21,9 @@ Another account: the cursor holds the account's id, where the server tells it, a
 key of another account or mode everything is read from the beginning, and what was held before counts no more. A new key of
 the same account, or another address, changes nothing.
 
+What could not be read is asked for again by its id, as `StripeConnector.read_again` is called; so is an event that does not say
+which object changed.
+
 Names: an invoice holds its customer's name as it was when it was issued. Drafts follow the customer, so after any customer changed
 all drafts are read again. Only where a server leaves names out of its invoices are customers read one by one.
 """
@@ -29,7 +32,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -37,21 +40,22 @@ import structlog
 
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused, bearer
 from sources.connectors.kinds import ConnectorKind
+from sources.connectors.stripe_again import read_again
 from sources.connectors.stripe_api import ListPage, Params, StripeApi, both
 from sources.connectors.stripe_changes import Changes, changes_since, created_since
 from sources.connectors.stripe_cursor import StripeCursor
 from sources.connectors.stripe_listing import FORBIDDEN, REFUSED, UNKNOWN, deletions_of, forbidden, listing_pages
-from sources.connectors.stripe_reader import StripeReader
+from sources.connectors.stripe_reader import MOVEMENTS, StripeReader, ungiven
 from sources.connectors.stripe_records import text
 from sources.connectors.stripe_webhooks import verify_webhook
-from sources.documents import Page, Payslip
+from sources.documents import Page, Payslip, Problem
+from sources.errors import SourceUnavailable
 
 logger = structlog.get_logger(__name__)
 
 RELIST_AFTER_SECONDS = 25 * 86_400
 """Stripe keeps events for 30 days."""
 
-_MOVEMENTS = "balance_transactions"
 _KEY_MODE = re.compile(r"[rs]k_(live|test)_", re.ASCII)
 
 
@@ -88,6 +92,11 @@ class StripeConnector:
             async for page in pages:
                 yield replace(page, afresh=afresh)
                 afresh = False
+
+    async def read_again(self, cursor: str | None, problems: Sequence[Problem]) -> Page:
+        """As `sources.documents.ReadsAgain` says. Raises SourceUnavailable."""
+        api = StripeApi(self._http, self._subject)
+        return await read_again(api, StripeReader(api), StripeCursor.decode(cursor), problems)
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
         """None: Stripe has no payroll."""
@@ -128,14 +137,14 @@ class StripeConnector:
     async def _created(self, api: StripeApi, state: StripeCursor) -> tuple[ListPage, ListPage | int]:
         """The first pages of the invoices and the balance transactions that were created; a status: these cannot be read."""
         invoices = api.list_page("invoices", created_since(state))
-        if _MOVEMENTS in state.owed:
+        if MOVEMENTS in state.owed:
             return await invoices, UNKNOWN
         return await both(invoices, _movements(api, created_since(state)))
 
 
 async def _movements(api: StripeApi, since: Params) -> ListPage | int:
     try:
-        return await api.list_page(_MOVEMENTS, since)
+        return await api.list_page(MOVEMENTS, since)
     except SourceRefused as refused:
         if refused.status not in (REFUSED, UNKNOWN):
             raise
@@ -153,6 +162,8 @@ async def _change_pages(
     before it come newest first."""
     read: set[str] = set()
     invoices, movements = created
+    if changes.problems:
+        yield Page(documents=(), problems=changes.problems, cursor=state.encode())
     async for found in _invoice_pages(api, created_since(state), invoices, drafts=changes.customers):
         batch = await reader.read("invoices", found.records)
         state = state.with_draft_states(batch.drafts(), batch.others())
@@ -161,27 +172,32 @@ async def _change_pages(
         if found is not invoices:  # what it holds may be older than the last event
             read |= {text(record, "id") or "" for record in found.records if isinstance(record, dict)}
     if movements == REFUSED:
-        state, page = _owing(state, _MOVEMENTS)
+        state, page = _owing(state, MOVEMENTS)
         yield page
     while isinstance(movements, ListPage):
         news = [record for record in movements.records if changes.note_movement(record, state.seen)]
-        batch = await reader.read(_MOVEMENTS, news)
+        batch = await reader.read(MOVEMENTS, news)
         if batch.documents or batch.problems:
             yield Page(documents=batch.documents, problems=batch.problems, cursor=state.encode())
         after = movements.after
-        movements = UNKNOWN if after is None else await api.list_page(_MOVEMENTS, created_since(state), after)
+        movements = UNKNOWN if after is None else await api.list_page(MOVEMENTS, created_since(state), after)
     gone = set(changes.deleted)
     for collection, ids in changes.chunks(read, state.owed):
         try:
-            records = await api.retrieve_all(collection, ids)
+            found_each = await api.retrieve_each(collection, ids)
         except SourceRefused as refused:
             if refused.status != REFUSED or collection == "invoices":
                 raise
             state, page = _owing(state, collection)
             yield page
             continue
-        batch = await reader.read(collection, [record for record in records.values() if record is not None])
-        missing = [object_id for object_id, record in records.items() if record is None]
+        batch = await reader.read(collection, [each for each in found_each.values() if isinstance(each, Mapping)])
+        batch.problems += [
+            ungiven(collection, object_id)
+            for object_id, failure in found_each.items()
+            if isinstance(failure, SourceUnavailable)
+        ]
+        missing = [object_id for object_id, record in found_each.items() if record is None]
         gone.update(missing if collection == "invoices" else ())
         state = state.with_draft_states(batch.drafts(), batch.others())
         yield Page(documents=batch.documents, problems=batch.problems, cursor=state.encode())

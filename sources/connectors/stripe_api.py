@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from sources.connectors.each import outcomes
 from sources.connectors.http import Headers, SourceHttp, SourceRefused
 from sources.connectors.stripe_records import Record, text
 from sources.errors import SourceUnavailable
@@ -96,7 +97,7 @@ class StripeApi:
         """One object; None: Stripe has none of this id, or deleted it."""
         path = f"/v1/{collection}/{quote(object_id, safe='')}"
         try:
-            answer, _ = await self._get_expanded(path, collection, [])
+            answer, _ = await self._get_expanded(path, collection, [], of_one=True)
         except SourceRefused as refused:
             if refused.status == 404 and refused.code in MISSING:
                 return None
@@ -110,22 +111,35 @@ class StripeApi:
         found = await together(self.retrieve(collection, object_id) for object_id in object_ids)
         return dict(zip(object_ids, found, strict=True))
 
-    async def _get_expanded(self, path: str, collection: str, params: Params, start: str = "") -> tuple[Any, Headers]:
+    async def retrieve_each(
+        self, collection: str, object_ids: Sequence[str]
+    ) -> dict[str, Record | SourceUnavailable | None]:
+        """As `retrieve_all`, with the failure in the place of an object that Stripe fails to give, while it gives others, or at least
+        its list of invoices."""
+        found = await outcomes(self.retrieve(collection, object_id) for object_id in object_ids)
+        if found and all(isinstance(each, SourceUnavailable) for each in found):
+            await self.list_page("invoices", [])
+        return dict(zip(object_ids, found, strict=True))
+
+    async def _get_expanded(
+        self, path: str, collection: str, params: Params, start: str = "", *, of_one: bool = False
+    ) -> tuple[Any, Headers]:
         expanded = [("expand[]", start + each) for each in _EXPANDED.get(collection, ())]
         if collection != "invoices":
-            return await self._get(path, [*params, *expanded])
+            return await self._get(path, [*params, *expanded], of_one)
         if not self._plain:
             try:
-                return await self._get(path, [*params, *expanded])
+                return await self._get(path, [*params, *expanded], of_one)
             except SourceRefused as refused:
                 if refused.status not in (400, 403):
                     raise
-        answer = await self._get(path, params)
+        answer = await self._get(path, params, of_one)
         self._plain = True
         return answer
 
-    async def _get(self, path: str, params: Params) -> tuple[Any, Headers]:
-        return await self._http.get_json(path, params=params, headers={"Stripe-Version": STRIPE_VERSION})
+    async def _get(self, path: str, params: Params, of_one: bool = False) -> tuple[Any, Headers]:
+        version = {"Stripe-Version": STRIPE_VERSION}
+        return await self._http.get_json(path, params=params, headers=version, of_one=of_one)
 
 
 async def together(calls: Iterable[Awaitable[T]]) -> list[T]:

@@ -9,10 +9,13 @@ from typing import Any
 from sources.connectors.http import SourceRefused
 from sources.connectors.stripe_api import ListPage, Params, StripeApi, together
 from sources.connectors.stripe_cursor import COLLECTIONS, StripeCursor
+from sources.connectors.stripe_objects import problem
 from sources.connectors.stripe_payments import COVERED, category_of
 from sources.connectors.stripe_records import UnreadableRecord, reference, text
+from sources.documents import Problem
 
 OVERLAP_SECONDS = 300
+EVENTS = "events"
 
 MAX_TYPES = 20
 """How many types one request for events may name: https://docs.stripe.com/api/events/list#list_events-types."""
@@ -43,12 +46,13 @@ _REFUSES_EVENTS = frozenset({400, 403, 404, 405})
 
 @dataclass(slots=True)
 class Changes:
-    """Ids of changed objects by collection, deleted invoices, whether any customer changed, and balance transactions that
-    are still to be looked at. `at`: Stripe's time (seconds) of the oldest answer; `seen`: what need not be read again."""
+    """Ids of changed objects by collection, deleted invoices, events that do not say what changed, whether any customer did, and
+    balance transactions that are still to be looked at. `at`: Stripe's time (seconds) of the oldest answer; `seen`: what need not be read again."""
 
     at: int
     changed: dict[str, set[str]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
     customers: bool = False
     seen: set[str] = field(default_factory=set)
 
@@ -56,19 +60,21 @@ class Changes:
         self.changed.setdefault(collection, set()).add(object_id)
 
     def note_event(self, event: Any, seen: frozenset[str]) -> None:
-        """Adds one event's news. Events without a readable object tell nothing, for example of an upcoming invoice."""
-        if not isinstance(event, dict):
-            return
+        """Adds one event's news. Those of types that nobody asked for tell nothing, for example of an upcoming invoice."""
+        event = event if isinstance(event, dict) else {}
         event_id, word = text(event, "id") or "", text(event, "type") or ""
         data = event.get("data")
         object_id = reference(data.get("object")) if isinstance(data, dict) else None
         self.seen.add(event_id)
-        if event_id in seen or object_id is None:
+        if event_id in seen:
             return
-        if word == "invoice.deleted":
-            self.deleted.add(object_id)
-        elif word.startswith("customer."):
+        if word.startswith("customer."):
             self.customers = True
+        elif object_id is None:
+            if not word or word in _EVENT_TYPES:
+                self.problems.append(_mute(event_id))
+        elif word == "invoice.deleted":
+            self.deleted.add(object_id)
         elif collection := next((each for start, each in _COLLECTIONS.items() if word.startswith(start)), None):
             self.add(collection, object_id)
 
@@ -97,6 +103,12 @@ class Changes:
             left = sorted(ids - self.deleted - read if collection == "invoices" else ids - read)
             for start in range(0, len(left), 100):
                 yield collection, left[start : start + 100]
+
+
+def _mute(event_id: str) -> Problem:
+    """Of an event that does not say what it is about: it is asked for once more."""
+    subject, again = (f"event {event_id}", f"{EVENTS}/{event_id}") if event_id else ("event without an id", None)
+    return problem(subject, UnreadableRecord("it does not say which object changed"), again)
 
 
 def created_since(state: StripeCursor) -> Params:

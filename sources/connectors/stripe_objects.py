@@ -63,8 +63,8 @@ _CREDIT_NOTE_STATUSES = {"issued": InvoiceStatus.PAID, "void": InvoiceStatus.VOI
 _LEFT_OUT = frozenset({"payments", "hosted_invoice_url", "invoice_pdf", "pdf", "client_secret", "confirmation_secret"})
 
 
-def problem(subject: str, error: UnreadableRecord) -> Problem:
-    return Problem(subject=subject, code=error.code, message=f"Stripe's {subject} was not read: {error}.")
+def problem(subject: str, error: UnreadableRecord, again: str | None = None) -> Problem:
+    return Problem(subject=subject, code=error.code, message=f"Stripe's {subject} was not read: {error}.", again=again)
 
 
 def parse_invoice(record: Record, customer: Record | None = None, lines: Sequence[Any] | None = None) -> Invoice:

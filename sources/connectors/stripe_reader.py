@@ -27,6 +27,8 @@ MAX_LINE_PAGES = 100
 MAX_PAYOUT_PAGES = 100
 """Of the balance transactions of one payout; what a larger one pays out is not known."""
 
+MOVEMENTS = "balance_transactions"
+
 MAX_REMEMBERED = 100_000
 """Charges and payment intents whose invoice is known within one pull; those of the rest are asked for."""
 
@@ -86,12 +88,13 @@ class StripeReader:
         return batch
 
     async def _read_one(self, collection: str, record: Any) -> Sequence[Document] | Problem:
-        subject = f"{NAMES[collection]} without an id"
+        subject, again = f"{NAMES[collection]} without an id", None
         try:
             subject = f"{NAMES[collection]} {identity(record)}"
+            again = f"{collection}/{identity(record)}"
             return await self._documents(collection, record)
         except UnreadableRecord as error:
-            return problem(subject, error)
+            return problem(subject, error, again)
 
     async def _documents(self, collection: str, record: Record) -> Sequence[Document]:
         """Raises UnreadableRecord."""
@@ -188,3 +191,9 @@ class StripeReader:
             return []
         found = (stands_for(move) for move in moves or () if isinstance(move, dict))
         return sorted({each for each in found if each} - {identity(payout)})
+
+
+def ungiven(collection: str, object_id: str) -> Problem:
+    """Of an object that Stripe does not give, although it gives others: it is asked for again."""
+    reason = UnreadableRecord("Stripe does not give it")
+    return problem(f"{NAMES[collection]} {object_id}", reason, f"{collection}/{object_id}")

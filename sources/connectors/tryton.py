@@ -11,6 +11,8 @@ Deletions: Tryton deletes only invoices that never got a number (drafts, and dra
 are asked for at the end of each pull, and the ones that are gone count as deleted; a pull that broke off before infers nothing.
 A numbered invoice that is not answered any more, for want of a right, stays as it is.
 
+An invoice that could not be read is asked for again by its id.
+
 Another company (of the user, or in the option): everything is read from the beginning, and what was held counts no more.
 
 Names: a party's name is the present one. A renamed party changes its invoices once these are read again.
@@ -117,6 +119,17 @@ class TrytonConnector:
         except UnreadableRecord as error:
             # Of a record among thousands whose times alone were asked for: what changed cannot be told.
             raise SourceUnavailable(f"{self._subject} answered with a record that cannot be read: {error}.") from None
+
+    async def read_again(self, cursor: str | None, problems: Sequence[Problem]) -> Page:
+        """As `sources.documents.ReadsAgain` says. One that is not answered stays a problem: its deletion is told by itself. Raises
+        SourceUnavailable."""
+        company = await self._company()
+        state, _ = TrytonCursor.decode(cursor).read_for(company)
+        wanted = {int(problem.again or 0): problem for problem in problems}
+        batch = await self._read(company, [["id", "in", sorted(wanted)]])
+        missing = [wanted[each] for each in sorted(wanted.keys() - batch.ids)]
+        page = _page(_behind(state, batch), batch)
+        return replace(page, problems=[*page.problems, *missing])
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
         """None: no payroll is read of Tryton."""
@@ -259,6 +272,7 @@ def _problem(record: Record, error: UnreadableRecord) -> Problem:
         subject=f"invoice {record['id']}",
         code=error.code,
         message=f"Invoice {name} could not be read: {error}. The others were.",
+        again=str(record["id"]),
     )
 
 

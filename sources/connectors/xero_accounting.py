@@ -15,18 +15,23 @@ Deletions: Xero keeps what is voided or deleted, and lists it as changed. Void d
 Payments: see `sources.connectors.xero_accounting_payments`. Tax ids of contacts, and their names, are those of when the document was
 read last. Tracking categories and the exchange rates by which Xero itself books are in `raw` alone.
 
+A record that could not be read is asked for again by its id: mended at Xero, or readable by a newer version of this connector, it
+need not show as changed.
+
 Calls: a pull that finds nothing takes five, so every five minutes takes 1,440 of the 5,000 that Xero allows a day.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from sources.connectors.each import each
 from sources.connectors.http import HttpOptions
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.xero_accounting_cursor import Progress, XeroCursor
-from sources.connectors.xero_accounting_listing import Answer, Listing, XeroLookups, read_page
+from sources.connectors.xero_accounting_listing import Answer, Listing, XeroLookups, read_one, read_page
 from sources.connectors.xero_accounting_payments import contact_of, is_known, parse_advance, parse_payment
 from sources.connectors.xero_accounting_records import DELETED, parse_invoice
 from sources.connectors.xero_accounting_values import Record, UnreadableRecord, identity, text
@@ -79,6 +84,11 @@ class XeroAccountingConnector:
             options=options,
         )
 
+    @property
+    def is_near_its_limit(self) -> bool:
+        """Whether Xero allows few more calls for now, by its newest answer: what can wait is not asked for. On a running loop."""
+        return self._api.is_near_its_limit
+
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:
         """Documents that changed since the cursor; see the module for what is guaranteed. A page's cursor resumes behind it, also
         in the midst of a first pull. Raises SourceUnavailable."""
@@ -90,6 +100,24 @@ class XeroAccountingConnector:
                 if answer.records:
                     yield await _page(listing, answer.records, lookups, state)
         yield Page(documents=(), cursor=state.encode(), complete=True)
+
+    async def read_again(self, cursor: str | None, problems: Sequence[Problem]) -> Page:
+        """As `sources.documents.ReadsAgain` says. Raises SourceUnavailable."""
+        lookups, state = XeroLookups(self._api), XeroCursor.decode(cursor)
+        page = Page(documents=(), cursor=state.encode())
+        answers = await each(read_one(self._api, *_wanted(problem)) for problem in problems)
+        for problem, answer in zip(problems, answers, strict=True):
+            if isinstance(answer, SourceUnavailable):
+                page = replace(page, problems=[*page.problems, problem])
+                continue
+            more = await _page(_wanted(problem)[0], answer, lookups, state)
+            page = replace(
+                page,
+                documents=[*page.documents, *more.documents],
+                deletions=[*page.deletions, *more.deletions],
+                problems=[*page.problems, *more.problems],
+            )
+        return page
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
         """None: payroll is another source."""
@@ -187,9 +215,16 @@ async def _document(listing: Listing, record: Record, lookups: XeroLookups, prob
 def _problem(listing: Listing, record: Any, message: str, code: str) -> Problem:
     try:
         subject = f"{listing.noun} {identity(record, listing.id_name)}"
+        again = f"{listing.name}/{identity(record, listing.id_name)}"
     except (UnreadableRecord, AttributeError):
-        subject = f"{listing.noun} without an id"
-    return Problem(subject=subject, code=code, message=message)
+        subject, again = f"{listing.noun} without an id", None
+    return Problem(subject=subject, code=code, message=message, again=again)
+
+
+def _wanted(problem: Problem) -> tuple[Listing, str]:
+    """The listing and the id of a record that could not be read."""
+    name, _, identifier = (problem.again or "").partition("/")
+    return next(listing for listing in LISTINGS if listing.name == name), identifier
 
 
 KIND = ConnectorKind(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from sources.connectors.xero_accounting_payments import Account, parse_account
 from sources.connectors.xero_accounting_records import parse_rates
@@ -59,6 +60,13 @@ async def read_page(api: XeroApi, listing: Listing, number: int, since: datetime
     if page not in (None, number):
         raise SourceUnavailable(f"{api.subject} answered with another page of {path} than was asked for.")
     return Answer(records, moment(stated.get("DateTimeUTC")), page, pages, items)
+
+
+async def read_one(api: XeroApi, listing: Listing, identifier: str) -> Sequence[Any]:
+    """The record of an id, in a list, as Xero gives it. Raises SourceUnavailable."""
+    path = f"/{listing.name}/{quote(identifier, safe='')}"
+    stated = await api.get(path, {}, deadline=_DEADLINE_SECONDS, of_one=True)
+    return _records(api, stated, listing.name)
 
 
 class XeroLookups:

@@ -71,12 +71,18 @@ class XeroApi:
         return any(self._left.get(name, kept + 1) <= kept for name, kept in _KEPT_FREE.items())
 
     async def get(
-        self, path: str, params: Params, headers: Headers | None = None, *, deadline: float | None = None
+        self,
+        path: str,
+        params: Params,
+        headers: Headers | None = None,
+        *,
+        deadline: float | None = None,
+        of_one: bool = False,
     ) -> Any:
-        """The decoded answer. Raises SourceUnavailable; SourceRefused names the path that the app may not read."""
+        """The decoded answer; `of_one` as of `SourceHttp.get_json`. Raises SourceUnavailable; SourceRefused names the path that the app may not read."""
         try:
             answer, told = await self._http.get_json(
-                path, params=params, headers={**(headers or {}), **self._tenant}, deadline=deadline
+                path, params=params, headers={**(headers or {}), **self._tenant}, deadline=deadline, of_one=of_one
             )
         except SourceRefused as error:
             if error.status != 403:

@@ -58,14 +58,37 @@ async def note(
     noted: set[Cause],
 ) -> None:
     """Opens issues, or counts them once more for the run that began at `started_at`. `noted`: the run's causes so far."""
-    stated = {
-        (clean(each.code), clean(each.subject)[:MAX_SUBJECT]): clean(each.message)[:MAX_MESSAGE] for each in problems
-    }
-    fresh = {cause: message for cause, message in stated.items() if cause not in noted}
+    stated = {cause_of(each): each for each in problems}
+    fresh = {cause: problem for cause, problem in stated.items() if cause not in noted}
     noted.update(stated)
     if fresh:
         codes, subjects = [code for code, _ in fresh], [subject for _, subject in fresh]
-        await connection.execute(_NOTE, ledger_id, source, started_at, codes, subjects, list(fresh.values()))
+        messages = [clean(each.message)[:MAX_MESSAGE] for each in fresh.values()]
+        again = [each.again and clean(each.again) for each in fresh.values()]
+        await connection.execute(_NOTE, ledger_id, source, started_at, codes, subjects, messages, again)
+
+
+def cause_of(problem: Problem) -> Cause:
+    return clean(problem.code), clean(problem.subject)[:MAX_SUBJECT]
+
+
+async def due(connection: Connection, ledger_id: int, source: str, now: datetime, most: int) -> Sequence[Problem]:
+    """Records that could not be read and are to be asked for again by now, those that wait longest first."""
+    rows = await connection.fetch(_DUE, ledger_id, source, now, most)
+    return [Problem(code=code, subject=subject, message=message, again=again) for code, subject, message, again in rows]
+
+
+async def put_off(
+    connection: Connection, ledger_id: int, source: str, problems: Iterable[Problem], now: datetime
+) -> None:
+    """They could not be asked for: they are tried again later."""
+    await _of_causes(connection, _PUT_OFF, ledger_id, source, map(cause_of, problems), now)
+
+
+async def close_causes(
+    connection: Connection, ledger_id: int, source: str, causes: Iterable[Cause], now: datetime
+) -> None:
+    await _of_causes(connection, _CLOSE_CAUSES, ledger_id, source, causes, now)
 
 
 async def close_read(
@@ -154,6 +177,15 @@ def subject_of(document: Document) -> str:
     return f"{text[: MAX_SUBJECT - 65]}~{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+async def _of_causes(
+    connection: Connection, sql: str, ledger_id: int, source: str, causes: Iterable[Cause], now: datetime
+) -> None:
+    wanted = list(causes)
+    if wanted:
+        codes, subjects = zip(*wanted, strict=True)
+        await connection.execute(sql, ledger_id, source, now, codes, subjects)
+
+
 def _document_of(row: Sequence[str] | None, otherwise: str) -> Document | None:
     if row is None:
         raise NotFound(otherwise)
@@ -177,24 +209,42 @@ async def _close(
 _REOPEN = """
 times = held.times + 1, closed_at = NULL, resolved_at = NULL, resolved_by = NULL,
     opened_at = CASE WHEN held.closed_at IS NULL THEN held.opened_at ELSE excluded.opened_at END"""
+
+
+def _pause(attempts: str) -> str:
+    """The time until the next attempt, after so many in vain: 2, 4, 8 … minutes."""
+    return f"interval '1 minute' * least(power(2, least({attempts}, 16)), {LONGEST_PAUSE_MINUTES})"
+
+
+_ATTEMPTS = "CASE WHEN held.closed_at IS NULL THEN held.attempts ELSE 0 END + 1"
 _NOTE = f"""
-INSERT INTO mirror.issue AS held (ledger_id, source, code, subject, message, first_seen, opened_at, last_seen)
-SELECT $1, $2, code, subject, message, $3, $3, $3 FROM unnest($4::text[], $5::text[], $6::text[]) AS met (code, subject, message)
+INSERT INTO mirror.issue AS held (ledger_id, source, code, subject, message, again, attempts, next_attempt_at, first_seen, opened_at,
+    last_seen)
+SELECT $1, $2, code, subject, message, again, (again IS NOT NULL)::int, CASE WHEN again IS NOT NULL
+    THEN $3::timestamptz + {_pause("1")} END, $3, $3, $3
+FROM unnest($4::text[], $5::text[], $6::text[], $7::text[]) AS met (code, subject, message, again)
 ON CONFLICT (ledger_id, source, code, subject) DO UPDATE SET message = excluded.message, last_seen = excluded.last_seen,
+    again = excluded.again, attempts = CASE WHEN excluded.again IS NULL THEN 0 ELSE {_ATTEMPTS} END,
+    next_attempt_at = CASE WHEN excluded.again IS NOT NULL THEN $3::timestamptz + {_pause(_ATTEMPTS)} END,
     {_REOPEN}"""
+_DUE = """
+SELECT code, subject, message, again FROM mirror.issue
+WHERE ledger_id = $1 AND source = $2 AND kind IS NULL AND closed_at IS NULL AND again IS NOT NULL AND next_attempt_at <= $3
+ORDER BY next_attempt_at LIMIT $4"""
+_OF_CAUSES = """
+WHERE ledger_id = $1 AND source = $2 AND closed_at IS NULL AND kind IS NULL
+    AND (code, subject) IN (SELECT * FROM unnest($4::text[], $5::text[]))"""
+_PUT_OFF = f"""
+UPDATE mirror.issue SET attempts = attempts + 1, next_attempt_at = $3::timestamptz + {_pause("attempts + 1")} {_OF_CAUSES}"""
+_CLOSE_CAUSES = f"UPDATE mirror.issue SET closed_at = $3, next_attempt_at = NULL {_OF_CAUSES}"
 _OPEN = """
-UPDATE mirror.issue SET closed_at = $3
+UPDATE mirror.issue SET closed_at = $3, next_attempt_at = NULL
 WHERE ledger_id = $1 AND source = $2 AND closed_at IS NULL AND kind IS NULL
     AND (code, subject) NOT IN (SELECT * FROM unnest($4::text[], $5::text[]))"""
 _CLOSE_READ = f"{_OPEN} AND regexp_split_to_array(subject, '\\s+') && $6::text[]"
 _CLOSE_ABSENT = f"{_OPEN} AND ($6::text[] IS NULL OR code = ANY($6::text[]))"
 _COUNT = """
 SELECT count(*) FROM mirror.issue WHERE ledger_id = $1 AND source = $2 AND closed_at IS NULL AND kind IS NULL"""
-
-
-def _pause(attempts: str) -> str:
-    """The time until the next attempt, after so many in vain: 2, 4, 8 … minutes."""
-    return f"interval '1 minute' * least(power(2, least({attempts}, 16)), {LONGEST_PAUSE_MINUTES})"
 
 
 _ASKED = "unnest($3::text[], $4::text[], $5::text[], $6::text[]"
@@ -215,9 +265,8 @@ FROM met
 ON CONFLICT (ledger_id, source, code, subject) DO UPDATE
 SET kind = excluded.kind, account = excluded.account, external_id = excluded.external_id, message = excluded.message,
     hint = excluded.hint, excerpt = excluded.excerpt, last_seen = excluded.last_seen,
-    attempts = CASE WHEN held.closed_at IS NULL THEN held.attempts ELSE 0 END + 1,
-    next_attempt_at = CASE WHEN excluded.next_attempt_at IS NOT NULL
-        THEN $2::timestamptz + {_pause("CASE WHEN held.closed_at IS NULL THEN held.attempts ELSE 0 END + 1")} END,
+    attempts = {_ATTEMPTS},
+    next_attempt_at = CASE WHEN excluded.next_attempt_at IS NOT NULL THEN $2::timestamptz + {_pause(_ATTEMPTS)} END,
     {_REOPEN}
 RETURNING held.source, held.kind, held.account, held.external_id, held.next_attempt_at"""
 _CLOSE_DOCUMENTS = f"""

@@ -18,6 +18,7 @@ from sources.documents import Connector, Page
 from sources.errors import LedgergraphError, SourceUnavailable
 from sources.mirror import state, store
 from sources.mirror.freshness import Pulled
+from sources.mirror.rereading import read_again
 from sources.mirror.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ async def _pull(
                 run.remembers = getattr(connector, "lists_everything", False)
                 await store.store_page(connection, run, page)
                 complete = page.complete
-        if not complete:
+        if complete:
+            await read_again(connection, run, connector)
+        else:
             error = "its listing ended before it was complete."
     except SourceUnavailable as failure:
         error = str(failure)

@@ -36,7 +36,8 @@ KEPT_DAYS = 30
 class Run:
     """One pull of a source while it goes on. `ledgers`: code -> id of every ledger that it may feed. `cursor`: where it began.
     `posts`: whether the pipeline has to know of its documents. `run_id`: of its record, None: there is none yet. `behind`: the
-    cursor of a last page that states nothing, not yet stored; `stored`: that of the last page that was. `nameless`: kinds of which it lists what does not say which it is.
+    cursor of a last page that states nothing, not yet stored; `stored`: that of the last page that was. `nameless`: kinds of which it
+    lists what does not say which it is.
     `remembers`: all that it mentions, until its end tells what is
     gone; one that does not list everything takes the memory of a page. `together`: takes what all pages change, where they are one
     transaction. `unkept`: types and external ids of documents that cannot be held."""

@@ -73,7 +73,7 @@ class Vendor:
     async def one(self, request: web.Request) -> web.StreamResponse:
         """A bill, or what belongs to it. Of those that are `lost` there is none any more, though the listing names them."""
         number = request.match_info["id"]
-        if number in self.lost:
+        if number in self.lost or number not in self.bills:
             return web.json_response({"error": "gone"}, status=self.refusal)
         if request.path.endswith("/rows"):
             return web.json_response({"rows": self.bills[number]["rows"]})

@@ -256,6 +256,10 @@ class Organisation:
         return self._page(name, request)
 
     def _page(self, name: str, request: web.Request) -> Record:
+        name, _, one = name.partition("/")
+        if one:
+            held = self.records[name].get(one)
+            return {name: [] if held is None else [held | {"UpdatedDateUTC": stamp(self.updated[one])}]}
         assert request.query["order"] == f"{IDS[name]} ASC"
         since = request.headers.get("If-Modified-Since")
         from_ = None if since is None else datetime.fromisoformat(since)
@@ -284,6 +288,7 @@ class Organisation:
         app = web.Application()
         app.router.add_post("/connect/token", self.token)
         app.router.add_get(PREFIX + "/{name}", self.answer)
+        app.router.add_get(PREFIX + "/{name}/{id}", self.answer)
         return app
 
 

@@ -264,7 +264,9 @@ class Replacing:
             value = VALUES[(self.start + len(self.put)) % len(VALUES)]
             self.put.append(value)
             at(answer, path[:-1])[path[-1]] = value
-            found = identifiers(original if record is None else record)
+            found, whole = identifiers(original if record is None else record), identifiers(original)
+            if not found & self.known and len(whole & self.known) == 1:
+                found = whole  # a list within an answer that is one record
             if record is not None or len(found & self.known) == 1:
                 self.touched |= found
         return encode(answer)

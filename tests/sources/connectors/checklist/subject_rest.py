@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
-from typing import Any
+from string import digits
+from typing import Any, ClassVar
 
 from aiohttp import web
 
@@ -20,16 +22,18 @@ CHANGED = {"param": "since", "field": "updated_at"}
 
 
 class Procurement:
+    more: ClassVar[Mapping[str, Any]] = {}
+
     def __init__(self) -> None:
         self.vendor = Vendor(style="cursor", size=7)
         self.changes = 0
         for number in range(1, 25):
             self.vendor.bill(number, gone=False)
         self.app = web.Application()
-        self.app.add_routes([web.get("/v1/bills", self.vendor.list)])
+        self.app.add_routes([web.get("/v1/bills", self.vendor.list), web.get("/v1/bills/{id}", self.vendor.one)])
 
     def connector(self, url: str, http: HttpOptions) -> Connector:
-        bills = {**BILLS, "paging": PAGING, "changed": CHANGED, "deleted": "gone"}
+        bills = {**BILLS, "paging": PAGING, "changed": CHANGED, "deleted": "gone", **self.more}
         return RestConnector(name="procure", base_url=f"{url}/v1", documents=[bills], http=http, clock=lambda: NOW)
 
     def _at(self) -> str:
@@ -52,6 +56,12 @@ class Procurement:
         return {("invoice", str(bill["id"])): round(bill["money"]["total"] * 100) for bill in bills if not bill["gone"]}
 
 
+class Items(Procurement):
+    """Each bill has an address of its own."""
+
+    more: ClassVar[Mapping[str, Any]] = {"item": "/bills/{id}", "item_at": "bill"}
+
+
 def _dated(written: Any) -> date | None:
     values = {
         "external_id": "1", "direction": "PAYABLE", "status": "OPEN", "party": {"name": "x"}, "currency": "EUR", "total": "1",
@@ -62,9 +72,10 @@ def _dated(written: Any) -> date | None:
     return found.issue_date
 
 
-SUBJECT = Subject(
+LISTED = Subject(
     kind="rest",
     system=Procurement,
+    again=False,  # once a day, with everything
     telling=frozenset({"id", "gone"}),
     ends={"next": (None, "")},
     dated=_dated,
@@ -75,4 +86,8 @@ SUBJECT = Subject(
         ("2026-05-01 00:30:00+14:00", date(2026, 5, 1)),
     ],
 )
+ITEMS = replace(
+    LISTED, system=Items, form="items", again=True, moments=(), endpoint=lambda path, _body: path.rstrip(digits)
+)
+SUBJECTS = (LISTED, ITEMS)
 """A timestamp counts by the date that it states, in its own offset."""

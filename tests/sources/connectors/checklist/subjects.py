@@ -59,7 +59,8 @@ class Subject:
     `telling`: ends of the paths of fields (`id`, `data.object.id`) that say whether there is a document, or which: another value of theirs is no lost document.
     `figures`: those whose absence or other word changes an amount rightly (a tax that is not stated is none).
     `ends`: of a field, the values that say that a page is the last one: they are believed.
-    `endpoint`: what a request asks for, from path and body, so that answers of one shape have one name.
+    `again`: a record that could not be read is read by a later pull, once it can be, although nothing says that it changed.
+    `form`: of several subjects of a kind, the one that this is. `endpoint`: what a request asks for, from path and body, so that answers of one shape have one name.
     `dated`: from a date or time as the vendor writes it to the calendar date of the document (the connector's documented rule)."""
 
     kind: str
@@ -69,8 +70,15 @@ class Subject:
     figures: frozenset[str] = frozenset()
     ends: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     endpoint: Callable[[str, bytes], str] | None = None
+    again: bool = True
+    form: str = ""
     dated: Callable[[Any], date | None] | None = None
     moments: Sequence[tuple[Any, date]] = ()
+
+    @property
+    def name(self) -> str:
+        """For the tests' names."""
+        return f"{self.kind}-{self.form}" if self.form else self.kind
 
 
 @dataclass(frozen=True)
