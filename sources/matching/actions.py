@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 async def confirm(database: Database, ledger_id: int, match_id: int, *, by: str) -> None:
-    """A proposal is what the transaction is about. Raises NotFound where it waits no more, Unfit where its documents are not open any
+    """A proposal is what the transaction is about; where money of it is on account, in place of the match that says so. Raises NotFound where it waits no more, Unfit where its documents are not open any
     more as they were, DatabaseUnavailable."""
     async with turn(database, ledger_id) as connection:
         line_key = await _line_of(connection, ledger_id, match_id, (Status.PROPOSED,))
         parts = (await keeping.allocations_of(connection, ledger_id, [match_id]))[match_id]
+        await _give_way(connection, ledger_id, line_key, by)
         line, held = await _state(connection, ledger_id, line_key, [each.key for each in parts])
         allocating.check(line, held, parts)
         others = await keeping.matches_of(connection, ledger_id, [line_key], [Status.PROPOSED])
@@ -114,6 +115,12 @@ async def _line_of(connection: Connection, ledger_id: int, match_id: int, status
     if row is None:
         raise NotFound(f"there is no match {match_id} that can still be decided so")
     return ItemKey("bank_transaction", row["source"], row["account"], row["external_id"])
+
+
+async def _give_way(connection: Connection, ledger_id: int, line_key: ItemKey, by: str) -> None:
+    """A match that stands is withdrawn, as another one that says anew what the whole transaction is about takes its place."""
+    live = await keeping.matches_of(connection, ledger_id, [line_key], LIVE)
+    await keeping.decide(connection, ledger_id, live.get(line_key, {}), Status.WITHDRAWN, by=by)
 
 
 async def _state(

@@ -82,6 +82,11 @@ async def _lines(connection: Connection, ledger_id: int, keys: Sequence[ItemKey]
     return [_line(row) for row in rows]
 
 
+async def whole_lines(connection: Connection, ledger_id: int, keys: Sequence[ItemKey]) -> list[Line]:
+    """These transactions, whether something of them is open or not."""
+    return [_line(row) for row in await connection.fetch(_WHOLE_LINES, ledger_id, *columns_of(keys))]
+
+
 async def line_of(connection: Connection, ledger_id: int, key: ItemKey) -> Line | None:
     """None: it is gone, or nothing of it is open."""
     found = await _lines(connection, ledger_id, [key])
@@ -194,7 +199,7 @@ async def waiting_for(connection: Connection, ledger_id: int, found: Sequence[It
     return [ItemKey("bank_transaction", *row) for row in rows]
 
 
-_LINES = f"""
+_EVERY_LINE = f"""
 SELECT held.source, held.account, held.external_id, held.currency, held.amount, held.amount - held.used AS open, held.dated, held.party,
     held.payer, t.description, t.reference, t.counterparty, t.raw, ARRAY(
         SELECT k.key FROM matching.item_key k WHERE k.ledger_id = $1 AND k.kind = held.kind AND k.source = held.source
@@ -209,10 +214,12 @@ CROSS JOIN LATERAL (
         AND NOT t.provisional
     ORDER BY t.visible DESC, t.deleted_at IS NULL DESC, t.changed_at DESC LIMIT 1
 ) AS t
-WHERE held.ready AND held.used <> held.amount AND (
-    SELECT 1 FROM matching.match m WHERE m.ledger_id = $1 AND m.source = asked.source AND m.account = asked.account
-        AND m.external_id = asked.external_id AND m.status IN ('CERTAIN', 'CONFIRMED') LIMIT 1) IS NULL
+WHERE held.ready {{0}}
 ORDER BY held.dated, held.source, held.account, held.external_id"""
+_WHOLE_LINES = _EVERY_LINE.format("")
+_LINES = _EVERY_LINE.format("""AND held.used <> held.amount AND (
+    SELECT 1 FROM matching.match m WHERE m.ledger_id = $1 AND m.source = asked.source AND m.account = asked.account
+        AND m.external_id = asked.external_id AND m.status IN ('CERTAIN', 'CONFIRMED') LIMIT 1) IS NULL""")
 _FOUND = "SELECT asked.n::integer AS n, found.kind, found.source, found.account, found.external_id"
 _NAMED = f"""
 {_FOUND}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sources.mapping.compiled import RuleSet
-from sources.matching import candidates, items, keeping, payslips, todo
+from sources.matching import advanced, candidates, items, keeping, payslips, todo
 from sources.matching.deciding import decide
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Match, Status
 
@@ -104,6 +104,7 @@ async def _tell(
     news = [item for item in changed if item.ready and item.open]
     if news:
         lines += await candidates.waiting_for(connection, ledger_id, news)
+        lines += await advanced.waiting_for(connection, ledger_id, news)
     await todo.note(connection, ledger_id, set(lines) - set(looked_at))
 
 
@@ -112,6 +113,7 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
         return
     batch = await candidates.gather(connection, ledger_id, lines)
     found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules, batch.around)
+    found |= await advanced.proposals(connection, ledger_id, set(lines) - found.keys())
     proposed = await keeping.matches_of(connection, ledger_id, lines, [Status.PROPOSED])
     stale, new = _compared(lines, proposed, found)
     await keeping.decide(connection, ledger_id, stale, Status.WITHDRAWN, by=keeping.BY_PROGRAM)
