@@ -29,6 +29,7 @@ from sources.ledger.model import (
     RejectionCode,
 )
 from sources.ledger.posting import Poster
+from sources.pipeline import resolving
 
 BATCH_ENTRIES = 500
 BATCH_LINES = 5_000
@@ -150,11 +151,12 @@ async def provide_ledger(
 async def create_missing_accounts(
     database: Database, caller: Caller, ledger: LedgerRef, accounts: Sequence[ImportedAccount]
 ) -> None:
-    """Creates the accounts that the chart lacks and whose type the file states; those that exist stay as they are. Raises
-    InvalidArgument when one cannot be created."""
+    """Creates the accounts that the chart lacks and whose type the file states; those that exist stay as they are. Documents that
+    waited for one are tried again. Raises InvalidArgument when one cannot be created."""
     stated = [account for account in accounts if account.type is not None]
     for start in range(0, len(stated), _ACCOUNTS_AT_ONCE):
         await _create(database, caller, ledger, stated[start : start + _ACCOUNTS_AT_ONCE])
+    await resolving.look_at_accounts_again(database, ledger.ledger_id)
 
 
 async def _create(database: Database, caller: Caller, ledger: LedgerRef, accounts: Sequence[ImportedAccount]) -> None:

@@ -30,6 +30,7 @@ from resolvers.results import ChangeRejected, describe_values, rejected
 from resolvers.scalars import Date, Decimal
 from sources.ledger import administration, model, queries, reports
 from sources.ledger.model import AccountType, Side
+from sources.pipeline import resolving
 from sources.reading import Key, Results, Tagged, Want
 
 strawberry.enum(AccountType, description="What an account holds.")
@@ -144,6 +145,8 @@ async def _saved(context: Context, outcome: Any, want: Want) -> Results:
     if isinstance(outcome, model.ChangeRejected):
         return {(): rejected("ChangeRejected", outcome.reasons, want)}
     await context.ledger(outcome.ledger.code)  # ids are written with its code, which this process may not have met yet
+    if await resolving.look_at_accounts_again(context.services.database, outcome.ledger.ledger_id):
+        context.services.wake_pipeline()
     values = {"ledger_id": outcome.ledger.ledger_id, "account_codes": tuple(outcome.codes)}
     return {(): Tagged("AccountsSaved", want.types["AccountsSaved"].row(values))}
 

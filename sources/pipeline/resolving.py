@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sources.database.pool import Database
+from sources.ledger.model import RejectionCode
 from sources.mirror import issues
 from sources.mirror.issues import IssueKey
 from sources.pipeline import todo
@@ -43,3 +44,18 @@ async def look_again(database: Database, ledger_ids: Iterable[int]) -> int:
             await see(connection, ledger_id)
             count += await todo.add_where(connection, ledger_id, [DocumentStatus.ISSUE])
     return count
+
+
+async def look_at_accounts_again(database: Database, ledger_id: int) -> int:
+    """Documents that the ledger would not have because of an account are tried again at once: its chart has changed. Answers with
+    their number. Raises DatabaseUnavailable."""
+    async with database.writer() as connection, connection.transaction():
+        await see(connection, ledger_id)
+        waiting = await connection.fetch(_OF_ACCOUNTS, ledger_id, _ACCOUNT_CODES)
+        return await todo.add(connection, ledger_id, (Key(*row) for row in waiting))
+
+
+_ACCOUNT_CODES = [RejectionCode.UNKNOWN_ACCOUNT, RejectionCode.INACTIVE_ACCOUNT, RejectionCode.CURRENCY_MISMATCH]
+_OF_ACCOUNTS = """
+SELECT source, kind, account, external_id FROM mirror.issue
+WHERE ledger_id = $1 AND code = ANY ($2::text[]) AND closed_at IS NULL AND kind IS NOT NULL"""

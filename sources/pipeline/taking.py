@@ -31,12 +31,13 @@ DUPLICATE_CODE = "POSSIBLE_DUPLICATE"
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """A ledger as a run finds it. `rules`: the version of its active ones, None: there are none. `cutovers`: by source, of
-    those that post. `now`: the database's clock."""
+    """A ledger as a run finds it. `rules`: the version of its active ones, None: there are none. `rules_told`: what had an issue
+    was called up since they became active. `cutovers`: by source, of those that post. `now`: the database's clock."""
 
     ledger: LedgerRef
     locked_through: date | None
     rules: int | None
+    rules_told: bool
     cutovers: Mapping[str, date]
     now: datetime
 
@@ -103,7 +104,7 @@ async def read_books(connection: Connection, ledger_id: int) -> Books | None:
         return None
     cutovers = {each["source"]: each["post_from"] for each in await connection.fetch(_CUTOVERS)}
     ledger = LedgerRef(ledger_id, row["code"], row["functional_currency"])
-    return Books(ledger, row["locked_through"], row["version"], cutovers, row["now"])
+    return Books(ledger, row["locked_through"], row["version"], bool(row["told"]), cutovers, row["now"])
 
 
 async def take(connection: Connection, books: Books, limit: int, reached: set[str]) -> Batch:
@@ -279,7 +280,7 @@ def _posting(row: Any) -> Posting:
 _TURN = "hashtextextended('ledgergraph pipeline ' || $1::bigint, 0)"
 _EARLY = date(1900, 1, 1)
 _BOOKS = """
-SELECT code, functional_currency, locked_through, version, clock_timestamp() AS now
+SELECT code, functional_currency, locked_through, version, told, clock_timestamp() AS now
 FROM ledger.ledger
 LEFT JOIN mapping.ruleset ON ruleset.ledger_id = ledger.ledger_id AND ruleset.active
 WHERE ledger.ledger_id = $1"""

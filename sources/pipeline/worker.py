@@ -82,7 +82,6 @@ class Pipeline:
         self._book = book or RuleBook()
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
-        self._rules_seen: dict[int, int | None] = {}
         self._limits: dict[int, int] = {}
         self._reached: dict[int, set[str]] = {}
 
@@ -184,7 +183,7 @@ class Pipeline:
                 books = await taking.read_books(connection, ledger_id)
                 if books is None or books.rules is None:
                     return counts
-                if self._rules_seen.get(ledger_id) != books.rules:
+                if not books.rules_told:
                     new_rules = books.rules
                 else:
                     done = await self._work(connection, books, books.rules, limit)
@@ -192,7 +191,6 @@ class Pipeline:
                         counts.matched = await self._match(connection, books)
             if new_rules is not None:
                 await _hasten(connection, ledger_id, DocumentStatus.ISSUE, new_rules)
-                self._rules_seen[ledger_id] = new_rules
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.

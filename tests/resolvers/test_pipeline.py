@@ -216,6 +216,22 @@ async def test_a_resolved_issue_is_tried_again(office: Office) -> None:
     assert (await office.graph.data(ISSUES))["integrationIssues"]["totalCount"] == 1
 
 
+async def test_what_waits_for_an_account_posts_once_it_is_created_and_open(office: Office) -> None:
+    await office.save(RULES.replace('"4000"', '"4999"'))
+    await office.state(Kit.invoice())
+    change = """mutation ($create: CreateAccountsInput!, $open: UpdateAccountInput!) {
+      createAccounts(input: $create) { __typename } updateAccount(input: $open) { __typename } }"""
+    account = {"ledger": "us", "code": "4999"}
+    for active, entries in ((False, 0), (True, 1)):
+        variables = {
+            "create": {"ledger": "us", "accounts": [{"code": "4999", "name": "Sales", "type": "REVENUE"}]},
+            "open": {**account, "active": active},
+        }
+        await office.graph.data(change, variables)
+        await office.pipeline.run_all()
+        assert len(await office.entries()) == entries
+
+
 async def test_rates_and_rules_of_settings_are_not_for_everyone(office: Office) -> None:
     """Rates hold for every ledger; rules that a file states are changed there."""
     guest = caller(ledgers=["us"])
