@@ -25,7 +25,7 @@ from sources.connectors.bai2_entry import read_entry, read_summaries, to_day
 from sources.connectors.bai2_records import Fields, Record, read_records
 from sources.connectors.bai2_statements import CORRECTION, Account, File, Group, Statements
 from sources.connectors.bai2_totals import Sums, check
-from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote
+from sources.connectors.files_values import Memory, UnreadableFile, clean, exponent_of, quote
 from sources.connectors.statement import Bounds, digest_of_ids
 from sources.documents import BankStatement
 
@@ -37,7 +37,7 @@ def parse_bai2(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what is not BAI2, was cut off, or is not exactly representable."""
-    bounds = Bounds(len(data))
+    bounds = Bounds(Memory(len(data)))
     reader = _Reader(file_name, bounds)
     for record in read_records(data):
         reader.take(record)

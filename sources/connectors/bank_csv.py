@@ -18,14 +18,14 @@ from typing import Any, Final
 from sources.connectors import files
 from sources.connectors.bank_csv_lines import Amounts, Line, Lines
 from sources.connectors.files_csv import Row, TableFormat
-from sources.connectors.files_values import MAX_TEXT, UnreadableFile, clean, exponent_of
+from sources.connectors.files_values import MAX_TEXT, Memory, UnreadableFile, clean, exponent_of
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.statement import Bounds, RawText, bank_account, reference_of
 from sources.documents import BankStatement
 from sources.errors import ConfigurationError
 from sources.money import EXPONENTS
 
-_READER = 1
+_READER = 2
 FIELDS: Final = (
     "date", "value_date", "amount", "sign", "debit", "credit", "currency", "description", "counterparty", "reference", "id", "balance",
     "account",
@@ -51,7 +51,7 @@ class BankCsvConnector(files.FilesConnector):
         super().__init__(
             name=name,
             parse=lambda data, file: parse_bank_csv(data, file, table, currency=currency, account=account),
-            reader=table.version(_READER),
+            reader=table.version(_READER, currency, account),
             **options,
         )
 
@@ -81,7 +81,7 @@ def parse_bank_csv(
 ) -> list[BankStatement]:
     """Every statement of one table, in the order of their first rows; none of a table without rows. Raises UnreadableFile, naming the
     line."""
-    amounts, bounds = Amounts(table), Bounds(len(data))
+    amounts, bounds = Amounts(table), Bounds(Memory(len(data)))
     keys: dict[tuple[str, str], tuple[str, str]] = {}
     found: dict[tuple[str, str], Lines] = {}
     for row in table.rows(data):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from sources.connectors.files_csv import Row, TableFormat
 from sources.connectors.files_values import UnreadableFile, quote, to_signed_minor
-from sources.connectors.statement import EntryIds, RawText, bank_account, digest, named_id
+from sources.connectors.statement import EntryIds, RawText, bank_account, digest, digest_of_ids, named_id
 from sources.documents import BankStatement, BankTransaction, BankTransactionStatus
 from sources.money import EXPONENTS, format_minor
 
@@ -36,6 +36,10 @@ class Line:
         """What identifies it: its balance does not, because banks sort the bookings of a day anew."""
         own = (self.booked_on, self.value_date, self.amount, self.description, self.counterparty)
         return (*own, self.reference, self.id)
+
+    def states(self, other: BankTransaction) -> bool:
+        """Whether it is this transaction once more, whatever the balance beside it is."""
+        return replace(self.transaction(other.external_id, other.currency), raw=other.raw) == other
 
     def transaction(self, external_id: str, currency: str) -> BankTransaction:
         return BankTransaction(
@@ -146,7 +150,7 @@ class Lines:
         if not self._newest_first:
             self.lines.reverse()
         transactions = tuple(self._transactions())
-        content = digest(*(t.external_id for t in transactions)) if opening is None else opening
+        content = digest_of_ids(t.external_id for t in transactions) if opening is None else opening
         return BankStatement(
             external_id=f"csv:{digest(of.external_id, self.currency, first, last, content)}",
             account=of,
@@ -190,18 +194,16 @@ class Lines:
     def _transactions(self) -> Iterator[BankTransaction]:
         """Oldest first, as far as the table is sorted; taken from the end of the list. A row that stands there twice with an id is one."""
         ids = EntryIds("", provisional=False)
-        stated: dict[str, tuple[object, ...]] = {}
+        stated: dict[str, BankTransaction] = {}
         while self.lines:
             line = self.lines.pop()
             if line.id is None:
                 external_id = ids.next(("csv", *line.content), bank_reference="csv", dated=True)
+                yield line.transaction(external_id, self.currency)
             elif line.id not in stated:
-                stated[line.id] = line.content
-                external_id = named_id("id", line.id)
-            elif stated[line.id] == line.content:
-                continue
-            else:
+                stated[line.id] = made = line.transaction(named_id("id", line.id), self.currency)
+                yield made
+            elif not line.states(stated[line.id]):
                 raise UnreadableFile(
                     f"line {line.number}: the id {quote(line.id)} stands at another transaction too, so columns.id is none: leave it out"
                 )
-            yield line.transaction(external_id, self.currency)

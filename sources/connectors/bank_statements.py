@@ -18,7 +18,7 @@ from sources.connectors import files
 from sources.connectors.bai2 import parse_bai2
 from sources.connectors.bai2_records import is_bai2
 from sources.connectors.camt import parse_camt
-from sources.connectors.files_values import UnreadableFile
+from sources.connectors.files_values import UnreadableFile, not_text
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.mt940 import parse_mt940
 from sources.connectors.mt940_text import decode, is_mt940
@@ -26,13 +26,8 @@ from sources.connectors.ofx import parse_ofx
 from sources.connectors.ofx_text import is_ofx
 from sources.documents import BankStatement
 
-_READER = 2
-_SIGNATURES = {
-    b"PK\x03\x04": "it is a zip archive: unpack it into the folder",
-    b"\x1f\x8b": "it is compressed (gzip): unpack it into the folder",
-    b"%PDF": "it is a PDF: ask the bank for camt.053, MT940, BAI2 or OFX",
-    b"\xd0\xcf\x11\xe0": "it is a spreadsheet or document: ask the bank for camt.053, MT940, BAI2 or OFX",
-}
+_READER = 3
+_INSTEAD = "ask the bank for camt.053, MT940, BAI2 or OFX"
 _BLANKS = b" \t\r\n"
 _HEAD = 4_096
 
@@ -41,9 +36,8 @@ def parse_statement_file(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file of any known format. `file_name` is named in warnings. Raises UnreadableFile."""
     if not data.strip(_BLANKS + b"\0"):
         raise UnreadableFile("it is empty")
-    for signature, reason in _SIGNATURES.items():
-        if data.startswith(signature):
-            raise UnreadableFile(reason)
+    if reason := not_text(data, _INSTEAD):
+        raise UnreadableFile(reason)
     if is_ofx(data):
         return parse_ofx(data, file_name)
     head = data[:_HEAD].replace(b"\0", b"").lstrip(_BLANKS + b"\xef\xbb\xbf\xff\xfe")

@@ -27,7 +27,7 @@ from lxml import etree
 from sources.connectors.camt_entry import ENTRY, Entry
 from sources.connectors.camt_taken import RECORDS, TakenEntries, declarations, identification, message_kind
 from sources.connectors.camt_xml import to_amount
-from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote, to_date
+from sources.connectors.files_values import Memory, UnreadableFile, clean, exponent_of, quote, to_date
 from sources.connectors.files_xml import find_text, read_xml, read_xml_taking, texts
 from sources.connectors.statement import Balance, Bounds, EntryIds, bank_account, digest, foreign_warnings, sum_warning
 from sources.documents import BankStatement, BankTransaction
@@ -41,19 +41,29 @@ def parse_camt(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what is not camt.052/053/054, not well-formed, or not exactly representable."""
-    taken = TakenEntries(Bounds(len(data)))
-    root = read_xml_taking(data, ENTRY, taken.take)
-    if not taken.hold():
-        root, taken = read_xml(data), TakenEntries(Bounds(len(data)))
-    messages = list(_messages(root))
-    if not messages:
+    root, taken = _read(data)
+    found: list[BankStatement] = []
+    none = True
+    for kind, message in _messages(root):
+        none = False
+        for record in _records(kind, message):
+            statement = _Record(kind, message, record, taken, file_name).statement()
+            if statement is not None:
+                found.append(statement)
+    if none:
         raise UnreadableFile(f"it is XML, but no camt.052, camt.053 or camt.054 message: its root is {quote(root.tag)}")
-    return [
-        statement
-        for kind, message in messages
-        for record in _records(kind, message)
-        if (statement := _Record(kind, message, record, taken, file_name).statement()) is not None
-    ]
+    return found
+
+
+def _read(data: bytes) -> tuple[etree._Element, TakenEntries]:
+    memory = Memory(len(data))
+    taken = TakenEntries(Bounds(memory))
+    root = read_xml_taking(data, memory, ENTRY, taken.take)
+    if taken.hold():
+        return root, taken
+    del root, taken  # before the tree is made again
+    memory = Memory(len(data))
+    return read_xml(data, memory), TakenEntries(Bounds(memory))
 
 
 def _messages(root: etree._Element) -> Iterator[tuple[str, etree._Element]]:

@@ -6,6 +6,7 @@ attribute, or that is refused (what is wrong with a file is said in its order)."
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -97,9 +98,15 @@ class TakenEntries:
     def entries(self, record: etree._Element, kind: str, account: str) -> list[Entry]:
         """All entries of a statement in their order, those too that stayed in the tree. Raises UnreadableFile."""
         of = self._records.pop(record, None)
-        left = (read_entry(element, kind, own_account=account) for element in record.findall(ENTRY))
+        left = self._left(record, kind, account)
         found = [next(left) if entry is None else entry for entry in (of.entries if of else [])]
-        return [*found, *left]
+        found.extend(left)
+        return found
+
+    def _left(self, record: etree._Element, kind: str, account: str) -> Iterator[Entry]:
+        for element in record.iterchildren(ENTRY):
+            self.bounds.entry()
+            yield read_entry(element, kind, own_account=account)
 
     def _of(self, record: etree._Element) -> _OfRecord | None:
         """None when this is no statement of a message."""

@@ -17,13 +17,13 @@ from sources.connectors.einvoice_document import Ours, bare, to_invoice
 from sources.connectors.einvoice_pdf import PdfReader, is_pdf
 from sources.connectors.einvoice_terms import EInvoice
 from sources.connectors.files_pull import parsed
-from sources.connectors.files_values import UnreadableFile, quote
-from sources.connectors.files_xml import drop_namespaces, parse_xml
+from sources.connectors.files_values import Memory, UnreadableFile, not_text, quote, reader_version
+from sources.connectors.files_xml import drop_namespaces, is_xml, parse_xml
 from sources.connectors.kinds import ConnectorKind
 from sources.documents import Document, Invoice, InvoiceDirection
 from sources.errors import ConfigurationError
 
-_READER = 1
+_READER = 2
 _READERS = {
     einvoice_ubl.INVOICE: einvoice_ubl.read_ubl,
     einvoice_ubl.CREDIT_NOTE: einvoice_ubl.read_ubl,
@@ -31,17 +31,15 @@ _READERS = {
     einvoice_cii.ZUGFERD_1: einvoice_cii.read_cii,
 }
 _ENVELOPE = "{http://www.unece.org/cefact/namespaces/StandardBusinessDocumentHeader}StandardBusinessDocument"
-_SIGNATURES = {
-    b"PK\x03\x04": "it is a zip archive: unpack it into the folder",
-    b"\x1f\x8b": "it is compressed (gzip): unpack it into the folder",
-}
+_INSTEAD = "ask its sender for UBL, CII, Factur-X or ZUGFeRD"
 _BLANKS = b" \t\r\n"
 _DIRECTIONS = {each.value.lower(): each for each in InvoiceDirection}
 
 
-def read_einvoice(data: bytes) -> EInvoice:
-    """The terms of an invoice in XML. Raises UnreadableFile."""
-    root = parse_xml(data.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANKS), long_texts=True)
+def read_einvoice(data: bytes, memory: Memory | None = None) -> EInvoice:
+    """The terms of an invoice in XML. `memory`: of the file that it is within, if it is not one itself. Raises UnreadableFile."""
+    memory = memory or Memory(len(data))
+    root = parse_xml(data.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANKS), memory, long_texts=True)
     if root.tag == _ENVELOPE:  # as Peppol sends it
         root = next((each for each in root if each.tag in _READERS), root)
     read = _READERS.get(str(root.tag))
@@ -64,10 +62,11 @@ def parse_einvoice(data: bytes, ours: Ours, pdfs: PdfReader) -> Invoice:
     """The invoice of one file. Raises UnreadableFile."""
     if not data.strip(_BLANKS + b"\0"):
         raise UnreadableFile("it is empty")
-    for signature, reason in _SIGNATURES.items():
-        if data.startswith(signature):
-            raise UnreadableFile(reason)
+    if not data.startswith(b"%PDF-") and (reason := not_text(data, _INSTEAD)):
+        raise UnreadableFile(reason)
     if not is_pdf(data):
+        if not is_xml(data):
+            raise UnreadableFile("it is neither XML nor PDF")
         return to_invoice(read_einvoice(data), ours)
     first, *others = (_attached(each, ours) for each in pdfs.invoices(data))
     if any(replace(each, raw=first.raw) != first for each in others):
@@ -80,6 +79,10 @@ def _attached(data: bytes, ours: Ours) -> Invoice:
         return to_invoice(read_einvoice(data), ours)
     except UnreadableFile as error:
         raise UnreadableFile(f"the invoice in the PDF: {error}") from error
+
+
+def _version(ours: Ours) -> int:
+    return reader_version(_READER, ours.direction.value, sorted(ours.tax_ids))
 
 
 class EInvoicesConnector(files.FilesConnector):
@@ -98,7 +101,10 @@ class EInvoicesConnector(files.FilesConnector):
         self._ours = ours = Ours(_DIRECTIONS[direction], own)
         self._pdfs = PdfReader()
         super().__init__(
-            name=name, parse=lambda data, _file: [parse_einvoice(data, ours, self._pdfs)], reader=_READER, **options
+            name=name,
+            parse=lambda data, _file: [parse_einvoice(data, ours, self._pdfs)],
+            reader=_version(ours),
+            **options,
         )
 
     def _stated(self, data: bytes, name: str) -> Sequence[Document]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,7 +20,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from sources.connectors.files_values import UnreadableFile, quote
+from sources.connectors.files_values import UnreadableFile, not_text, quote, reader_version
 from sources.errors import ConfigurationError
 
 MAX_COLUMNS = 500
@@ -29,9 +29,10 @@ _FORMAT = ("delimiter", "encoding", "skip", "headings", "dates", "decimal")
 _PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _BRACKETED = re.compile(r"\((.*)\)")
 _ADORNMENT = re.compile(r"[\s'\u2019$€£¥]")
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _DELIMITER_LINE = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 _LOOKED_AT = 50
+_AT_ONCE = 65_536
+_LONGEST_LINE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,13 @@ class TableFormat:
 
     def rows(self, data: bytes) -> Iterator[Row]:
         """Every row of a file. Raises UnreadableFile, naming the line."""
-        text = self._decoded(data)
+        _check_kind(data)
+        encoding = self._encoding_of(data)
         skip, delimiter = self.skip, self.delimiter
-        if stated := _DELIMITER_LINE.fullmatch(next(_lines(text, skip), "")):
+        if stated := _DELIMITER_LINE.fullmatch(next(_lines(data, encoding, skip), "")):
             skip, delimiter = skip + 1, delimiter or stated[1]
-        delimiter = delimiter or _sniffed(islice(_lines(text, skip), _LOOKED_AT))
-        reader = csv.reader(_lines(text, skip), delimiter=delimiter, strict=True)
+        delimiter = delimiter or _sniffed(islice(_lines(data, encoding, skip), _LOOKED_AT))
+        reader = csv.reader(_lines(data, encoding, skip), delimiter=delimiter, strict=True)
         places: Mapping[str, int] | None = None if self.headings else {f: int(c) - 1 for f, c in self.columns.items()}
         width = 0
         try:
@@ -113,9 +115,10 @@ class TableFormat:
         if places is None:
             raise UnreadableFile("it has no line of headings")
 
-    def version(self, reader: int) -> int:
-        """Of a parser (`reader`) with these settings: files that it could not read are tried again when either changes."""
-        return reader << 32 | zlib.crc32(repr(self).encode())
+    def version(self, reader: int, *settings: object) -> int:
+        """Of a parser (`reader`) with these settings, and others that change what a file gives: files that it could not read are
+        tried again when one of them changes."""
+        return reader_version(reader, self, *settings)
 
     def to_date(self, text: str, where: str) -> date:
         """Raises UnreadableFile."""
@@ -152,16 +155,19 @@ class TableFormat:
     def _shown(self, text: str) -> str:
         return "what it states" if self.personal else quote(text)
 
-    def _decoded(self, data: bytes) -> str:
+    def _encoding_of(self, data: bytes) -> str:
+        """Once the whole file is found to be text in it."""
         marked = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
         encoding = next((marked[mark] for mark in marked if data.startswith(mark)), self.encoding)
+        decoder = codecs.getincrementaldecoder(encoding)()
         try:
-            text = data.decode(encoding)
+            for begin in range(0, len(data), _AT_ONCE):
+                if "\0" in decoder.decode(data[begin : begin + _AT_ONCE]):
+                    raise UnreadableFile(f"it is not text in {encoding} (it has null characters): set format.encoding")
+            decoder.decode(b"", final=True)
         except UnicodeError as error:
             raise UnreadableFile(f"it is not text in {encoding}: set format.encoding") from error
-        if "\0" in text:
-            raise UnreadableFile(f"it is not text in {encoding} (it has null characters): set format.encoding")
-        return text
+        return encoding
 
     def _places(self, cells: Sequence[str]) -> Mapping[str, int]:
         headings = [" ".join(cell.split()).casefold() for cell in cells]
@@ -222,9 +228,22 @@ def _date(text: str, form: str) -> date | None:
         return None
 
 
-def _lines(text: str, skip: int) -> Iterator[str]:
-    """The lines from `skip` on, one at a time: a list of them would be larger than the file."""
-    return (match[0] for match in islice(_LINE.finditer(text), skip, None))
+def _lines(data: bytes, encoding: str, skip: int) -> Iterator[str]:
+    """The lines from `skip` on, one at a time: as text the whole may be four times as large as the file. Raises UnreadableFile."""
+    text = io.TextIOWrapper(io.BytesIO(data), encoding, newline="")
+    number = 0
+    while line := text.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(line) > _LONGEST_LINE:
+            raise UnreadableFile(f"line {number}: it has more than {_LONGEST_LINE:,} characters")
+        if number > skip:
+            yield line
+
+
+def _check_kind(data: bytes) -> None:
+    """Raises UnreadableFile for what is no text at all, and says what it is."""
+    if reason := not_text(data, "export a table in a text file (CSV)"):
+        raise UnreadableFile(reason)
 
 
 def _check_width(cells: Sequence[str], width: int, last: int, where: str) -> None:

@@ -1,21 +1,42 @@
-"""Reading XML that nobody vouches for: no document type, no entities, no network, bounded depth and size."""
+"""Reading XML that nobody vouches for: no document type, no entities, no network, bounded depth, size and memory."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 from lxml import etree
 
-from sources.connectors.files_values import Memory, UnreadableFile, clean
+from sources.connectors.files_values import Memory, UnreadableFile, clean, quote, text_codec
 
-_DOCTYPE_MARKS = (b"<!DOCTYPE", "<!DOCTYPE".encode("utf-16-le")[:-1])
-_AT_ONCE = 262_144
-_NODE, _ATTRIBUTE, _NAMESPACE = 120, 220, 110
+_DOCTYPE_MARK = b"<!DOCTYPE"
+_AT_ONCE = 65_536
+_NODE = 128
+_ATTRIBUTE = 240
+_MOST_LOOKS = 4
+_MARKUP = "elements and attributes"
 _DOCTYPE_REFUSED = (
     "it has a document type declaration (<!DOCTYPE>), which no business document has and which can do harm"
 )
-_MARKUP = "elements and attributes"
+_BEGINS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"<\0": "utf-16-le",
+    b"\0<": "utf-16-be",
+}
+_STATED_ENCODING = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"'<>]*)[\"']")
+_MOST_ATTRIBUTES = 1_000
+_TOO_MANY_ATTRIBUTES = re.compile(
+    rb"<[^\s<>/!?]++(?:\s++[^\s<>=]++\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+')){%d}" % (_MOST_ATTRIBUTES + 1)
+)
+_HEAD = 4_096
+_MOST_NAMES = 10_000
+_NAMES = re.compile(rb"<([^\s<>/!?]+)|\s([^\s<>=/\"']+)\s*=\s*[\"']")
+_PLACE = re.compile(r", line (\d+)(?:, column \d+)?$")
 
 _OPTIONS: Final[dict[str, Any]] = {
     "resolve_entities": False,
@@ -25,17 +46,23 @@ _OPTIONS: Final[dict[str, Any]] = {
     "remove_blank_text": True,
     "remove_comments": True,
     "remove_pis": True,
+    "encoding": "utf-8",
 }
 
 
-def read_xml(data: bytes) -> etree._Element:
-    """The root of a document, every element named by its local name. Raises UnreadableFile."""
-    root = parse_xml(data)
+def is_xml(data: bytes) -> bool:
+    """Whether it begins with a tag, in any encoding."""
+    return data[:_HEAD].replace(b"\0", b"").lstrip(b" \t\r\n\xef\xbb\xbf\xff\xfe").startswith(b"<")
+
+
+def read_xml(data: bytes, memory: Memory) -> etree._Element:
+    """The root of a document, every element named by its local name. `memory`: of the file. Raises UnreadableFile."""
+    root = parse_xml(data, memory)
     drop_namespaces(root)
     return root
 
 
-def read_xml_taking(data: bytes, name: str, take: Callable[[etree._Element], None]) -> etree._Element:
+def read_xml_taking(data: bytes, memory: Memory, name: str, take: Callable[[etree._Element], None]) -> etree._Element:
     """As `read_xml`, of documents that repeat an element: each one of this local name is shown to `take` as soon as another one ends
     (the last one is not), and `take` may remove it, so that the whole is never in memory at once. It sees names with their namespaces,
     and whether the document is well-formed is not known yet. Raises UnreadableFile, as `take` may."""
@@ -50,7 +77,7 @@ def read_xml_taking(data: bytes, name: str, take: Callable[[etree._Element], Non
             last = cast("etree._Element", element)
         return last
 
-    root = _fed(parser, data, taken)
+    root = _fed(parser, data, memory, taken)
     drop_namespaces(root)
     return root
 
@@ -62,56 +89,100 @@ def drop_namespaces(root: etree._Element) -> None:
     etree.cleanup_namespaces(root)
 
 
-def parse_xml(data: bytes, *, long_texts: bool = False) -> etree._Element:
-    """The root of a document, its names with their namespaces. Raises UnreadableFile.
+def parse_xml(data: bytes, memory: Memory, *, long_texts: bool = False) -> etree._Element:
+    """The root of a document, its names with their namespaces. `memory`: of the file. Raises UnreadableFile.
 
     libxml2's own bounds hold: 256 levels, 10 MB for one text; with `long_texts`, of documents that have files within them, 2,048
     levels and 1 GB."""
-    return _fed(etree.XMLParser(huge_tree=long_texts, **_OPTIONS), data, lambda: None)
+    return _fed(etree.XMLParser(huge_tree=long_texts, **_OPTIONS), data, memory, lambda: None)
 
 
 def _fed(
-    parser: etree.XMLParser | etree.XMLPullParser, data: bytes, seen: Callable[[], etree._Element | None]
+    parser: etree.XMLParser | etree.XMLPullParser,
+    data: bytes,
+    memory: Memory,
+    seen: Callable[[], etree._Element | None],
 ) -> etree._Element:
-    """The root of a document that a parser is given part by part, so that it ends when its tree takes too much. `seen`, after each:
+    """The root of a document that a parser is given part by part, so that it ends before its tree takes too much. `seen`, after each:
     answers with an element of a tree from which some may have been taken out."""
-    if any(mark in data for mark in _DOCTYPE_MARKS):
+    text = _in_utf8(data)
+    if text is not data:
+        memory.take(len(text), _MARKUP)
+    if _DOCTYPE_MARK in text:
         raise UnreadableFile(_DOCTYPE_REFUSED)
-    weight = _Weight(len(data))
+    if found := _TOO_MANY_ATTRIBUTES.search(text):
+        line = text.count(b"\n", 0, found.start()) + 1
+        raise UnreadableFile(f"line {line}: an element has more than {_MOST_ATTRIBUTES:,} attributes")
+    weight = _Weight(memory)
     try:
-        for begin in range(0, len(data), _AT_ONCE):
-            part = data[begin : begin + _AT_ONCE]
+        for begin in range(0, len(text), _AT_ONCE):
+            part = text[begin : begin + _AT_ONCE]
+            weight.add(part)
             parser.feed(part)
-            weight.add(part, seen())
+            weight.inner = seen()
         root = parser.close()
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
-        raise UnreadableFile(f"it is not well-formed XML: {clean(str(error), 200)}") from error
+        raise UnreadableFile(_not_well_formed(error)) from error
     return _without_doctype(root)
 
 
+def _in_utf8(data: bytes) -> bytes:
+    """A document as UTF-8, whatever it is written in: then its markup is counted as the parser sees it. Raises UnreadableFile."""
+    stated = _STATED_ENCODING.match(data, 0, 400)
+    name = next((_BEGINS[mark] for mark in _BEGINS if data.startswith(mark)), None)
+    name = name or (stated[1].decode("ascii", "replace") if stated else "utf-8")
+    codec = text_codec(name)
+    if codec is None:
+        raise UnreadableFile(f"its encoding {quote(name)} is not known")
+    if codec in ("utf-8", "ascii"):
+        return data
+    try:
+        return data.decode(codec).encode()
+    except UnicodeError as error:
+        raise UnreadableFile(f"it is not text in {name}, as it says") from error
+
+
+def _not_well_formed(error: Exception) -> str:
+    """A sentence with the line where it is known."""
+    said = str((error.msg or "") if isinstance(error, etree.XMLSyntaxError) else error)
+    place = _PLACE.search(said)
+    shown = clean(said[: place.start()] if place else said, 200) or "it ends too early"
+    return f"it is not well-formed XML: line {place[1]}: {shown}" if place else f"it is not well-formed XML: {shown}"
+
+
 class _Weight:
-    """What the tree of a document takes, by its markup: an element and a text 120 bytes each, however short they are, an attribute
-    220."""
+    """What the tree of a document takes, by its markup: an element and a text 128 bytes each, however short they are, an attribute
+    240; names, which the parser keeps for good, are few in any document. A part is counted before the parser sees it. `inner`: an element of a tree from which some may have been taken out."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
         self._counted = 0
-        self._names = 0
+        self._looks = _MOST_LOOKS * (memory.left // _NODE)
+        self._names: set[tuple[bytes, bytes]] = set()
+        self.inner: etree._Element | None = None
 
-    def add(self, part: bytes, inner: etree._Element | None) -> None:
-        """Counts what a part adds; where that is too much, what is left in the tree that `inner` is in. Raises UnreadableFile."""
+    def add(self, part: bytes) -> None:
+        """Where that is too much, what is left in the tree is counted anew, as often as that takes no time. Raises UnreadableFile."""
         elements = part.count(b"<") - part.count(b"</")
         texts = part.count(b">") - part.count(b"><")
-        self._names += part.count(b"xmlns") * _NAMESPACE
-        self._counted += (elements + texts) * _NODE + part.count(b"=") * _ATTRIBUTE
-        try:
-            Memory(self._size).take(self._counted, _MARKUP)
-        except UnreadableFile:
-            if inner is None:
-                raise
-            nodes = f"(count(//*) + count(//text())) * {_NODE} + count(//@*) * {_ATTRIBUTE}"
-            self._counted = int(cast("float", inner.getroottree().xpath(nodes))) + self._names
-            Memory(self._size).take(self._counted, _MARKUP)
+        size = (elements + texts) * _NODE + part.count(b"=") * _ATTRIBUTE
+        if size > self._memory.left and self.inner is not None and self._looks > 0:
+            self._count_again(self.inner.getroottree())
+        self._memory.take(size, _MARKUP)
+        self._counted += size
+        self._names.update(_NAMES.findall(part))
+        if len(self._names) > _MOST_NAMES:
+            raise UnreadableFile(f"it has more than {_MOST_NAMES:,} different names of elements and attributes")
+
+    def _count_again(self, tree: etree._ElementTree) -> None:
+        nodes = attributes = 0
+        for each in tree.iter(etree.Element):
+            nodes += 1 + (each.text is not None) + (each.tail is not None)
+            attributes += len(each.attrib)
+        self._looks -= nodes
+        self._memory.give_back(self._counted)
+        self._counted = nodes * _NODE + attributes * _ATTRIBUTE
+        self._memory.take(self._counted, _MARKUP)
 
 
 def _without_doctype(root: etree._Element | None) -> etree._Element:

@@ -48,9 +48,15 @@ def parse_mt940(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what is not MT940 or MT942, or not exactly representable."""
-    bounds = Bounds(len(data))
-    pages = (_read_message(message, bounds) for message in split_messages(decode(data), Memory(len(data))))
-    return [page.statement(file_name) for page in _joined(pages)]
+    memory = Memory(len(data))
+    bounds = Bounds(memory)
+
+    def pages() -> Iterator[_Page]:
+        for message in split_messages(decode(data), memory):
+            yield _read_message(message, bounds)
+            memory.give_back(message.weight)
+
+    return [page.statement(file_name) for page in _joined(pages())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,10 +42,11 @@ class Field:
 
 @dataclass(slots=True)
 class Message:
-    """One MT940 or MT942. `type`: "940", "942" … where a SWIFT header names it."""
+    """One MT940 or MT942. `type`: "940", "942" … where a SWIFT header names it. `weight`: what was taken of the file's memory for it."""
 
     line: int
     type: str | None = None
+    weight: int = 0
     fields: list[Field] = field(default_factory=list)
 
     def first(self, *tags: str) -> Field | None:
@@ -152,7 +153,7 @@ class _Splitter:
             found = _MESSAGE_TYPE.search(line)
             self._type = found[1] if found else None
         elif self._open:
-            self._memory.take(_LINE_MEMORY, "lines")
+            self._weigh(_LINE_MEMORY, "lines")
             self._open[2].append(line)
 
     def end_message(self) -> None:
@@ -171,14 +172,19 @@ class _Splitter:
 
     def _begin_field(self, number: int, tag: str, value: str) -> None:
         self._end_field()
-        self._memory.take(_FIELD_MEMORY, "fields")
         again = tag.startswith("25") and self._message and self._message.first("25", "25P")
         if self._message is None or tag == "20" or again:
             self._message = Message(number, self._type)
             self._among_entries = False
             self.messages.append(self._message)
+        self._weigh(_FIELD_MEMORY, "fields")
         self._open = (tag, number, [value])
         self._among_entries = tag == "61" or (self._among_entries and tag in _ENTRY_TAGS)
+
+    def _weigh(self, size: int, what: str) -> None:
+        self._memory.take(size, what)
+        if self._message is not None:
+            self._message.weight += size
 
     def _end_field(self) -> None:
         if self._open and self._message:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from sources.connectors.files_values import UnreadableFile, clean, exponent_of, quote
+from sources.connectors.files_values import Memory, UnreadableFile, clean, exponent_of, quote
 from sources.connectors.ofx_entry import MAX_RAW, Entry, read_entry, to_amount, to_day
 from sources.connectors.ofx_text import VALUES, Begin, Decoder, End, Leaf, plain_bytes, read_elements
 from sources.connectors.statement import Bounds, EntryIds, bank_account, digest, foreign_warnings, is_iban, named_id
@@ -38,7 +38,7 @@ def parse_ofx(data: bytes, file_name: str) -> list[BankStatement]:
     """Every statement of one file, in its order. `file_name` is named in warnings and is no part of any id.
 
     Raises UnreadableFile for what holds no statement, was cut off, or is not exactly representable."""
-    reader = _Reader(plain_bytes(data), file_name)
+    reader = _Reader(plain_bytes(data), file_name, Memory(len(data)))
     return reader.read()
 
 
@@ -61,7 +61,7 @@ class _Statement:
 class _Reader:
     """Goes through the elements of one file."""
 
-    def __init__(self, data: bytes, file_name: str) -> None:
+    def __init__(self, data: bytes, file_name: str, memory: Memory) -> None:
         self._data = data
         self._file_name = file_name
         self._decoder = Decoder(data)
@@ -69,7 +69,7 @@ class _Reader:
         self._statement: _Statement | None = None
         self._fields: dict[str, str] | None = None
         self._begun_at = 0
-        self._bounds = Bounds(len(data))
+        self._bounds = Bounds(memory)
         self._status: dict[str, str] = {}
         self._found: list[BankStatement] = []
         self._refusals: list[str] = []

@@ -17,14 +17,17 @@ from typing import Any, Final
 
 from sources.connectors import files
 from sources.connectors.files_csv import Row, TableFormat
-from sources.connectors.files_values import UnreadableFile
+from sources.connectors.files_values import Memory, UnreadableFile
 from sources.connectors.kinds import ConnectorKind
-from sources.documents import PayrollRun
+from sources.documents import PayrollRun, Payslip
 from sources.errors import ConfigurationError
 from sources.money import EXPONENTS
-from sources.plain_documents import InvalidDocument, read_document
+from sources.plain_documents import MAX_ITEMS, InvalidDocument, read_document
 
-_READER = 1
+_READER = 2
+_AT_ONCE = 1_000
+_SLIP_MEMORY = 350
+_RUN_MEMORY = 850
 _DATES: Final = ("pay_date", "period_start", "period_end")
 _AMOUNTS: Final = (
     "gross", "employee_taxes", "deductions", "reimbursements", "employer_taxes", "employer_contributions",
@@ -62,23 +65,86 @@ class PayrollCsvConnector(files.FilesConnector):
         super().__init__(
             name=name,
             parse=lambda data, _file: parse_payroll(data, table, fixed),
-            reader=table.version(_READER),
+            reader=table.version(_READER, fixed),
             **options,
         )
 
 
 def parse_payroll(data: bytes, table: TableFormat, fixed: Mapping[str, str]) -> list[PayrollRun]:
     """Every run of one table. `fixed`: currency and status where no column states them. Raises UnreadableFile, naming the line."""
-    runs: dict[tuple[str, ...], list[Row]] = {}
+    reader = _Reader(table, Memory(len(data)))
     for row in table.rows(data):
-        runs.setdefault(_run_of(row, table, fixed), []).append(row)
-    if not runs:
-        raise UnreadableFile("it has headings and no rows")
-    for external_id, count in Counter(key[0] for key in runs).items():
-        if count > 1:
-            raise UnreadableFile(f"run {external_id!r} has rows with different dates, currencies or states")
-    # Rows are let go of as soon as they are read: there may be a million.
-    return [_run(dict(zip(_OF_RUN, key, strict=True)), runs.pop(key), table) for key in list(runs)]
+        reader.take(row, _run_of(row, table, fixed))
+    return reader.end()
+
+
+class _Reader:
+    """Takes the rows of one table, and makes payslips of some at a time: what a row states takes four times what a payslip does."""
+
+    def __init__(self, table: TableFormat, memory: Memory) -> None:
+        self._table = table
+        self._memory = memory
+        self._runs: dict[tuple[str, ...], _Slips] = {}
+        self._waiting: dict[tuple[str, ...], list[tuple[str, dict[str, Any]]]] = {}
+        self._rows = 0
+
+    def take(self, row: Row, of: tuple[str, ...]) -> None:
+        """A row of the run `of`. Raises UnreadableFile."""
+        run = self._runs.get(of)
+        if run is None:
+            self._memory.take(_RUN_MEMORY, "payroll runs")
+            run = self._runs[of] = _Slips(row.where)
+        self._memory.take(_SLIP_MEMORY, "payslips")
+        employee = _needed(row, "employee_id")
+        self._waiting.setdefault(of, []).append((row.where, _slip(row, self._table, run.id_of(employee))))
+        self._rows += 1
+        if self._rows % _AT_ONCE == 0:
+            self._make()
+
+    def end(self) -> list[PayrollRun]:
+        """Raises UnreadableFile."""
+        if not self._runs:
+            raise UnreadableFile("it has headings and no rows")
+        self._make()
+        for external_id, count in Counter(key[0] for key in self._runs).items():
+            if count > 1:
+                raise UnreadableFile(f"run {external_id!r} has rows with different dates, currencies or states")
+        return [_summed(key, self._runs.pop(key), self._table) for key in list(self._runs)]
+
+    def _make(self) -> None:
+        for of, rows in self._waiting.items():
+            slips = _run(of, [slip for _, slip in rows], [where for where, _ in rows]).payslips
+            self._runs[of].slips.extend(slips or ())
+        self._waiting.clear()
+
+
+class _Slips:
+    """The payslips of one run."""
+
+    __slots__ = ("_again", "_ids", "slips", "where")
+
+    def __init__(self, where: str) -> None:
+        """`where`: its first row."""
+        self.where = where
+        self.slips: list[Payslip] = []
+        self._ids: set[str] = set()
+        self._again: Counter[str] | None = None
+
+    def id_of(self, employee: str) -> str:
+        """Somebody with two contracts has two payslips of a run. Raises UnreadableFile."""
+        external_id = employee
+        if employee in self._ids:
+            self._again = self._again or Counter()
+            self._again[employee] += 1
+            external_id = f"{employee}-{self._again[employee] + 1}"
+        if external_id in self._ids:
+            raise UnreadableFile(
+                "one employee_id is another one that has several payslips of a run, with their number behind it"
+            )
+        if len(self._ids) == MAX_ITEMS:
+            raise UnreadableFile(f"{self.where}: the run that begins here has more than {MAX_ITEMS:,} payslips")
+        self._ids.add(external_id)
+        return external_id
 
 
 def _run_of(row: Row, table: TableFormat, fixed: Mapping[str, str]) -> tuple[str, ...]:
@@ -94,9 +160,9 @@ def _run_of(row: Row, table: TableFormat, fixed: Mapping[str, str]) -> tuple[str
     return tuple(stated[field] for field in _OF_RUN)
 
 
-def _run(stated: Mapping[str, str], rows: list[Row], table: TableFormat) -> PayrollRun:
-    seen = Counter[str]()
-    slips = [_slip(row, table, seen) for row in rows]
+def _run(of: tuple[str, ...], slips: list[dict[str, Any]], places: list[str]) -> PayrollRun:
+    """A run of these payslips, without amounts of its own. `places`: where each one stands. Raises UnreadableFile."""
+    stated = dict(zip(_OF_RUN, of, strict=True))
     values: dict[str, Any] = {
         "external_id": stated["run"],
         "currency": stated["currency"],
@@ -109,34 +175,30 @@ def _run(stated: Mapping[str, str], rows: list[Row], table: TableFormat) -> Payr
         run = read_document("payroll_run", values)
     except InvalidDocument as invalid:
         fault = invalid.faults[0]
-        at = rows[int(fault.path[1])].where if fault.path[0] == "payslips" and len(fault.path) > 1 else rows[0].where
+        at = places[int(fault.path[1]) if fault.path[0] == "payslips" and len(fault.path) > 1 else 0]
         raise UnreadableFile(f"{at}: {fault.path[-1]} {_REASONS.get(fault.code, fault.message)}") from invalid
     assert isinstance(run, PayrollRun)
-    assert run.payslips is not None
-    return _summed(run, table, rows)
+    return run
 
 
-def _summed(run: PayrollRun, table: TableFormat, rows: list[Row]) -> PayrollRun:
-    """With the sums of its payslips; of a column that the table does not have, nothing."""
-    assert run.payslips is not None
-    sums: dict[str, Any] = {"net": sum(slip.net for slip in run.payslips)}
+def _summed(of: tuple[str, ...], slips: _Slips, table: TableFormat) -> PayrollRun:
+    """The run with the sums of its payslips; of a column that the table does not have, nothing."""
+    sums: dict[str, Any] = {"net": sum(slip.net for slip in slips.slips)}
     for field in _AMOUNTS:
         if field in table.columns:
-            sums[field] = sum(getattr(slip, field, None) or 0 for slip in run.payslips)
-    return replace(run, **sums)
+            sums[field] = sum(getattr(slip, field, None) or 0 for slip in slips.slips)
+    return replace(_run(of, [], [slips.where]), payslips=tuple(slips.slips), **sums)
 
 
-def _slip(row: Row, table: TableFormat, seen: Counter[str]) -> dict[str, Any]:
-    """Somebody with two contracts has two payslips of a run."""
-    employee = _needed(row, "employee_id")
-    seen[employee] += 1
+def _slip(row: Row, table: TableFormat, external_id: str) -> dict[str, Any]:
     amounts = {
         field: table.to_decimal(row.values[field], row.where) for field in ("net", *_AMOUNTS) if field in row.values
     }
     if "net" not in amounts:
         raise UnreadableFile(f"{row.where}: it has no net")
+    employee = row.values["employee_id"]
     return {
-        "external_id": employee if seen[employee] == 1 else f"{employee}-{seen[employee]}",
+        "external_id": external_id,
         "employee_id": employee,
         "employee_name": row.values.get("employee_name", employee),
         "department": row.values.get("department"),

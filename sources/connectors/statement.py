@@ -32,9 +32,9 @@ _STATEMENT_MEMORY = 1_500
 class Bounds:
     """Counts what one file states: short entries take many times their size in memory."""
 
-    def __init__(self, size: int) -> None:
-        """`size`: of the file, in bytes."""
-        self._memory = Memory(size)
+    def __init__(self, memory: Memory) -> None:
+        """`memory`: of the file."""
+        self._memory = memory
 
     def entry(self) -> None:
         """One more. Raises UnreadableFile when there are too many."""

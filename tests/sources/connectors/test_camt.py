@@ -410,7 +410,7 @@ def test_ids_of_provisional_and_authoritative_entries_never_meet() -> None:
         (b"<html><body>Session expired</body></html>", "no camt.052, camt.053 or camt.054 message: its root is 'html'"),
         (message(account() + entry())[:-60], "it is not well-formed XML"),
         ("<Document>ü</Document>".encode("latin-1"), "it is not well-formed XML"),
-        (b"<?xml version='1.0' encoding='no-such'?><a/>", "it is not well-formed XML"),
+        (b"<?xml version='1.0' encoding='no-such'?><a/>", "its encoding 'no-such' is not known"),
         (b"", "it is not well-formed XML"),
         (b"<a>\0</a>", "it is not well-formed XML"),
     ],

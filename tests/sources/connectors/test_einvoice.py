@@ -345,7 +345,7 @@ def test_a_self_billed_invoice_may_be_of_either_side(form: Callable[[Paper], byt
         (b" \n", "it is empty"),
         (b"PK\x03\x04junk", "it is a zip archive"),
         (b"\x1f\x8bjunk", "it is compressed"),
-        (b"hello", "not well-formed XML"),
+        (b"hello", "it is neither XML nor PDF"),
         (b"<a/>", "its root is 'a'"),
         (b"<Invoice/>", "which is none of UBL 2 or CII D16B"),
         (b"<CrossIndustryInvoice xmlns='urn:x'/>", "it is 'CrossIndustryInvoice' of the namespace 'urn:x'"),
