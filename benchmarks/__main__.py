@@ -33,7 +33,10 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     return [name for name in CHAPTERS if name in wanted]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"Chapters: {', '.join(CHAPTERS)}.",
+)
 @click.option(
     "--only", "names", callback=_names, help="Chapters, with commas between; the others stay as they are kept."
 )

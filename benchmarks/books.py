@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,25 +175,35 @@ async def grown(bench: Bench, entries: int, accounts: int = 200) -> Path:
     It is kept in `bench.cache`, by its size and by the code that made it, and several processes may ask at once. Read it,
     or write to a copy (`copied`).
     """
-    kept = bench.cache / "books"
-    kept.mkdir(parents=True, exist_ok=True)
-    place = kept / f"{entries}-{accounts}-{_fingerprint()}"
+    return await kept(
+        bench, f"{entries}-{accounts}", [Path(__file__)], partial(_grow, entries=entries, accounts=accounts)
+    )
+
+
+async def kept(
+    bench: Bench, name: str, makers: Iterable[Path], grow: Callable[[EmbeddedPostgres, Path], Awaitable[None]]
+) -> Path:
+    """A data directory in `bench.cache` that `grow` fills when there is none that these files and the schema of today made; it may
+    forget all in a crash while it is filled."""
+    folder = bench.cache / "books"
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"{name}-{_fingerprint(makers)}"
     lock = await FileLock.exclusive(place.with_suffix(".lock"), patience=_PATIENCE)
     try:
         if not place.exists():
-            await _grow(place, entries, accounts)
+            await _build(place, grow)
     finally:
         lock.close()
     return place
 
 
-async def copied(kept: Path, place: Path) -> Path:
+async def copied(original: Path, place: Path) -> Path:
     """A copy of a data directory at `place`, owners and permissions kept, sharing blocks where the file system can.
 
     Waits until nobody uses the original: its server has to be stopped.
     """
-    async with _stopped(kept):
-        await asyncio.to_thread(_copy, kept, place)
+    async with _stopped(original):
+        await asyncio.to_thread(_copy, original, place)
     return place
 
 
@@ -210,24 +221,28 @@ async def _stopped(data_dir: Path) -> AsyncIterator[None]:
             lock.close()
 
 
-def _copy(kept: Path, place: Path) -> None:
+def _copy(original: Path, place: Path) -> None:
     if sys.platform == "linux":
-        subprocess.run(["cp", "-a", "--reflink=auto", "--sparse=always", str(kept), str(place)], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", "--sparse=always", str(original), str(place)], check=True)
     else:
-        subprocess.run(["cp", "-Rpc" if sys.platform == "darwin" else "-Rp", str(kept), str(place)], check=True)
+        subprocess.run(["cp", "-Rpc" if sys.platform == "darwin" else "-Rp", str(original), str(place)], check=True)
 
 
-async def _grow(place: Path, entries: int, accounts: int) -> None:
+async def _build(place: Path, grow: Callable[[EmbeddedPostgres, Path], Awaitable[None]]) -> None:
     """In a directory beside, then one rename: an interrupted one leaves nothing that looks whole."""
     for unfinished in place.parent.glob(f"{place.name}.unfinished-*"):
         await asyncio.to_thread(shutil.rmtree, unfinished)
     building = Path(tempfile.mkdtemp(prefix=f"{place.name}.unfinished-", dir=place.parent))
     async with EmbeddedPostgres(building, settings=_HURRY) as server:
-        async with books(Settings(data_dir=building)) as opened:
-            with click.progressbar(length=entries, label=f"growing {entries:,} entries", file=sys.stderr) as bar:
-                await seed(opened, accounts, entries, bar.update)
+        await grow(server, building)
         await _vacuum(server.dsn(user=OWNER_ROLE))
     await asyncio.to_thread(_keep, building, place)
+
+
+async def _grow(_server: EmbeddedPostgres, building: Path, *, entries: int, accounts: int) -> None:
+    async with books(Settings(data_dir=building)) as opened:
+        with click.progressbar(length=entries, label=f"growing {entries:,} entries", file=sys.stderr) as bar:
+            await seed(opened, accounts, entries, bar.update)
 
 
 def _keep(building: Path, place: Path) -> None:
@@ -249,9 +264,9 @@ async def _vacuum(dsn: str) -> None:
         await connection.close()
 
 
-def _fingerprint() -> str:
-    """Digits of a hash over what makes a grown ledger: the seeder and the schema."""
-    made_by = [Path(__file__), *(ROOT / "sources").rglob("*.sql")]
+def _fingerprint(makers: Iterable[Path]) -> str:
+    """Digits of a hash over what makes a grown ledger: these files and the schema."""
+    made_by = [*makers, *(ROOT / "sources").rglob("*.sql")]
     made_by += (ROOT / "sources" / "database" / "migrations" / "versions").glob("*.py")
     found = hashlib.sha256()
     for path in sorted(made_by):

@@ -17,6 +17,8 @@ CHAPTERS: Mapping[str, str] = {
     "memory": "benchmarks.memory",
     "documents": "benchmarks.documents",
     "matching": "benchmarks.matching",
+    "openitems": "benchmarks.openitems",
+    "statements": "benchmarks.statements",
     "files": "benchmarks.files",
     "limits": "benchmarks.limits",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,7 +28,7 @@ from sources.pipeline.worker import Pipeline
 
 LEDGER, BANK = "matching", "DE02120300000000202051"
 _PAGE = 500
-_KINDS: Mapping[str, str] = {
+KINDS: Mapping[str, str] = {
     "sales": "tryton",
     "stripe": "stripe",
     "payroll": "xero-payroll",
@@ -45,7 +44,6 @@ _ACCOUNTS = """
 class Company:
     """`matched`: documents that matching looked at, in `matching_seconds`; the bank's part of the year took `seconds`."""
 
-    settings: Settings
     database: Database
     owner: asyncpg.Connection[Any]
     speaking: Any
@@ -57,7 +55,7 @@ class Company:
 
     async def state(self, source: str, documents: Sequence[Any]) -> None:
         """One pull that states these."""
-        settings = SourceSettings(name=source, kind=_KINDS[source], ledger=LEDGER, post_from=date(2025, 1, 1))
+        settings = SourceSettings(name=source, kind=KINDS[source], ledger=LEDGER, post_from=date(2025, 1, 1))
         await state.lock(self.speaking, source)
         try:
             found = await state.standing(self.speaking, settings, self.ledger.ledger_id)
@@ -103,14 +101,13 @@ class Company:
 
 
 @asynccontextmanager
-async def company(directory: Path) -> AsyncIterator[Company]:
-    """A ledger with the built-in rules, empty."""
-    settings = Settings(data_dir=directory / "data")
-    await asyncio.to_thread(directory.mkdir, parents=True)
+async def company(data_dir: Path, *, made: bool = False) -> AsyncIterator[Company]:
+    """A ledger with the built-in rules, empty; or the one that was `made` there before."""
+    settings = Settings(data_dir=data_dir)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir))
         opened = await stack.enter_async_context(books(settings))
-        ledger = await _ledger(opened.database)
+        ledger = (await opened.directory.resolve([LEDGER]))[LEDGER] if made else await _ledger(opened.database)
         owner = await asyncpg.connect(server.dsn(user=OWNER_ROLE))
         stack.push_async_callback(owner.close)
         await owner.execute("SET ledgergraph.ledgers = '*'")
@@ -119,8 +116,9 @@ async def company(directory: Path) -> AsyncIterator[Company]:
         await state.prepare(speaking)
         poster = Poster(opened.database, queue_limit=20_000)
         stack.push_async_callback(poster.close)
-        found = Company(settings, opened.database, owner, speaking, Pipeline(opened.database, poster), ledger)
-        await _use_rules(found)
+        found = Company(opened.database, owner, speaking, Pipeline(opened.database, poster), ledger)
+        if not made:
+            await _use_rules(found)
         yield found
 
 

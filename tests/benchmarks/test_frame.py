@@ -221,3 +221,9 @@ def test_an_unknown_chapter_is_a_usage_error(tmp_path: Path):
     refused = bench_command(tmp_path, "--only", "reading,writing")
     assert refused.exit_code == 2
     assert "no chapter 'writing'" in refused.output
+
+
+def test_the_help_names_every_chapter():
+    """In the order of the page."""
+    said = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    assert f"Chapters: {', '.join(chapters.CHAPTERS)}." in said
