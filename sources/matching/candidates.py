@@ -1,6 +1,7 @@
 """What bank transactions may be about, found by indexes: a bounded number of documents for each, whatever the books hold.
 
-Round trips for a batch of lines: lines, rules (2), named, their items, alike and the like (3), payroll runs (3), items, matches (2),
+Round trips for a batch of lines: lines, rules (2), named, their items, alike and the like (3), payroll runs (3),
+payments made together, items, matches (2),
 claims, rates.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sources.matching import clues, exchange, items, keeping, payslips, record
+from sources.matching import clues, exchange, items, keeping, payment_runs, payslips, record
 from sources.matching.deciding import Around
 from sources.matching.model import LIVE, Allocation, Candidates, Item, ItemKey, Line, Rules
 from sources.matching.todo import ASKED, IS_ASKED, columns_of
@@ -55,7 +56,8 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     await _fill_parties(connection, ledger_id, batch)
     batch.around.runs = await payslips.read(connection, ledger_id, lines)
     wanted = {key for mine in batch.candidates.values() for key in (*mine.alike, *mine.of_party, *mine.earlier)}
-    wanted |= {run.key for run in batch.around.runs}
+    batch.around.together = await payment_runs.read(connection, ledger_id, lines)
+    wanted |= {run.key for run in batch.around.runs} | {key for run in batch.around.together for key in run}
     batch.items |= await items.held(connection, ledger_id, wanted - batch.items.keys())
     earlier = [key for mine in batch.candidates.values() for key in mine.earlier]
     live = await keeping.matches_of(connection, ledger_id, earlier, LIVE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sources.mapping.rates import Rates
-from sources.matching import allocating, clues, evidence, guessing, referring, wages
+from sources.matching import allocating, clues, evidence, guessing, payment_runs, referring, wages
 from sources.matching.evidence import AMBIGUOUS, LEAST_SCORE, Naming
 from sources.matching.model import Allocation, Candidates, Item, ItemKey, Line, Match, Reason, Rules
 
@@ -22,10 +22,11 @@ MOST_PROPOSED: Final = 3
 @dataclass(slots=True)
 class Around:
     """What else is known. `claims`: see `keeping.claims`; what another transaction may have paid already is not certain. `runs`: payroll
-    runs of which a line may pay a part. `rates`: of the lines' days."""
+    runs of which a line may pay a part; `together`: payments that were made as one. `rates`: of the lines' days."""
 
     claims: dict[tuple[ItemKey, int], set[ItemKey]] = field(default_factory=dict)
     runs: list[wages.Run] = field(default_factory=list)
+    together: list[list[ItemKey]] = field(default_factory=list)
     rates: Rates = field(default_factory=Rates)
 
 
@@ -123,6 +124,7 @@ def _options(
         options += _guessed(line, pool, naming, rules, bool(meant))
         options += guessing.by_rate(line, [item for item in pool if item.key not in naming], rules, around.rates)
         options += wages.parts(line, around.runs, items)
+        options += payment_runs.sums(line, around.together, items)
     return [option for option in options if option.subjects not in never]
 
 

@@ -56,7 +56,7 @@ def _invoice(row: Any, _applying: Collection[str]) -> Item:
     sign = (1 if is_receivable else -1) * (-1 if row["invoice_kind"] == "CREDIT_NOTE" else 1)
     stands = row["deleted_at"] is None and row["status"] in ("OPEN", "PAID", "UNCOLLECTIBLE")
     stated = row["total"] - row["prepaid"]
-    left = max(abs(stated) - abs(int(row["paid"])), 0) * (1 if stated >= 0 else -1)
+    left = max(abs(stated) - abs(int(row["paid"])) - _applied(row), 0) * (1 if stated >= 0 else -1)
     amount = sign * left if stands else 0
     due = sign * row["amount_due"] if row["status"] == "OPEN" else 0
     return Item(
@@ -74,6 +74,20 @@ def _invoice(row: Any, _applying: Collection[str]) -> Item:
         ready=_is_ready(row, amount) and row["status"] != "UNCOLLECTIBLE",
         keys=frozenset(clues.keys_of_number(row["number"] or row["external_id"])),
     )
+
+
+def _applied(row: Any) -> int:
+    """What its source set off: of an invoice by credit notes that name it, of a credit note against the invoice that it names. So much
+    of it as that says is settled, and neither payments nor matched money explain. Of several notes that were applied in part it is not
+    known which."""
+    credited = int(row["credited"] or 0)
+    applied = min(credited, max(int(row["unexplained"] or 0), 0))
+    if row["invoice_kind"] != "CREDIT_NOTE" or not applied:
+        return applied
+    left = abs(int(row["total"])) - int(row["used"])
+    if credited == abs(row["total"]):
+        return min(applied, left)
+    return left if applied == credited else 0
 
 
 def _side(row: Any) -> Side:
@@ -206,16 +220,32 @@ def _columns(changed: Sequence[Item]) -> list[list[Any]]:
 
 _OF = "held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id"
 _BECAME = f"LEFT JOIN LATERAL (SELECT * FROM pipeline.document d WHERE {IS_ASKED.replace('held.', 'd.')} LIMIT 1) AS d ON true"
+_PAID = """(SELECT coalesce(sum(abs(coalesce(p.presented_amount, p.amount))), 0) FROM mirror.payment p
+        WHERE p.ledger_id = $1 AND p.source = {0}.source AND p.invoice_external_id = {0}.external_id
+            AND p.type = CASE {0}.kind WHEN 'CREDIT_NOTE' THEN 'REFUND' ELSE 'PAYMENT' END
+            AND p.status = 'SUCCEEDED' AND p.deleted_at IS NULL AND coalesce(p.presented_currency, p.currency) = {0}.currency)"""
+_USED = """coalesce((SELECT abs(u.used) FROM matching.item u WHERE u.ledger_id = $1 AND u.kind = 'invoice' AND u.source = {0}.source
+        AND u.account = '' AND u.external_id = {0}.external_id LIMIT 1), 0)"""
 _INVOICES = f"""
 SELECT asked.kind, asked.account, held.source, held.external_id, held.direction, held.kind AS invoice_kind, held.status, held.number,
     held.party_name, held.party_external_id, held.currency, held.issue_date, held.due_date, held.total, held.prepaid,
-    held.amount_due, held.paid_elsewhere, held.first_seen, held.deleted_at, d.status AS became, (
-        SELECT coalesce(sum(abs(coalesce(p.presented_amount, p.amount))), 0) FROM mirror.payment p
-        WHERE p.ledger_id = $1 AND p.source = held.source AND p.invoice_external_id = held.external_id
-            AND p.type = CASE held.kind WHEN 'CREDIT_NOTE' THEN 'REFUND' ELSE 'PAYMENT' END
-            AND p.status = 'SUCCEEDED' AND p.deleted_at IS NULL AND coalesce(p.presented_currency, p.currency) = held.currency
-    ) AS paid
-FROM {ASKED} JOIN mirror.invoice held ON {_OF} {_BECAME}"""
+    held.amount_due, held.paid_elsewhere, held.first_seen, held.deleted_at, d.status AS became, {_PAID.format("held")} AS paid,
+    {_USED.format("held")} AS used, told.credited, told.unexplained
+FROM {ASKED} JOIN mirror.invoice held ON {_OF} {_BECAME}
+LEFT JOIN LATERAL (
+    SELECT credited.amount AS credited, abs(t.total - t.prepaid) - abs(t.amount_due) - abs(t.paid_elsewhere) - {_PAID.format("t")}
+        - {_USED.format("t")} AS unexplained
+    FROM mirror.invoice t CROSS JOIN LATERAL (
+        SELECT sum(abs(n.total)) AS amount FROM mirror.invoice n
+        WHERE n.ledger_id = $1 AND n.source = t.source AND n.raw ->> 'invoice' = t.external_id COLLATE "default"
+            AND n.kind = 'CREDIT_NOTE' AND n.status = 'PAID' AND n.deleted_at IS NULL AND n.currency = t.currency
+            AND n.direction = t.direction
+    ) AS credited
+    WHERE t.ledger_id = $1 AND t.source = held.source AND t.external_id = CASE WHEN held.kind <> 'CREDIT_NOTE' THEN held.external_id
+            WHEN held.status = 'PAID' THEN held.raw ->> 'invoice' END
+        AND t.kind = 'INVOICE' AND t.status IN ('OPEN', 'PAID') AND t.deleted_at IS NULL AND t.currency = held.currency
+        AND t.direction = held.direction AND credited.amount IS NOT NULL LIMIT 1
+) AS told ON true"""
 _PAYMENTS = f"""
 SELECT asked.kind, asked.account, held.source, held.external_id, held.type, held.status, held.currency, held.amount,
     held.occurred_on, held.available_on, held.reference, held.description, held.bank_account, held.party_name, held.deleted_at,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sources.mapping.compiled import RuleSet
-from sources.matching import advanced, candidates, items, keeping, payslips, todo
+from sources.matching import advanced, candidates, items, keeping, payment_runs, payslips, todo
 from sources.matching.deciding import decide
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Match, Status
 
@@ -41,8 +41,7 @@ async def step(connection: Connection, ledger_id: int, rules: RuleSet, limit: in
     changed = await refresh(connection, ledger_id, keys, applying(rules))
     lines = [key for key in keys if key.kind == "bank_transaction"]
     await _tell(connection, ledger_id, changed, lines)
-    runs = [key for key in keys if key.kind == "payroll_run"]
-    await todo.note(connection, ledger_id, set(await payslips.waiting_for(connection, ledger_id, runs)) - set(lines))
+    await _tell_of_parts(connection, ledger_id, keys, lines)
     await _match(connection, ledger_id, lines)
     await todo.close(connection, ledger_id, due)
     return len(due)
@@ -85,12 +84,12 @@ def _differs(item: Item, before: Item) -> bool:
 
 
 async def _settled(connection: Connection, ledger_id: int, keys: Sequence[ItemKey]) -> list[ItemKey]:
-    """The invoices that payments among these documents settle."""
+    """The invoices that payments among these documents settle, and those that credit notes name, and the other way round."""
     payments = [key for key in keys if key.kind == "payment"]
-    if not payments:
-        return []
-    rows = await connection.fetch(_SETTLED, ledger_id, *todo.columns_of(payments))
-    return [ItemKey("invoice", row["source"], "", row["invoice_external_id"]) for row in rows]
+    invoices = [key for key in keys if key.kind == "invoice"]
+    rows = await connection.fetch(_SETTLED, ledger_id, *todo.columns_of(payments)) if payments else []
+    rows += await connection.fetch(_CREDITED, ledger_id, *todo.columns_of(invoices)) if invoices else []
+    return [ItemKey("invoice", row["source"], "", row["invoice"]) for row in rows]
 
 
 async def _tell(
@@ -105,6 +104,17 @@ async def _tell(
     if news:
         lines += await candidates.waiting_for(connection, ledger_id, news)
         lines += await advanced.waiting_for(connection, ledger_id, news)
+    await todo.note(connection, ledger_id, set(lines) - set(looked_at))
+
+
+async def _tell_of_parts(
+    connection: Connection, ledger_id: int, keys: Sequence[ItemKey], looked_at: Collection[ItemKey]
+) -> None:
+    """As `_tell`, of transactions that may be a payslip of a payroll run, or the sum of payments that were made together."""
+    runs = [key for key in keys if key.kind == "payroll_run"]
+    lines = await payslips.waiting_for(connection, ledger_id, runs)
+    payments = [key for key in keys if key.kind == "payment"]
+    lines += await payment_runs.waiting_for(connection, ledger_id, payments)
     await todo.note(connection, ledger_id, set(lines) - set(looked_at))
 
 
@@ -168,6 +178,17 @@ def _targets(allocations: Sequence[Allocation]) -> tuple[tuple[ItemKey, int, int
 _BY_INDEX = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_material', 'off', true)"""
 _SETTLED = f"""
-SELECT DISTINCT held.source, held.invoice_external_id FROM {todo.ASKED}
+SELECT DISTINCT held.source, held.invoice_external_id AS invoice FROM {todo.ASKED}
 JOIN mirror.payment held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id
 WHERE held.invoice_external_id IS NOT NULL"""
+_CREDITED = f"""
+SELECT held.source, held.raw ->> 'invoice' AS invoice FROM {todo.ASKED}
+JOIN mirror.invoice held ON held.ledger_id = $1 AND held.source = asked.source AND held.external_id = asked.external_id
+WHERE held.kind = 'CREDIT_NOTE' AND held.raw ->> 'invoice' IS NOT NULL
+UNION
+SELECT note.source, note.external_id FROM {todo.ASKED}
+CROSS JOIN LATERAL (
+    SELECT n.source, n.external_id FROM mirror.invoice n
+    WHERE n.ledger_id = $1 AND n.source = asked.source AND n.raw ->> 'invoice' = asked.external_id COLLATE "default"
+        AND n.kind = 'CREDIT_NOTE' LIMIT 100
+) AS note"""

@@ -130,8 +130,10 @@ WHERE i.used <> coalesce(own.amount, 0) + coalesce(others.amount, 0)"""
 
 
 @asynccontextmanager
-async def trading(database_url: str, owner_url: str, currency: str = "EUR") -> AsyncIterator[Trade]:
-    async with opened(database_url, owner_url, currency=currency) as company:
+async def trading(
+    database_url: str, owner_url: str, currency: str = "EUR", code: str = "acme-us"
+) -> AsyncIterator[Trade]:
+    async with opened(database_url, owner_url, code=code, currency=currency) as company:
         codes = {"1010": AccountType.ASSET, **dict(ACCOUNTS.values())}
         known = {"1000", "1100", "1700", "2000", "4000", "4100", "6000", "7000"}
         drafts = [AccountDraft(code=code, name=code, type=kind) for code, kind in codes.items() if code not in known]
