@@ -38,6 +38,8 @@ class Fault(StrEnum):
     LOST = "lost"
     BUSY = "busy: 429 with Retry-After"
     FAILED = "500"
+    UNAVAILABLE = "503"
+    REFUSED = "401, as of a token that ended"
     GARBLED = "an answer that is no JSON"
 
 
@@ -77,6 +79,10 @@ class FaultProxy:
                 return web.json_response({"error": {"type": "rate_limit"}}, status=429, headers={"Retry-After": "1"})
             case Fault.FAILED:
                 return web.json_response({"error": {"type": "api_error"}}, status=500)
+            case Fault.UNAVAILABLE:
+                return web.json_response({"error": {"type": "api_error"}}, status=503)
+            case Fault.REFUSED:
+                return web.json_response({"error": {"type": "invalid_token"}}, status=401)
             case Fault.GARBLED:
                 return web.Response(text="<html>maintenance</html>", content_type="application/json")
             case Fault.RESET:

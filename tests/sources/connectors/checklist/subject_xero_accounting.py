@@ -45,7 +45,7 @@ class Books:
 
     def change(self) -> None:
         sale = self.organisation.records["Invoices"][self.sales[3]]
-        self.organisation.change(self.sales[3], SubTotal=sale["SubTotal"] + 1, Total=sale["Total"] + 1)
+        self.organisation.change(self.sales[3], **{name: round(sale[name] + 1, 2) for name in ("SubTotal", "Total")})
 
     def remove(self) -> None:
         """What it voids or deletes is only ever one more."""
