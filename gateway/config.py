@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,10 @@ _WHOLE_FROM = {"port": 0, "workers": 1, "pool_size": 2, "shutdown_seconds": 1}
 _WHOLE_TO = {"port": 65_535, "workers": 256, "pool_size": 1_000, "shutdown_seconds": 3_600}
 
 
-def load(environment: Mapping[str, str], **arguments: Any) -> Settings:
+def load(environment: Mapping[str, str], *, sources: Collection[str] | None = None, **arguments: Any) -> Settings:
     """Settings from the command line's `arguments` (None: not given; data_dir, database_url, config, host, port, workers),
-    the environment and the TOML file that either names. Raises ConfigurationError with one line for each mistake."""
+    the environment and the TOML file that either names. `sources`: names of those that are asked for, None: all; the others are
+    neither checked, nor need their secrets be set. Raises ConfigurationError with one line for each mistake."""
     problems = Problems()
     given = {name: value for name, value in arguments.items() if value is not None}
     file = given.get("config") or environment.get("LEDGERGRAPH_CONFIG") or None
@@ -90,7 +91,7 @@ def load(environment: Mapping[str, str], **arguments: Any) -> Settings:
         server=_read_server(tables.get("server", {}), given, where, problems),
         limits=_read_limits(tables.get("limits", {}), where, problems),
         mapping=_read_mapping(tables.get("mapping", {}), where, problems),
-        sources=read_sources(tables.get("sources", []), Path(where).parent, environment, where, problems),
+        sources=read_sources(tables.get("sources", []), Path(where).parent, environment, where, problems, sources),
         **_read_database(given, environment, problems),
     )
     problems.raise_all()

@@ -14,11 +14,11 @@ from sources.errors import ConfigurationError
 from sources.ledger.directory import Directory
 from sources.mapping.model import InvalidRules
 from sources.mapping.rules import MAX_TEXT, load
+from sources.mapping.starter import STARTER_NAME
 from sources.pipeline import rulesets
 from sources.pipeline.taking import see
 
 STARTER: Final = 'extends = "starter"\n'
-STARTER_NAME: Final = "starter rules"
 PROVIDED_BY: Final = "ledgergraph"
 
 

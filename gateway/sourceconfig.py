@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,20 @@ _MOST_SECRETS = 5
 
 
 def read_sources(
-    tables: Any, folder: Path, environment: Mapping[str, str], where: str, problems: Problems
+    tables: Any,
+    folder: Path,
+    environment: Mapping[str, str],
+    where: str,
+    problems: Problems,
+    only: Collection[str] | None = None,
 ) -> tuple[SourceSettings, ...]:
-    """The sources in the order of the file; relative paths start at `folder`. Mistakes go to `problems`."""
+    """The sources in the order of the file, of these names `only`; relative paths start at `folder`. Mistakes go to `problems`."""
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.add(where, "sources", "must be tables, each written [[sources]]")
         return ()
     reader = _Reader(folder, environment, where, problems)
-    found = [reader.source(table, number) for number, table in enumerate(tables, 1)]
+    asked = [(number, table) for number, table in enumerate(tables, 1) if only is None or table.get("name") in only]
+    found = [reader.source(table, number) for number, table in asked]
     sources = tuple(source for source in found if source)
     names = [source.name for source in sources]
     for name in sorted({name for name in names if names.count(name) > 1}):

@@ -15,6 +15,7 @@ _COMMANDS = {
     "sources": "gateway.cli.sources",
     "check-source": "gateway.cli.check_source",
     "sync": "gateway.cli.sync",
+    "issues": "gateway.cli.issues",
     "map": "gateway.cli.map",
     "rates": "gateway.cli.rates",
     "schema": "gateway.cli.schema",

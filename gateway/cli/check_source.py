@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import orjson
 
 from gateway.cli.common import examples, run, settings_from
+from gateway.logs import configure
 from gateway.sourceconfig import connector_for
 from sources.connectors.registry import KINDS
 from sources.documents import Document, Page, Problem
@@ -49,10 +50,11 @@ def command(name: str, most: int, as_json: bool, people: bool, config: Path | No
     Nothing is stored, posted or moved, and no database is needed. What cannot be read is told on standard error. Exit
     status: 0 all that was read makes documents, 1 some does not, or the source could not be read.
     """
-    settings = settings_from(config=config)
-    source = next((each for each in settings.sources if each.name == name), None)
-    with_known = ", ".join(each.name for each in settings.sources) or "none: see --config"
-    found = run(lambda: _read(source, f"There is no source {name}; there are {with_known}.", most))
+    settings = settings_from(config=config, sources=[name])
+    if settings.server.log_level in ("info", "warning"):
+        configure("error")  # what connectors warn of is told below
+    source = next(iter(settings.sources), None)
+    found = run(lambda: _read(source or _missing(name, config), most))
     if as_json:
         for document in found.documents:
             click.echo(orjson.dumps(_shown(document, people=people)))
@@ -81,9 +83,12 @@ class _Found:
         self.problems += [each for each in page.problems if each not in self.problems]
 
 
-async def _read(source: SourceSettings | None, missing: str, most: int) -> _Found:
-    if source is None:
-        raise NotFound(missing)
+def _missing(name: str, config: Path | None) -> NoReturn:
+    known = ", ".join(each.name for each in settings_from(config=config).sources) or "none: see --config"
+    raise NotFound(f"There is no source {name}; there are {known}.")
+
+
+async def _read(source: SourceSettings, most: int) -> _Found:
     if KINDS[source.kind].takes_submissions:
         raise ConfigurationError(f"{source.name} is read by nobody: its documents are submitted.")
     if "when_read" in source.options:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,11 +51,13 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def settings_from(*, quiet: bool = True, **arguments: Any) -> Settings:
+def settings_from(
+    *, quiet: bool = True, sources: Collection[str] | None = None, config: Path | None = None, **arguments: Any
+) -> Settings:
     """Settings of the command line and the environment; mistakes end the command with status 2. `quiet`: logs hold what
-    somebody should look at, and nothing else."""
+    somebody should look at, and nothing else. `sources`: names of those that the command is about, None: all."""
     with faults():
-        settings = load(os.environ, **arguments)
+        settings = load(os.environ, sources=sources, config=config, **arguments)
         configure("warning" if quiet and settings.server.log_level == "info" else settings.server.log_level)
         return settings
 

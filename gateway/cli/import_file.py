@@ -56,7 +56,7 @@ def command(
     An entry that is refused is reported with its lines, and nothing of it is posted. Exit status: 0 all entries are in
     the books, 1 some were refused, 2 the file or the options cannot work.
     """
-    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
+    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config, sources=())
     with faults(), read_file(file) as found:
         summary = run(
             lambda: _import(settings, found, ledger, batch or file.stem, create_ledger, create_accounts, atomic)

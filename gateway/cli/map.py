@@ -67,7 +67,7 @@ def command(
 
     Exit status: 0 no document has an issue, 1 some have, 2 the rules or options cannot work.
     """
-    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
+    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config, sources=())
     with faults():
         given = read_text(path) if path is not None else None
         if not dry_run:

@@ -25,7 +25,7 @@ def command(data_dir: Path | None, database_url: str | None, config: Path | None
 
     Log in as the owner of the database. An embedded database is also migrated by `serve` itself.
     """
-    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
+    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config, sources=())
     click.echo(run(lambda: _migrate(settings)))
 
 

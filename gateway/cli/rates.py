@@ -35,7 +35,7 @@ def import_rates(file: Path, data_dir: Path | None, database_url: str | None, co
     date,base,quote,rate and optionally type: one unit of base is worth rate units of quote. A rate replaces another one of its
     day, pair and type. Documents that waited for a rate are tried again.
     """
-    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
+    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config, sources=())
     stored = run(lambda: _import(settings, file))
     passed_over = f", currencies passed over: {', '.join(sorted(stored.passed_over))}" if stored.passed_over else ""
     click.echo(f"{file.name}: {stored.stated} rates, {stored.written} of them new or changed{passed_over}")

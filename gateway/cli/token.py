@@ -43,7 +43,7 @@ def command(
     ledger:post ledger:admin invoices:read payroll:read payroll:personal cash:read sources:read
     sources:admin documents:submit mappings:approve matches:approve.
     """
-    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
+    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config, sources=())
     with faults():
         token = issue_token(
             signing_secret(settings),

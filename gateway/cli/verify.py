@@ -27,7 +27,7 @@ def command(ledger: str, data_dir: Path | None, database_url: str | None, config
 
     The ledger may be posted to meanwhile: one snapshot is verified. Exit status: 0 nothing is wrong, 1 something is.
     """
-    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config)
+    settings = settings_from(data_dir=data_dir, database_url=database_url, config=config, sources=())
     entries, findings = run(lambda: _verify(settings, ledger))
     for finding in findings:
         click.echo(f"{ledger}: {_place(finding)}{finding.message}")

@@ -14,6 +14,7 @@ from sources.mapping.compiled import Account, NotMapped
 from sources.mapping.language import Getter, Scope, Vocabulary, meant, shown, unknown
 from sources.mapping.model import UnmappedCode
 from sources.mapping.nodes import Node
+from sources.mapping.starter import STARTER_NAME
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _PLAIN_FORMS: Final = 'a name, a code or { code = "…" }'
@@ -125,8 +126,8 @@ class Accounts:
         return self._of(node.values[name], node, name, vocabulary, before or (name,))
 
     def _missing(self, name: str) -> Account:
-        message = f"the rules call for the account {name}, which {self._file} does not state"
-        hint = f'State {name} = "…" with a code of the ledger under [accounts] of {self._file}.'
+        message = f"the rules call for the account {name}, which {_whose(self._file)} does not state"
+        hint = _to_state(f'{name} = "…" with a code of the ledger', "accounts", self._file)
 
         def missing(scope: Scope) -> str:
             raise NotMapped(UnmappedCode.UNKNOWN_ACCOUNT_NAME, message, hint)
@@ -148,7 +149,8 @@ class Accounts:
         return _lookup(name, key, self._used_tables[name], self._file)
 
     def _by_expression(self, node: Node, vocabulary: Vocabulary) -> Account:
-        self._computed = True
+        # Of the built-in rules, whose expressions give codes, no name is meant.
+        self._computed = self._computed or node.text.own
         compute = node.expression("expression", vocabulary)
         if compute is None:
             return _ABSENT
@@ -158,6 +160,18 @@ class Accounts:
             if isinstance(value, str) and not _NAME.fullmatch(value):
                 named[name] = value
         return _computed(compute, named, self._missing)
+
+
+def _whose(file: str) -> str:
+    return "no rule file of the ledger" if file == STARTER_NAME else file
+
+
+def _to_state(entry: str, table: str, file: str) -> str:
+    """What to do where something is not stated. A ledger without rules of its own needs a file first."""
+    if file != STARTER_NAME:
+        return f"State {entry} under [{table}] of {file}."
+    command = "`ledgergraph map --ledger CODE --file FILE`"
+    return f'State {entry} under [{table}] of a file that begins with extends = "starter", and make it the ledger\'s rules by {command}.'
 
 
 def _lookup(name: str, key: Getter, entries: dict[str, Account], file: str) -> Account:
@@ -173,7 +187,7 @@ def _lookup(name: str, key: Getter, entries: dict[str, Account], file: str) -> A
         found = entries.get(wanted, default)
         if found is None:
             message = f"the table {name} has nothing for {wanted[:100]!r} and no default"
-            hint = f'State "{wanted[:100]}" = "…" under [tables.{name}] of {file}, or a default.'
+            hint = _to_state(f'"{wanted[:100]}" = "…", or a default,', f"tables.{name}", file)
             raise NotMapped(UnmappedCode.NO_TABLE_ENTRY, message, hint)
         return found if isinstance(found, str) else found(scope)
 

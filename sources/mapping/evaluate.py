@@ -19,6 +19,7 @@ from sources.mapping.model import MappedPosting, Mapping, Unmapped, UnmappedCode
 from sources.mapping.payloads import Scope
 from sources.mapping.rates import Rates
 from sources.mapping.splitting import Month, months, split
+from sources.mapping.starter import STARTER_FILE
 from sources.money import EXPONENTS, MAX_MINOR
 
 MAX_CODE: Final = 255
@@ -273,7 +274,12 @@ def _shortened(text: str) -> str:
 
 
 def _failed(where: str, error: object) -> NotMapped:
-    hint = f"Change the rule at {where}, or correct the document at its source."
+    change = (
+        f"put a rule of your own in place of the built-in one ({where})"
+        if _is_built_in(where)
+        else f"change the rule at {where}"
+    )
+    hint = f"Correct the document at its source, or {change}."
     return NotMapped(UnmappedCode.EXPRESSION_FAILED, f"{error} ({where})", hint)
 
 
@@ -285,4 +291,9 @@ def _not_whole(line: LineRule, amount: Any) -> NotMapped:
 
 
 def _missing_hint(where: str) -> str:
-    return f"Complete the document at its source, or state at {where} what to take where it is missing."
+    place = f"in a rule of your own, in place of the built-in one ({where})," if _is_built_in(where) else f"at {where}"
+    return f"Complete the document at its source, or state {place} what to take where it is missing."
+
+
+def _is_built_in(where: str) -> bool:
+    return where.startswith(f"{STARTER_FILE}:")

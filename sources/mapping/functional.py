@@ -53,7 +53,7 @@ class Exchange:
         if rate is None:
             window = f"on {on} or in the {WINDOW.days} days before"
             message = f"there is no {self._kind} rate from {currency} to {self.functional} {window}"
-            hint = f"Record the {self._kind} rate of {currency} in {self.functional} on {on}."
+            hint = f"Record the {self._kind} rate of {currency} in {self.functional} on {on}: `setRates`, or `ledgergraph rates import`."
             raise NotMapped(UnmappedCode.MISSING_RATE, message, hint)
         return in_minor_units(rate, currency, self.functional)
 

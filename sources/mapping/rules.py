@@ -49,18 +49,18 @@ def load(text: str, file: str = "rules.toml", starter: str | None = None) -> Rul
     None: as they are now. Raises InvalidRules."""
     root = _parse(text, file, own=True)
     digest = hashlib.sha256(text.encode("utf-8", "replace"))
-    extended = None
+    extended, kept = None, starter is not None
     if root.values.get("extends") == _STARTER:
         starter = starter or starter_text()
         digest.update(b"\0" + starter.encode())
         extended = _parse(starter, STARTER_FILE, own=False)
     try:
-        return _read(root, extended, digest.digest())
+        return _read(root, extended, digest.digest(), kept=kept)
     except TooManyFaults:
         raise _faulty(root, extended) from None
 
 
-def _read(root: Node, starter: Node | None, digest: bytes) -> RuleSet:
+def _read(root: Node, starter: Node | None, digest: bytes, *, kept: bool) -> RuleSet:
     file = root.text.file
     root.only(*_TOP_KEYS)
     name = root.string("name") or file
@@ -76,7 +76,8 @@ def _read(root: Node, starter: Node | None, digest: bytes) -> RuleSet:
     inherited = _read_rules(starter, accounts, rate_type, settings) if starter else []
     common = Vocabulary(_IN_COMMON)
     rounding, gain, loss = (accounts.named(each, common) for each in ("rounding", "exchange_gain", "exchange_loss"))
-    accounts.unused(root)
+    if not kept:  # what was taken once is not refused by a later program
+        accounts.unused(root)
     tolerance = read_tolerance(root)
     if root.text.faults or (starter and starter.text.faults):
         raise _faulty(root, starter)

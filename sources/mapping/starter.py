@@ -9,6 +9,8 @@ from importlib.resources import files
 from typing import Final
 
 STARTER_FILE: Final = "starter.toml"
+STARTER_NAME: Final = "starter rules"
+"""The name of the rules of a ledger that has none of its own: the built-in ones, which name no codes of it."""
 _EXTENDS: Final = re.compile(r"""^[ \t]*["']?extends["']?[ \t]*=[ \t]*["']+starter["']""", re.MULTILINE)
 
 

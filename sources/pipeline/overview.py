@@ -69,6 +69,30 @@ class NewIssue(NamedTuple):
     message: str
 
 
+class OpenIssue(NamedTuple):
+    """An open issue with what to do about it, None: its message says it. `opened`: since when; `retried`: when it is tried again by
+    itself, None: it is not."""
+
+    ledger: str
+    source: str
+    code: str
+    subject: str
+    message: str
+    hint: str | None
+    opened: datetime
+    retried: datetime | None
+
+
+async def open_issues(
+    connection: Connection, *, ledger: str | None, source: str | None, code: str | None, most: int
+) -> tuple[int, list[OpenIssue]]:
+    """How many issues are open, not muted and of these (None: any), and the first of them, those of one cause together, the causes
+    that were met first before the others. From here on the transaction sees every ledger."""
+    await connection.execute("SET LOCAL ledgergraph.ledgers = '*'")
+    rows = await connection.fetch(_OPEN_ISSUES, ledger, source, code, most)
+    return (rows[0]["count"] if rows else 0), [OpenIssue(*row[1:]) for row in rows]
+
+
 async def moment(connection: Connection) -> datetime:
     """The database's clock."""
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
@@ -106,6 +130,13 @@ ORDER BY met.source, met.count DESC, met.code"""
 _SINCE = """
 SELECT count(*) OVER (), code, subject, message FROM mirror.issue
 WHERE source = $1 AND closed_at IS NULL AND opened_at >= $2 ORDER BY opened_at, code, subject LIMIT $3"""
+_OPEN_ISSUES = """
+SELECT count(*) OVER (), ledger.code, i.source, i.code, i.subject, i.message, i.hint, i.opened_at, i.next_attempt_at
+FROM mirror.issue i JOIN ledger.ledger USING (ledger_id)
+WHERE i.closed_at IS NULL AND (i.muted_until IS NULL OR i.muted_until <= now()) AND ($1::text IS NULL OR ledger.code = $1)
+    AND ($2::text IS NULL OR i.source = $2) AND ($3::text IS NULL OR i.code = $3)
+ORDER BY min(i.opened_at) OVER (PARTITION BY i.ledger_id, i.source, i.code), ledger.code, i.source, i.code, i.opened_at, i.subject
+LIMIT $4"""
 _READ = "SELECT documents FROM mirror.source_state WHERE source = $1"
 # One reading of each table, however many sources there are.
 _OF_KIND = "SELECT source, count(*) AS number FROM mirror.{} WHERE deleted_at IS NULL GROUP BY source"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -40,6 +42,19 @@ def stated(database_url: str, owner_url: str, background: Any) -> None:
             await company.state(INVOICE, Kit.invoice("early", issue_date=date(2025, 1, 1)))
             await company.look()
             await company.state(Kit.invoice("odd", number="2", source_status="?", status=Kit.invoice().status))
+
+    background.run(state())
+
+
+@pytest.fixture
+def waiting(database_url: str, owner_url: str, background: Any) -> None:
+    """Two invoices that no rule takes."""
+
+    async def state() -> None:
+        async with opened(database_url, owner_url) as company:
+            await company.use_rules(rules().replace('status = ["OPEN", "PAID"]', 'status = "UNCOLLECTIBLE"'))
+            await company.state(INVOICE, Kit.invoice("in_2", issue_date=date(2026, 3, 10)))
+            await company.look()
 
     background.run(state())
 
@@ -128,3 +143,66 @@ def test_the_banks_zipped_history_is_stored_with_its_gaps(command: Run, tmp_path
         0,
         "eurofxref-hist.zip: 3 rates, 3 of them new or changed, currencies passed over: CYP\n",
     )
+
+
+class TestIssues:
+    def test_each_is_told_with_what_to_do(self, command: Run, stated: None) -> None:
+        assert command("issues").exit_code == 0
+        assert command("issues").output == "0 open issues\n"
+
+    def test_those_of_one_cause_stand_together(self, command: Run, waiting: None) -> None:
+        found = command("issues", "--ledger", "acme-us", "--source", "billing")
+        assert found.exit_code == 1
+        heading, first, second, hint, count = found.output.splitlines()
+        assert heading == "NO_RULE of billing in acme-us"
+        assert first.startswith("  invoice in_1: no rule of test.toml takes this invoice")
+        assert second.startswith("  invoice in_2: no rule of test.toml takes this invoice")
+        assert hint.startswith("    -> Add a rule for kind")
+        assert count == "2 open issues"
+
+    def test_the_first_ones(self, command: Run, waiting: None) -> None:
+        found = command("issues", "--most", "1", "--json")
+        line, count = found.output.splitlines()
+        assert {key: json.loads(line)[key] for key in ("ledger", "source", "code", "subject")} == {
+            "ledger": "acme-us",
+            "source": "billing",
+            "code": "NO_RULE",
+            "subject": "invoice in_1",
+        }
+        assert count == "2 open issues; the first 1 are shown"
+
+    @pytest.mark.parametrize("other", [("--ledger", "other"), ("--source", "other"), ("--code", "MISSING_RATE")])
+    def test_others_are_left_out(self, command: Run, waiting: None, other: tuple[str, str]) -> None:
+        assert command("issues", *other).exit_code == 0
+
+    def test_those_that_are_muted_bother_nobody(
+        self, command: Run, waiting: None, owner_url: str, background: Any
+    ) -> None:
+        async def mute() -> None:
+            owner = await asyncpg.connect(owner_url)
+            await owner.execute(
+                "UPDATE mirror.issue SET muted_until = now() + interval '1 day' WHERE external_id = 'in_1'"
+            )
+            await owner.close()
+
+        background.run(mute())
+        assert command("issues").output.splitlines()[-1] == "1 open issue"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("issues",),
+        ("verify", "--ledger", "acme-us"),
+        ("token", "--subject", "me"),
+        ("map", "--dry-run", "--ledger", "acme-us"),
+    ],
+)
+def test_what_asks_no_source_needs_none_of_its_secrets(
+    command: Run, stated: None, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    config = tmp_path / "sources.toml"
+    config.write_text('[[sources]]\nname = "billing"\nkind = "stripe"\nledger = "acme-us"\napi_key = "env:NOT_SET"\n')
+    assert command(*arguments, "--config", str(config)).exit_code == 0
+    told = command("sources", "--config", str(config))
+    assert (told.exit_code, "NOT_SET, which is not set" in told.output) == (2, True)

@@ -45,7 +45,7 @@ def test_a_missing_rate_is_told_and_never_guessed() -> None:
     found = unmapped(STARTER, "invoice", invoice(currency="EUR"), rates)
     assert found.code == UnmappedCode.MISSING_RATE
     assert found.message == "there is no spot rate from EUR to USD on 2026-01-15 or in the 7 days before"
-    assert found.hint == "Record the spot rate of EUR in USD on 2026-01-15."
+    assert found.hint == "Record the spot rate of EUR in USD on 2026-01-15: `setRates`, or `ledgergraph rates import`."
 
 
 def test_the_type_of_rate_is_the_files_or_the_postings() -> None:

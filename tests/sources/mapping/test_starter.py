@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from sources.mapping.facts import ITEMS, KINDS, NAMES
-from sources.mapping.model import UnmappedCode
+from sources.mapping.model import InvalidRules, UnmappedCode
+from sources.mapping.rules import load
+from sources.mapping.starter import STARTER_NAME, starter_text
 from sources.mirror import tables
 from tests.sources.mapping.kit import (
     DAY,
@@ -214,13 +216,42 @@ def test_a_bank_line_that_is_not_final_posts_nothing(changes: dict[str, Any]) ->
 def test_an_account_of_the_bank_that_no_one_named_waits_for_a_person() -> None:
     found = unmapped(STARTER, "bank_transaction", transaction(5, account="GB1"))
     assert found.code == UnmappedCode.NO_TABLE_ENTRY
-    assert found.hint == 'State "GB1" = "…" under [tables.bank_accounts] of acme.toml, or a default.'
+    assert found.hint == 'State "GB1" = "…", or a default, under [tables.bank_accounts] of acme.toml.'
 
 
 def test_an_account_of_the_starter_rules_that_no_one_named_waits_for_a_person() -> None:
     found = unmapped(rules('extends = "starter"\n'), "invoice", invoice())
     assert found.code == UnmappedCode.UNKNOWN_ACCOUNT_NAME
     assert found.message == "the rules call for the account receivable, which own.toml does not state"
+    assert found.hint == 'State receivable = "…" with a code of the ledger under [accounts] of own.toml.'
+
+
+@pytest.mark.parametrize(("kind", "row"), [("invoice", invoice()), ("bank_transaction", transaction(5))])
+def test_a_ledger_without_rules_of_its_own_is_told_to_have_some(kind: str, row: dict[str, Any]) -> None:
+    """Nobody can state a name in the built-in rules."""
+    found = unmapped(load('extends = "starter"', STARTER_NAME), kind, row)
+    assert found.hint is not None
+    assert f"{STARTER_NAME}." not in found.message + found.hint
+    assert 'of a file that begins with extends = "starter"' in found.hint
+    assert "`ledgergraph map --ledger CODE --file FILE`" in found.hint
+
+
+def test_nobody_is_told_to_change_a_built_in_rule() -> None:
+    missing = unmapped(STARTER, "invoice", invoice(issue_date=None))
+    assert missing.hint is not None
+    assert "state in a rule of your own, in place of the built-in one (starter.toml:" in missing.hint
+    huge = unmapped(STARTER, "invoice", invoice(line(10**16)))
+    assert huge.code == UnmappedCode.EXPRESSION_FAILED
+    assert huge.hint is not None
+    assert "put a rule of your own in place of the built-in one (starter.toml:" in huge.hint
+
+
+def test_a_name_that_no_rule_uses_is_told_beside_the_built_in_rules() -> None:
+    """Rules that were stored once stay usable: a later program does not stop the books."""
+    text = 'extends = "starter"\n[accounts]\nrevenu = "4000"\n'
+    with pytest.raises(InvalidRules, match="no rule uses revenu: is revenue meant"):
+        load(text)
+    assert load(text, starter=starter_text()).name == "rules.toml"
 
 
 # ---------------------------------------------------------------- figures that disagree
