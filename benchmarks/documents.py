@@ -34,7 +34,7 @@ BACKFILL = 100_000
 NOTED = (10_000, 50_000, 100_000)
 """Documents posted, at which memory is looked at."""
 RATED = 20_000
-DELIVERIES = 500
+DELIVERIES = 2_000
 _QUICK = 100
 _LOOK_SECONDS = 0.1
 _PATIENCE = 900.0
@@ -189,7 +189,7 @@ async def backfill(found: Stage, invoices: int, noted: Sequence[int]) -> list[Mo
 async def measure(bench: Bench) -> Chapter:
     """Its own data directories; each run begins with an empty ledger."""
     share = _QUICK if bench.quick else 1
-    rated, whole, sent = RATED // share, BACKFILL // share, DELIVERIES // (10 if bench.quick else 1)
+    rated, whole, sent = RATED // share, BACKFILL // share, DELIVERIES // (40 if bench.quick else 1)
     speeds, quiet, busy = Samples(), Taken(), Taken()
     for round_ in range(bench.rounds):
         bench.tell(f"documents: {rated:,} invoices, round {round_ + 1}")
