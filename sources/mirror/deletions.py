@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from sources.connectors.registry import DOCUMENT_KINDS
 from sources.documents import Deletion
@@ -17,6 +17,10 @@ from sources.texts import clean
 
 if TYPE_CHECKING:
     from sources.database.pool import Connection
+
+
+NEVER: Final = datetime(1, 1, 2, tzinfo=UTC)
+"""The moment of deletion of what never was: a person corrected how a source is read, and the source told of nothing that ceased."""
 
 
 async def delete(
@@ -34,9 +38,9 @@ async def delete(
 
 
 async def drop(connection: Connection, kind: str, keys: Sequence[tuple[int, str]], changes: Changes) -> None:
-    """Marks these documents, by ledger_id and external id."""
-    marked = await connection.fetch(_MARK[kind].format(_THESE), changes.source, changes.now, *_columns(keys))
-    touched = await _with_parts(connection, kind, [(row[0], row[1]) for row in marked], changes)
+    """Marks these documents, by ledger_id and external id, as what never was: their entries are reversed on the days that they have."""
+    marked = await connection.fetch(_MARK[kind].format(_THESE), changes.source, NEVER, *_columns(keys))
+    touched = await _with_parts(connection, kind, [(row[0], row[1]) for row in marked], changes, NEVER)
     await statements.settle(connection, touched, changes)
 
 
@@ -69,15 +73,20 @@ async def forget(connection: Connection, changes: Changes, staying: Sequence[Pla
 
 
 async def _with_parts(
-    connection: Connection, kind: str, gone: Sequence[tuple[int, str]], changes: Changes
+    connection: Connection,
+    kind: str,
+    gone: Sequence[tuple[int, str]],
+    changes: Changes,
+    moment: datetime | None = None,
 ) -> set[Touched]:
+    """`moment`: of their deletion, None: now."""
     if kind != "bank_statement":
         changes.add(kind, gone, gone=True)
         return set()
     if not gone:
         return set()
     ledger_ids, ids = [key[0] for key in gone], [key[1] for key in gone]
-    await connection.execute(_MARK_TRANSACTIONS, changes.source, changes.now, ledger_ids, ids)
+    await connection.execute(_MARK_TRANSACTIONS, changes.source, moment or changes.now, ledger_ids, ids)
     accounts = await connection.fetch(_ACCOUNTS, changes.source, ledger_ids, ids)
     return {(row["ledger_id"], row["account"], row["external_id"]) for row in accounts}
 

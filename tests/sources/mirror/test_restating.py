@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from sources.mirror.refresh import Refresher
 from sources.mirror.restating import Rest
 from sources.mirror.submitting import Submission
 from tests.sources.mirror.exports import COLUMNS, MENDED, Exports
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -265,6 +268,33 @@ async def test_several_at_once_come_one_after_the_other(exports: Exports, databa
         await elsewhere.close()
     assert await exports.counted() == ["01 1000 Ann", "02 2000 Bob"]
     assert await exports.pull() is None
+
+
+async def test_one_that_is_killed_leaves_everything_as_it_was(exports: Exports, database_url: str) -> None:
+    exports.write("a.csv", "01 10 rent Ann", "02 20 fee Bob")
+    await exports.pull()
+    before = await exports.held(), await exports.counted(), await exports.issues()
+    reading = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.sources.mirror.restating_process",
+        database_url,
+        str(exports.folder),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert reading.stdout is not None
+        while (line := await asyncio.wait_for(reading.stdout.readline(), 60)) != b"reading\n":
+            assert line
+    finally:
+        reading.kill()
+        await reading.wait()
+    assert (await exports.held(), await exports.counted(), await exports.issues()) == before
+    assert await exports.pull() is None
+    exports.columns = MENDED
+    await exports.again()
+    assert await exports.counted() == ["01 1000 Ann", "02 2000 Bob"]
 
 
 async def test_payroll_runs_are_stated_anew(exports: Exports) -> None:
