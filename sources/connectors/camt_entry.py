@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import Any
 
 from lxml import etree
@@ -112,7 +113,8 @@ def read_entry(element: etree._Element, kind: str, *, own_account: str) -> Entry
 
 def _details(element: etree._Element) -> list[etree._Element]:
     """The entry's `TxDtls`, which version 1 has directly in the entry; the first hundred of a large batch."""
-    return (element.findall("NtryDtls/TxDtls") or element.findall("TxDtls"))[:_MAX_DETAILS]
+    details = list(islice(element.iterfind("NtryDtls/TxDtls"), _MAX_DETAILS))
+    return details or list(islice(element.iterfind("TxDtls"), _MAX_DETAILS))
 
 
 def _status(element: etree._Element, kind: str) -> str:

@@ -68,15 +68,19 @@ def parse_einvoice(data: bytes, ours: Ours, pdfs: PdfReader) -> Invoice:
         if not is_xml(data):
             raise UnreadableFile("it is neither XML nor PDF")
         return to_invoice(read_einvoice(data), ours)
-    first, *others = (_attached(each, ours) for each in pdfs.invoices(data))
+    contents = pdfs.invoices(data)
+    first, *others = (_attached(each, ours, len(data)) for each in contents)
     if any(replace(each, raw=first.raw) != first for each in others):
         raise UnreadableFile("several invoices are attached to it, and they differ")
     return first
 
 
-def _attached(data: bytes, ours: Ours) -> Invoice:
+def _attached(data: bytes, ours: Ours, size: int) -> Invoice:
+    """`size`: of the PDF: what is made of its attachment is bounded by that."""
     try:
-        return to_invoice(read_einvoice(data), ours)
+        memory = Memory(size)
+        memory.take(len(data), "data")
+        return to_invoice(read_einvoice(data, memory), ours)
     except UnreadableFile as error:
         raise UnreadableFile(f"the invoice in the PDF: {error}") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -17,29 +18,35 @@ INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml
 
 ORDER_NAME = "order-x.xml"
 
-_MOST_CONTENT = 64_000_000
+_TOO_LARGE = "what is attached to it is far larger than an invoice in a PDF of its size"
 _MOST_NODES = 10_000
 _MOST_NAMES = 20
-_BASE_MEMORY = 512_000_000
-_MEMORY_PER_BYTE = 10
+_FREE_CONTENT = 8_000_000
+_CONTENT_BY_BYTE = 2
+_FREE_MEMORY = 64_000_000
+_MEMORY_BY_BYTE = 10
+_UNKNOWN_BASE = 448_000_000
 
 
 def serve() -> None:
     """Until the input ends."""
     from pypdf import overwrite_configuration
 
-    overwrite_configuration(
-        maximum_declared_stream_length=128_000_000,
-        zlib_maximum_output_length=_MOST_CONTENT,
-        lzw_maximum_output_length=_MOST_CONTENT,
-        run_length_maximum_output_length=_MOST_CONTENT,
-        disable_legacy_handling=True,
-    )
+    base = _own_memory()
     while header := sys.stdin.buffer.read(8):
-        data = sys.stdin.buffer.read(int.from_bytes(header, "big"))
-        _bound_memory(len(data))
+        size = int.from_bytes(header, "big")
+        _bound_memory(base + _FREE_MEMORY + _MEMORY_BY_BYTE * size)
+        data = sys.stdin.buffer.read(size)
+        most = _FREE_CONTENT + _CONTENT_BY_BYTE * size
+        overwrite_configuration(
+            maximum_declared_stream_length=size,
+            zlib_maximum_output_length=most,
+            lzw_maximum_output_length=most,
+            run_length_maximum_output_length=most,
+            disable_legacy_handling=True,
+        )
         try:
-            found = _invoices(data)
+            found = _invoices(data, most)
             answer: dict[str, Any] = {"names": [name for name, _ in found], "sizes": [len(each) for _, each in found]}
         except _Refused as refused:
             found, answer = [], {"refused": str(refused)}
@@ -55,18 +62,26 @@ class _Refused(Exception):
     pass
 
 
-def _bound_memory(size: int) -> None:
+def _own_memory() -> int:
+    """Bytes of address space that it has before it reads anything."""
+    try:
+        with open("/proc/self/statm") as told:
+            return int(told.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):  # other systems have no such file
+        return _UNKNOWN_BASE
+
+
+def _bound_memory(bound: int) -> None:
     try:
         import resource
     except ImportError:  # Windows has no such bound
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    bound = _BASE_MEMORY + _MEMORY_PER_BYTE * size
     resource.setrlimit(resource.RLIMIT_AS, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
 
 
-def _invoices(data: bytes) -> list[tuple[str, bytes]]:
-    """The attachments that are invoices by their names, each content once."""
+def _invoices(data: bytes, most: int) -> list[tuple[str, bytes]]:
+    """The attachments that are invoices by their names, each content once. `most`: bytes that all of them may have."""
     from pypdf import PdfReader
 
     reader = PdfReader(io.BytesIO(data))
@@ -76,7 +91,9 @@ def _invoices(data: bytes) -> list[tuple[str, bytes]]:
     found: dict[bytes, str] = {}
     for name, embedded in attached:
         if name.lower() in INVOICE_NAMES:
-            found.setdefault(_content(embedded), name)
+            found.setdefault(_content(embedded, most), name)
+            if sum(map(len, found)) > most:
+                raise _Refused(_TOO_LARGE)
     if not found:
         raise _Refused(_without([name for name, _ in attached]))
     return [(name, content) for content, name in found.items()]
@@ -124,14 +141,14 @@ def _name(specification: Any, key: Any) -> str:
     return "".join(each for each in str(stated)[:200] if each.isprintable())
 
 
-def _content(specification: Any) -> bytes:
+def _content(specification: Any, most: int) -> bytes:
     files = _get(specification, "/EF")
     stream = next((each for key in ("/UF", "/F") if hasattr(each := _get(files, key), "get_data")), None)
     if stream is None:
         raise _Refused("its attachment is named, and is not in it")
     content: bytes = stream.get_data()
-    if len(content) > _MOST_CONTENT:
-        raise _Refused(f"its attachment is larger than {_MOST_CONTENT:,} bytes")
+    if len(content) > most:
+        raise _Refused(_TOO_LARGE)
     return content
 
 

@@ -157,8 +157,8 @@ def _read_message(message: Message, bounds: Bounds) -> _Page:
             f"line {message.line}: the statement of account {quote(account)} has an opening balance, but no closing "
             "balance (:62F:): the file seems to be cut off"
         )
-    available = _balances(message, ("64",))
-    currency = _currency(message, [*filter(None, (opening, closing)), *available], currency_of_account)
+    available = _first(message, "64")
+    currency = _currency(message, opening or closing or available, currency_of_account)
     if currency is None:
         raise UnreadableFile(
             f"line {message.line}: the statement of account {quote(account)} gives no currency: it has neither a balance "
@@ -183,7 +183,7 @@ def _read_message(message: Message, bounds: Bounds) -> _Page:
         continued=message.first("62M") is not None,
         opening=opening,
         closing=closing,
-        available=available[0] if available else None,
+        available=available,
         reported_on=_reported_on(message),
         counts_only=not entries and message.first("90C", "90D") is not None,
         entries=entries,
@@ -228,15 +228,20 @@ def _number(message: Message) -> tuple[str, int]:
 
 
 def _only_balance(message: Message, tags: tuple[str, ...]) -> Balance | None:
-    found = _balances(message, tags)
+    found = message.all(*tags)
+    balance = _first(message, *tags)
     if len(found) > 1:
-        second = message.all(*tags)[1]
-        raise UnreadableFile(f"{second.where}: a second balance of this kind in one statement, no :20: between them")
-    return found[0] if found else None
+        raise UnreadableFile(f"{found[1].where}: a second balance of this kind in one statement, no :20: between them")
+    return balance
 
 
-def _balances(message: Message, tags: tuple[str, ...]) -> list[Balance]:
-    return [_balance(found) for found in message.all(*tags)]
+def _first(message: Message, *tags: str) -> Balance | None:
+    """The first balance of these tags. Raises UnreadableFile, also for one behind it that is none."""
+    first: Balance | None = None
+    for found in message.all(*tags):
+        balance = _balance(found)
+        first = first or balance
+    return first
 
 
 def _balance(stated: Field) -> Balance:
@@ -259,9 +264,9 @@ def _date(year: str, month: str, day: str, where: str) -> date | None:
         raise UnreadableFile(f"{where}: {year}{month}{day} is not a date (YYMMDD)") from error
 
 
-def _currency(message: Message, balances: list[Balance], of_account: str | None) -> str | None:
-    if balances:
-        return balances[0].currency
+def _currency(message: Message, balance: Balance | None, of_account: str | None) -> str | None:
+    if balance:
+        return balance.currency
     patterns = ((_FLOOR, ("34F", "34")), (_SUM, ("90C", "90D", "90")))
     stated = ((found, pattern.match(found.value)) for pattern, tags in patterns for found in message.all(*tags))
     for found, match in stated:

@@ -27,6 +27,7 @@ from sources.connectors.ofx_text import VALUES, Begin, Decoder, End, Leaf, plain
 from sources.connectors.statement import Bounds, EntryIds, bank_account, digest, foreign_warnings, is_iban, named_id
 from sources.documents import BankAccount, BankStatement, BankTransaction
 
+_ENTRY_MEMORY = 600
 _STATEMENTS = ("STMTRS", "CCSTMTRS")
 _TRANSACTIONS = ("STMTTRN", "STMTTRNP")
 _ACCOUNTS = ("BANKACCTFROM", "CCACCTFROM")
@@ -69,7 +70,7 @@ class _Reader:
         self._statement: _Statement | None = None
         self._fields: dict[str, str] | None = None
         self._begun_at = 0
-        self._bounds = Bounds(memory)
+        self._bounds = Bounds(memory, entry=_ENTRY_MEMORY)
         self._status: dict[str, str] = {}
         self._found: list[BankStatement] = []
         self._refusals: list[str] = []

@@ -25,20 +25,21 @@ _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 _NO_REFERENCE = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "N/A"})
 
 
-_ENTRY_MEMORY = 450
+ENTRY_MEMORY = 500
 _STATEMENT_MEMORY = 1_500
 
 
 class Bounds:
     """Counts what one file states: short entries take many times their size in memory."""
 
-    def __init__(self, memory: Memory) -> None:
-        """`memory`: of the file."""
+    def __init__(self, memory: Memory, *, entry: int = ENTRY_MEMORY) -> None:
+        """`memory`: of the file. `entry`: bytes that an entry takes while the file is read."""
         self._memory = memory
+        self._entry = entry
 
     def entry(self) -> None:
         """One more. Raises UnreadableFile when there are too many."""
-        self._memory.take(_ENTRY_MEMORY, "transactions")
+        self._memory.take(self._entry, "transactions")
 
     def statement(self) -> None:
         """One more. Raises UnreadableFile when there are too many."""

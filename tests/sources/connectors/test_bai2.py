@@ -334,7 +334,7 @@ def test_a_carrier_s_lines_around_a_file_do_not_matter() -> None:
 
 def test_what_a_file_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     text = file(CREDIT, CREDIT, CREDIT)
-    monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 1_500 + 2 * 450 - 8 * len(text))
+    monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 1_500 + 2 * 500 - 8 * len(text))
     assert refusal(text) == "it has far more transactions than a business document of its size"
     monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 1_000 - 8 * len(text))
     assert refusal(text) == "it has far more statements than a business document of its size"
