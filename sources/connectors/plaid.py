@@ -165,6 +165,7 @@ class PlaidConnector:
         )
 
     async def _answers(self, at: str) -> AsyncIterator[SyncPage]:
+        seen = {at}
         for _ in range(_MAX_PAGES):
             question: dict[str, Any] = {"count": _COUNT, "options": {"include_original_description": True}}
             page = self._parsed(
@@ -175,9 +176,10 @@ class PlaidConnector:
             yield page
             if not page.has_more:
                 return
-            if page.next_cursor == at:
+            if page.next_cursor in seen:
                 raise SourceUnavailable(f"{self._subject} gave the same page of transactions twice; try again later.")
             at = page.next_cursor
+            seen.add(at)
         raise SourceUnavailable(
             f"{self._subject} has more than {_MAX_PAGES} pages of transactions, which are not read."
         )

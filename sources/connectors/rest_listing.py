@@ -87,7 +87,7 @@ class Listings:
         self, declared: Listed, since: float | None, now: float, *, of_one: bool = False
     ) -> AsyncIterator[list[Any]]:
         paging, known = declared.paging, _known(declared, since, now)
-        asked, taken, seen = _request(declared, since, known), 0, set[str]()
+        asked, taken, seen, before = _request(declared, since, known), 0, set[str](), list[Any]()
         for number in range(MAX_PAGES):
             try:
                 answer, headers = await self._ask(asked, of_one=of_one)
@@ -102,11 +102,12 @@ class Listings:
             yield records
             if following is None:
                 return
-            if str(following) in seen:
+            if str(following) in seen or (records and records == before and not of_one):
                 raise SourceUnavailable(
                     f"{self._subject} gave the same page twice in {declared.list}: check its paging."
                 )
             seen.add(str(following))
+            before = records
             if paging.style in ("link", "next_url"):
                 asked = self._addressed(asked, str(following))
             else:

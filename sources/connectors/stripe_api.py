@@ -50,12 +50,14 @@ class ListPage:
 
 
 class StripeApi:
-    """Stripe as one key sees it. Every method raises SourceUnavailable."""
+    """Stripe as one key sees it, within one pull. Every method raises SourceUnavailable."""
 
     def __init__(self, http: SourceHttp, subject: str) -> None:
         self._http = http
         self._subject = subject
         self._plain = False
+        self._followed: dict[tuple[Any, ...], set[str]] = {}
+        """Where pages of a list began, by what was asked: a list that leads there again has no end."""
 
     async def list_page(self, collection: str, params: Params, after: str | None = None) -> ListPage:
         """One page of a list, newest first. Raises SourceRefused where Stripe has no such list or refuses its parameters."""
@@ -67,8 +69,13 @@ class StripeApi:
             raise SourceUnavailable(f"{self._subject} answered with something else than a list: check its base_url.")
         more = answer.get("has_more")
         following = _last_id(records) if more is True else None
-        if more not in (None, False) and following in (None, after):
+        before = self._followed.setdefault((collection, *params), set())
+        if after is None:
+            before.clear()
+        if more not in (None, False) and (following is None or following in before):
             raise SourceUnavailable(f"{self._subject} gave a list that cannot be paged through; try again later.")
+        if following is not None:
+            before.add(following)
         return ListPage(records, following, _server_time(headers))
 
     async def list_all(self, collection: str, params: Params, most: int) -> list[Any] | None:

@@ -187,7 +187,8 @@ class TrytonConnector:
         if state.after == 0 and state.since is None:
             state = state.later(*await self._newest(company))
         batch = await self._read(company, [["id", ">", state.after]])
-        state = replace(_behind(state, batch), after=max(batch.ids) if len(batch.ids) == BATCH else None)
+        following = self._rpc.behind(INVOICE, state.after or 0, max(batch.ids)) if len(batch.ids) == BATCH else None
+        state = replace(_behind(state, batch), after=following)
         return state, _page(state, batch)
 
     async def _newest(self, company: int) -> list[datetime | None]:

@@ -121,8 +121,14 @@ class TrytonRpc:
             yield found
             if len(found) < PAGE:
                 return
-            after = found[-1]["id"]
+            after = self.behind(model, after, found[-1]["id"])
         raise SourceUnavailable(f"{self._subject} has more than {MAX_PAGES} pages of {model}, which are not read.")
+
+    def behind(self, model: str, after: int, last: int) -> int:
+        """The id behind which the next page begins. Raises SourceUnavailable for a page that is not behind the one before it."""
+        if last <= after:
+            raise SourceUnavailable(f"{self._subject} gave the same page of {model} twice; try again later.")
+        return last
 
     def _records(self, model: str, found: Any) -> list[Record]:
         if not isinstance(found, list) or not all(

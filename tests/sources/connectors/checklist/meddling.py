@@ -4,6 +4,7 @@ and one value of an answer after the other replaced by something else."""
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from tests.proof.faults import FaultProxy, serving
 
 BOUND = 1_000_000
 """Bytes of an answer that the connectors under test read."""
+BOMB = gzip.compress(b" " * 256_000_000, 9)
 SILENCE = 0.6
 """Seconds for which a silent server says nothing; twice what the connectors under test wait."""
 
@@ -121,6 +123,33 @@ async def _too_large(proxy: Meddler, request: web.Request) -> web.StreamResponse
     return web.Response(body=b" " * BOUND + body + b" ", content_type="application/json")
 
 
+async def _bomb(_proxy: Meddler, _request: web.Request) -> web.StreamResponse:
+    """A thousandth of what it becomes when it is unpacked."""
+    return web.Response(body=BOMB, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+
+async def _endless(_proxy: Meddler, request: web.Request) -> web.StreamResponse:
+    """In chunks, until nobody listens any more."""
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    answer.enable_chunked_encoding()
+    with suppress(ConnectionError):
+        await answer.prepare(request)
+        while True:
+            await answer.write(b" " * 65_536)
+    return answer
+
+
+async def _dripping(_proxy: Meddler, request: web.Request) -> web.StreamResponse:
+    """A byte now and then: something always comes, and it never ends."""
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    with suppress(ConnectionError):
+        await answer.prepare(request)
+        while True:
+            await answer.write(b" ")
+            await asyncio.sleep(SILENCE / 20)
+    return answer
+
+
 async def _as_text(proxy: Meddler, request: web.Request) -> web.StreamResponse:
     _, _, body = await proxy._forward(request)
     return web.Response(body=body, content_type="text/plain")
@@ -151,6 +180,9 @@ LASTING: Mapping[str, Fault] = {
     "500": _status(500),
     "half the JSON": _half_json,
     "too large": _too_large,
+    "a bomb": _bomb,
+    "endless": _endless,
+    "dripping": _dripping,
     "another content type": _as_text,
     "a page for people": _body(b"<html>Maintenance</html>", "text/html"),
     "a page for people, said to be JSON": _body(b"<html>Maintenance</html>"),
@@ -160,12 +192,31 @@ LASTING: Mapping[str, Fault] = {
     "a text": _body(b'"ok"'),
     "an object": _body(b'{"ok": true}'),
     "deep": _body(b"[" * 200_000),
+    "deep, and well formed": _body(b'{"data": ' * 100_000 + b"1" + b"}" * 100_000),
     "not Unicode": _body(b'{"a": "\xff\xfe"}'),
     "elsewhere": _status(302, lambda: {"Location": "http://elsewhere.invalid/"}),
     "401": _status(401),
     "403": _status(403),
     "404": _status(404),
 }
+
+
+@dataclass
+class Looping:
+    """The `alter` of a listing that leads in circles: its second page leads to the first one again."""
+
+    endpoint: str
+    pages: list[bytes] = field(default_factory=list)
+    asked: int = 0
+
+    def __call__(self, endpoint: str, body: bytes) -> bytes:
+        if endpoint != self.endpoint:
+            return body
+        self.asked += 1
+        if len(self.pages) < 2:
+            self.pages.append(body)
+        return self.pages[(self.asked - 1) % 2]
+
 
 # ---------------------------------------------------------------- one value after the other
 

@@ -52,8 +52,11 @@ class Erp:
 
 def _asked(_path: str, body: bytes) -> str:
     call = json.loads(body)
-    wanted = call["params"][4] if call["method"].endswith("search_read") else []
-    return f"{call['method']} {'whole' if 'state' in wanted else 'part'}"
+    if not call["method"].endswith("search_read"):
+        return str(call["method"])
+    domain, _, limit, _, wanted = call["params"][:5]
+    of_ids = domain[0][:2] == ["id", "in"]
+    return f"{call['method']} {'whole' if 'state' in wanted else 'newest' if limit == 1 else 'known' if of_ids else 'changes'}"
 
 
 def _dated(written: Any) -> date | None:
@@ -65,6 +68,7 @@ SUBJECT = Subject(
     system=Erp,
     telling=frozenset({"id"}),
     endpoint=_asked,
+    renews=True,
     dated=_dated,
     moments=[({"__class__": "date", "year": 2026, "month": 1, "day": 31}, date(2026, 1, 31))],
 )

@@ -77,6 +77,7 @@ SUBJECT = Subject(
     pages=6,
     telling=frozenset({*IDS.values(), "Status"}),
     figures=frozenset({"AmountCredited", "TaxAmount", "TaxType", "LineItems", "Allocations", "IsDeleted"}),
+    renews=True,
     dated=_dated,
     moments=[
         ("2026-01-31T00:00:00", date(2026, 1, 31)),

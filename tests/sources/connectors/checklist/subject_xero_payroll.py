@@ -57,6 +57,7 @@ SUBJECT = Subject(
     kind="xero-payroll",
     system=Payroll,
     telling=frozenset({"payRunID"}),
+    renews=True,
     dated=_dated,
     moments=[
         ("2026-01-31T00:00:00", date(2026, 1, 31)),

@@ -60,6 +60,7 @@ class Subject:
     `figures`: those whose absence or other word changes an amount rightly (a tax that is not stated is none).
     `ends`: of a field, the values that say that a page is the last one: they are believed.
     `again`: a record that could not be read is read by a later pull, once it can be, although nothing says that it changed.
+    `renews`: its credentials are renewed when they have ended.
     `form`: of several subjects of a kind, the one that this is. `endpoint`: what a request asks for, from path and body, so that answers of one shape have one name.
     `dated`: from a date or time as the vendor writes it to the calendar date of the document (the connector's documented rule)."""
 
@@ -71,6 +72,7 @@ class Subject:
     ends: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     endpoint: Callable[[str, bytes], str] | None = None
     again: bool = True
+    renews: bool = False
     form: str = ""
     dated: Callable[[Any], date | None] | None = None
     moments: Sequence[tuple[Any, date]] = ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from tests.sources.connectors.checklist.meddling import (
     TRANSIENT,
     VALUES,
     Fault,
+    Looping,
     Meddler,
     Replacing,
     decode,
@@ -222,6 +224,57 @@ async def test_what_lasts_is_told_and_loses_nothing(subject: Subject, fault: Fau
             if not changes:
                 await stage.pulled()
                 stage.change()
+
+
+def _is_login(endpoint: str) -> bool:
+    return "token" in endpoint or "login" in endpoint
+
+
+@pytest.mark.parametrize("subject", [pytest.param(each, id=name) for name, each in APIS.items() if each.renews])
+async def test_a_token_that_ends_within_a_pull_is_renewed(subject: Subject) -> None:
+    """Before each of its requests, and once for several that were asked at the same time."""
+    async with staged(subject) as stage:
+        await stage.pulled()
+        asked = [number for number, name in enumerate(stage.proxy.asked, 1) if not _is_login(name)]
+        for number in asked:
+            stage.copy = Copy()
+            outcome = await _faulted(stage, LASTING["401"], number.__eq__)
+            assert (outcome.error, outcome.problems) == (None, [])
+            stage.is_true()
+
+
+@every_api
+async def test_a_listing_that_leads_in_circles_ends(subject: Subject) -> None:
+    """In an error, or with all that there is; nothing is lost."""
+    async with staged(subject) as stage:
+        await stage.pulled()
+        often = Counter(stage.proxy.asked)
+        listings = [name for name, times in often.items() if times > 1 and name[-1] not in "*/" and not _is_login(name)]
+        assert listings
+        for endpoint in listings:
+            copy = Copy(dict(stage.copy.held), None)
+            stage.proxy.asked.clear()
+            stage.proxy.alter = Looping(endpoint)
+            outcome = await stage.pull(copy)
+            stage.proxy.alter = lambda _endpoint, body: body
+            assert len(stage.proxy.asked) < 20 * often.total()
+            assert outcome.error is not None or copy.amounts == stage.system.truth(), endpoint
+            assert copy.amounts == stage.copy.amounts
+
+
+@every_api
+@pytest.mark.parametrize("fault", ["a bomb", "endless"])
+async def test_what_expands_or_never_ends_takes_little_memory(subject: Subject, fault: str) -> None:
+    async with staged(subject) as stage:
+        stage.proxy.fault, stage.proxy.when = LASTING[fault], lambda _number: True
+        tracemalloc.start()
+        try:
+            outcome = await stage.pull()
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert outcome.error is not None
+        assert most < 20 * BOUND
 
 
 # ---------------------------------------------------------------- one value after the other
