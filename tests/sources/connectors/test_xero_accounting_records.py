@@ -28,11 +28,13 @@ from sources.documents import (
     Payment,
     PaymentStatus,
     PaymentType,
+    Problem,
 )
 from tests.sources.connectors.test_xero_payroll_records import CORPORA, prism, prism_program
 from tests.sources.connectors.xero_accounting_server import Organisation
 
 DOCUMENT = CORPORA / "xero" / "xero_accounting.yaml"
+ONE_OF_EACH = [f"{listing.name}/{number}0000000-0000-4000-8000-000000000000" for number, listing in enumerate(LISTINGS)]
 LOOKUPS = ("TaxRates", "Accounts", "Organisation", "Contacts")
 
 
@@ -164,7 +166,8 @@ def sliced() -> dict[str, Any]:
     """The document with what is read alone, and of answers the examples: by their recursive schemas Prism takes seconds for each."""
     whole = specification()
     kept: dict[str, Any] = {}
-    for name in (*(listing.name for listing in LISTINGS), *LOOKUPS):
+    records = (f"{listing.name}/{{{listing.id_name}}}" for listing in LISTINGS)
+    for name in (*(listing.name for listing in LISTINGS), *records, *LOOKUPS):
         path = whole["paths"][f"/{name}"]
         content = {
             "application/json": {"example": path["get"]["responses"]["200"]["content"]["application/json"]["example"]}
@@ -212,4 +215,7 @@ async def test_against_prism_serving_xeros_document(tmp_path: Path) -> None:
         assert XeroCursor.decode(pages[-1].cursor).of("Invoices").since is not None
         again = [page async for page in connector.pull(pages[-1].cursor)]
         assert sum(len(page.documents) for page in again) == 13
+        asked = [Problem(code="UNREADABLE_RECORD", subject="x", message="x", again=each) for each in ONE_OF_EACH]
+        one_of_each = await connector.read_again(pages[-1].cursor, asked)
+        assert (len(one_of_each.documents), one_of_each.problems) == (5, [])
         await connector.close()
