@@ -66,7 +66,10 @@ def sources_of(text: str, folder: Path) -> list[SourceSettings]:
 
 
 def test_the_sources_of_the_examples_are_settings_that_load(tmp_path: Path) -> None:
-    sources = sources_of(README, tmp_path)
-    assert sources[2].accounts == {"GB33BUKB20201555555555": "acme-uk"}
-    assert {source.kind for source in [*sources, *sources_of(CONNECTORS, tmp_path)]} == set(KINDS)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "us.toml").write_text('extends = "starter"')
+    assert [source.kind for source in sources_of(README, tmp_path)] == ["stripe", "bank-statements"]
+    sources = sources_of(CONNECTORS, tmp_path)
+    assert {"GB33BUKB20201555555555": "acme-uk"} in [source.accounts for source in sources]
+    assert {source.kind for source in sources} == set(KINDS)
     assert not [kind for kind in KINDS if f"`{kind}`" not in CONNECTORS]

@@ -51,7 +51,8 @@ def command(
 
     The first row names the columns: entry,date,description,account,debit,credit,currency and optionally account_type,
     account_name, reference, functional_amount, dimension:<name>. Rows of one `entry` value form one entry, wherever they
-    stand. Its key is the batch name and that value: importing a file again posts nothing new.
+    stand. Its key is the batch name and that value: importing a file again posts nothing new. A row of account, account_type
+    and account_name alone states an account for --create-accounts: so a chart can be imported.
 
     An entry that is refused is reported with its lines, and nothing of it is posted. Exit status: 0 all entries are in
     the books, 1 some were refused, 2 the file or the options cannot work.
@@ -61,6 +62,8 @@ def command(
         summary = run(
             lambda: _import(settings, found, ledger, batch or file.stem, create_ledger, create_accounts, atomic)
         )
+        if found.outline.alone and not create_accounts:
+            click.echo(f"{file.name}: {found.outline.alone} rows state accounts, which --create-accounts creates", err=True)
     _report(summary, file.name, ledger, atomic)
 
 

@@ -7,7 +7,8 @@ The first row names the columns: entry, date, description, account, debit, credi
 account_name, reference, functional_amount and dimension:<name>. Rows of one `entry` value form one entry wherever they
 stand; entries keep the order in which they first appear, lines the order of their rows. Date and reference stand on the
 first row of an entry and may be left empty on its others. A row whose description differs from the first one's keeps it
-as the line's description. An empty cell states nothing. Amounts stay the exact texts of the file.
+as the line's description. An empty cell states nothing. Amounts stay the exact texts of the file. A row that fills nothing but
+account, account_type and account_name states an account, and is part of no entry.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sources.ledger.model import AccountType, EntryDraft, LedgerRef, LineDraft
 
 REQUIRED = ("entry", "date", "description", "account", "debit", "credit", "currency")
 OPTIONAL = ("account_type", "account_name", "reference", "functional_amount")
+_OF_ACCOUNT = {"account", "account_type", "account_name"}
 
 _DIMENSION = re.compile(r"dimension:([a-z][a-z0-9_]*)")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -77,11 +79,12 @@ class ImportedAccount:
 @dataclass(frozen=True, slots=True)
 class Outline:
     """What a first pass finds. `accounts` are those of every row, in order of their codes; `ends`: by entry value the number
-    of its last row; `faults`: by number of a row what contradicts other rows."""
+    of its last row; `faults`: by number of a row what contradicts other rows; `alone`: rows that state an account and nothing else."""
 
     accounts: tuple[ImportedAccount, ...]
     ends: Mapping[str, int]
     faults: Mapping[int, tuple[str, ...]]
+    alone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,13 @@ class _Row:
     @property
     def entry(self) -> str:
         return self.cells.get("entry", "")
+
+    @property
+    def is_account(self) -> bool:
+        """It states an account, and nothing else."""
+        if self.entry or self.fault:
+            return False
+        return {"account", "account_type"} <= {name for name, text in self.cells.items() if text} <= _OF_ACCOUNT
 
 
 @dataclass(slots=True)
@@ -125,13 +135,17 @@ def outline(lines: Iterable[str]) -> Outline:
     chart = _Chart()
     ends: dict[str, int] = {}
     faults: dict[int, tuple[str, ...]] = {}
+    alone = 0
     for row in _rows(lines):
-        ends[row.entry] = row.number
         found = () if row.fault else tuple(chart.note(row))
         if found:
             faults[row.number] = found
+        if found or not row.is_account:
+            ends[row.entry] = row.number
+        else:
+            alone += 1
     accounts = sorted((account for code, account in chart.accounts.items() if code), key=lambda account: account.code)
-    return Outline(tuple(accounts), ends, faults)
+    return Outline(tuple(accounts), ends, faults, alone)
 
 
 def read_entries(lines: Iterable[str], found: Outline) -> Iterator[ImportedEntry | Refusal]:
@@ -139,6 +153,8 @@ def read_entries(lines: Iterable[str], found: Outline) -> Iterator[ImportedEntry
     held until their entry, and those before it, are whole."""
     waiting: OrderedDict[str, list[_Row]] = OrderedDict()
     for row in _rows(lines):
+        if row.is_account and row.number not in found.faults:
+            continue
         waiting.setdefault(row.entry, []).append(row)
         while waiting and found.ends.get(next(iter(waiting)), 0) <= row.number:
             yield _entry(*waiting.popitem(last=False), found.faults)
@@ -187,11 +203,11 @@ def _entry(value: str, rows: list[_Row], faults: Mapping[int, tuple[str, ...]]) 
     numbers = tuple(row.number for row in rows)
     first = rows[0]
     reasons = [row.fault for row in rows if row.fault]
-    if not value:
+    if not value and not all(row.is_account for row in rows):
         reasons.append("has no entry value")
     for row in rows:
         if not row.fault:
-            reasons += _faults(row, first)
+            reasons += () if row.is_account else _faults(row, first)
             reasons += faults.get(row.number, ())
     effective = _date(first.cells["date"])
     if reasons or effective is None:

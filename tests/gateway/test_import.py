@@ -186,6 +186,26 @@ def test_create_accounts_leaves_those_that_exist_as_they_are(books, owner_url: s
     ]
 
 
+def test_a_row_of_an_account_alone_is_part_of_no_entry(books, owner_url: str, background) -> None:
+    header = f"{HEADER},account_name"
+    chart = ",,,7000,,,,EXPENSE,Travel\n,,,7100,,,,EXPENSE,\n"
+    kept = books(COFFEE.replace("\n", ",\n") + chart, "--create-ledger", "USD", header=header)
+    assert "january.csv: 2 rows state accounts, which --create-accounts creates\n" in kept.stderr
+    result = books(chart + COFFEE.replace("\n", ",\n"), *CREATE, header=header)
+    assert (result.exit_code, result.stdout) == (0, "january.csv -> household: 1 posted, 0 replayed, 0 refused\n")
+    rows = rows_of(owner_url, background, "SELECT code, name FROM ledger.account WHERE code > '7' ORDER BY code")
+    assert [tuple(row) for row in rows] == [("7000", "Travel"), ("7100", "7100")]
+    assert books(chart, *CREATE, header=header).exit_code == 0
+
+
+def test_an_account_alone_that_cannot_be_is_told_with_its_line(books) -> None:
+    result = books(",,,7000,,,,EXPENSES\n,,,7100,,,,EXPENSE\n,,,7100,,,,ASSET\n,,,,,,,ASSET\n", *CREATE)
+    assert result.exit_code == 1
+    assert "line 2: account_type must be one of ASSET, LIABILITY" in result.stderr
+    assert "line 4: account 7100 is ASSET, but EXPENSE on line 3" in result.stderr
+    assert "line 5: must name an account" in result.stderr
+
+
 def test_foreign_currency_dimensions_and_references_come_through(books, owner_url: str, background) -> None:
     header = f"{HEADER},reference,functional_amount,dimension:department"
     rows = (
