@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 
 from sources.database.pool import Database
 from sources.errors import NotFound
-from sources.matching import allocating, candidates, clues, items, keeping, ledger_accounts, stating, teaching, todo
+from sources.matching import (
+    allocating,
+    candidates,
+    clues,
+    items,
+    keeping,
+    kept,
+    ledger_accounts,
+    stating,
+    teaching,
+    todo,
+)
 from sources.matching.allocating import Unfit
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Line, Match, Reason, Status
 from sources.matching.stating import Stated
@@ -28,11 +39,11 @@ async def confirm(database: Database, ledger_id: int, match_id: int, *, by: str)
     more as they were, DatabaseUnavailable."""
     async with turn(database, ledger_id) as connection:
         line_key = await _line_of(connection, ledger_id, match_id, (Status.PROPOSED,))
-        parts = (await keeping.allocations_of(connection, ledger_id, [match_id]))[match_id]
+        parts = (await kept.allocations_of(connection, ledger_id, [match_id]))[match_id]
         await _give_way(connection, ledger_id, line_key, by)
         line, held = await _state(connection, ledger_id, line_key, [each.key for each in parts])
         allocating.check(line, held, parts)
-        others = await keeping.matches_of(connection, ledger_id, [line_key], [Status.PROPOSED])
+        others = await kept.matches_of(connection, ledger_id, [line_key], [Status.PROPOSED])
         rest = [number for number in others[line_key] if number != match_id]
         await keeping.decide(connection, ledger_id, rest, Status.WITHDRAWN, by=by)
         await keeping.decide(connection, ledger_id, [match_id], Status.CONFIRMED, by=by)
@@ -60,7 +71,7 @@ async def _refuse(database: Database, ledger_id: int, match_id: int, statuses: S
         await teaching.never(connection, ledger_id, line, match_id, by)
         await todo.note(connection, ledger_id, [line])
         await _note_used(
-            connection, ledger_id, (await keeping.allocations_of(connection, ledger_id, [match_id]))[match_id]
+            connection, ledger_id, (await kept.allocations_of(connection, ledger_id, [match_id]))[match_id]
         )
 
 
@@ -85,10 +96,10 @@ async def match(
         whole = [_placed(each, first) for each in whole]
         allocating.check(line, held, whole)
         await ledger_accounts.check(connection, ledger_id, line.currency, whole)
-        if line_key in await keeping.matches_of(connection, ledger_id, [line_key], LIVE) or line.open != line.amount:
+        if line_key in await kept.matches_of(connection, ledger_id, [line_key], LIVE) or line.open != line.amount:
             raise Unfit("a match of the transaction stands; undo it first")
         words = _remembered(line, whole, remember)
-        proposed = await keeping.matches_of(connection, ledger_id, [line_key], [Status.PROPOSED])
+        proposed = await kept.matches_of(connection, ledger_id, [line_key], [Status.PROPOSED])
         await keeping.decide(connection, ledger_id, proposed.get(line_key, {}), Status.WITHDRAWN, by=by)
         made = Match(line_key, tuple(whole), (Reason("PERSON", 100, "A person matched it."),))
         numbers = await keeping.add(connection, ledger_id, [(made, Status.CONFIRMED)], by=by)
@@ -119,7 +130,7 @@ async def _line_of(connection: Connection, ledger_id: int, match_id: int, status
 
 async def _give_way(connection: Connection, ledger_id: int, line_key: ItemKey, by: str) -> None:
     """A match that stands is withdrawn, as another one that says anew what the whole transaction is about takes its place."""
-    live = await keeping.matches_of(connection, ledger_id, [line_key], LIVE)
+    live = await kept.matches_of(connection, ledger_id, [line_key], LIVE)
     await keeping.decide(connection, ledger_id, live.get(line_key, {}), Status.WITHDRAWN, by=by)
 
 
@@ -170,7 +181,7 @@ def _remembered(line: Line, parts: Sequence[Allocation], remember: str | None) -
 async def _note_used(connection: Connection, ledger_id: int, parts: Sequence[Allocation]) -> None:
     """Proposals of other transactions that counted on these documents are to be looked at."""
     used = [each.key for each in parts if each.is_of_document]
-    others = await keeping.touching(connection, ledger_id, used, [Status.PROPOSED])
+    others = await kept.touching(connection, ledger_id, used, [Status.PROPOSED])
     await todo.note(connection, ledger_id, [line for _, line in others])
 
 

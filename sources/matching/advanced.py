@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from sources.matching import advances, candidates, items, keeping
+from sources.matching import advances, candidates, items, kept
 from sources.matching.candidates import read_rules
 from sources.matching.deciding import MOST_PROPOSED
 from sources.matching.evidence import LEAST_SCORE
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 async def proposals(connection: Connection, ledger_id: int, lines: Iterable[ItemKey]) -> dict[ItemKey, list[Match]]:
     """Of these transactions those whose match leaves money on account, each with what it may be used for, the best first."""
-    live = await keeping.matches_of(connection, ledger_id, lines, LIVE)
+    live = await kept.matches_of(connection, ledger_id, lines, LIVE)
     standing = {line: next(iter(numbers.values())) for line, numbers in live.items()}
     standing = {line: parts for line, parts in standing.items() if any(_is_on_account(part) for part in parts)}
     if not standing:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sources.matching import clues, exchange, items, keeping, payment_runs, payslips, record
+from sources.matching import clues, exchange, items, kept, payment_runs, payslips, record
 from sources.matching.deciding import Around
 from sources.matching.model import LIVE, Allocation, Candidates, Item, ItemKey, Line, Rules
 from sources.matching.todo import ASKED, IS_ASKED, columns_of
@@ -60,11 +60,11 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     wanted |= {run.key for run in batch.around.runs} | {key for run in batch.around.together for key in run}
     batch.items |= await items.held(connection, ledger_id, wanted - batch.items.keys())
     earlier = [key for mine in batch.candidates.values() for key in mine.earlier]
-    live = await keeping.matches_of(connection, ledger_id, earlier, LIVE)
+    live = await kept.matches_of(connection, ledger_id, earlier, LIVE)
     batch.matched = {line: next(iter(numbers.values())) for line, numbers in live.items()}
     taken = {each.key for parts in batch.matched.values() for each in parts if each.is_of_document}
     batch.items |= await items.held(connection, ledger_id, taken - batch.items.keys())
-    batch.around.claims = await keeping.claims(connection, ledger_id, named, {line.key for line in lines})
+    batch.around.claims = await kept.claims(connection, ledger_id, named, {line.key for line in lines})
     batch.around.rates = await exchange.read(connection, _foreign(batch))
     return batch
 
@@ -185,7 +185,7 @@ async def _never(
     connection: Connection, ledger_id: int, keys: Sequence[ItemKey]
 ) -> dict[ItemKey, frozenset[frozenset[ItemKey]]]:
     rows = await connection.fetch(_NEVER, ledger_id, *columns_of(keys))
-    parts = await keeping.allocations_of(connection, ledger_id, [row["match_id"] for row in rows]) if rows else {}
+    parts = await kept.allocations_of(connection, ledger_id, [row["match_id"] for row in rows]) if rows else {}
     found: dict[ItemKey, set[frozenset[ItemKey]]] = {}
     for row in rows:
         line = ItemKey(row["kind"], row["source"], row["account"], row["external_id"])

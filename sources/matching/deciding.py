@@ -21,7 +21,7 @@ MOST_PROPOSED: Final = 3
 
 @dataclass(slots=True)
 class Around:
-    """What else is known. `claims`: see `keeping.claims`; what another transaction may have paid already is not certain. `runs`: payroll
+    """What else is known. `claims`: see `kept.claims`; what another transaction may have paid already is not certain. `runs`: payroll
     runs of which a line may pay a part; `together`: payments that were made as one. `rates`: of the lines' days."""
 
     claims: dict[tuple[ItemKey, int], set[ItemKey]] = field(default_factory=dict)

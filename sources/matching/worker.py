@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sources.mapping.compiled import RuleSet
-from sources.matching import advanced, candidates, items, keeping, payment_runs, payslips, todo
+from sources.matching import advanced, candidates, items, keeping, kept, payment_runs, payslips, todo
 from sources.matching.deciding import decide
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Match, Status
 
@@ -57,7 +57,7 @@ async def refresh(
     before = await items.held(connection, ledger_id, wanted)
     broken = [key for key, item in found.items() if key in before and not fits(item, before[key])]
     if broken:
-        numbers = [number for number, _ in await keeping.touching(connection, ledger_id, broken, LIVE)]
+        numbers = [number for number, _ in await kept.touching(connection, ledger_id, broken, LIVE)]
         await keeping.decide(connection, ledger_id, numbers, Status.WITHDRAWN, by=keeping.BY_PROGRAM)
         before = await items.held(connection, ledger_id, wanted)
     await items.keep(connection, ledger_id, found, before)
@@ -98,7 +98,7 @@ async def _tell(
     """Other transactions for which these documents are news are to be looked at."""
     lines = [
         line
-        for _, line in await keeping.touching(connection, ledger_id, [item.key for item in changed], [Status.PROPOSED])
+        for _, line in await kept.touching(connection, ledger_id, [item.key for item in changed], [Status.PROPOSED])
     ]
     news = [item for item in changed if item.ready and item.open]
     if news:
@@ -124,7 +124,7 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
     batch = await candidates.gather(connection, ledger_id, lines)
     found = decide(batch.lines, batch.candidates, batch.items, batch.matched, batch.rules, batch.around)
     found |= await advanced.proposals(connection, ledger_id, set(lines) - found.keys())
-    proposed = await keeping.matches_of(connection, ledger_id, lines, [Status.PROPOSED])
+    proposed = await kept.matches_of(connection, ledger_id, lines, [Status.PROPOSED])
     stale, new = _compared(lines, proposed, found)
     await keeping.decide(connection, ledger_id, stale, Status.WITHDRAWN, by=keeping.BY_PROGRAM)
     await keeping.add(connection, ledger_id, new)
@@ -143,8 +143,8 @@ async def _match(connection: Connection, ledger_id: int, lines: Sequence[ItemKey
         for each in parts
         if each.is_of_document
     ]
-    others = [line for _, line in await keeping.touching(connection, ledger_id, used, [Status.PROPOSED])]
-    others += {line for _, line in await keeping.touching(connection, ledger_id, freed, [Status.PROPOSED])} - set(lines)
+    others = [line for _, line in await kept.touching(connection, ledger_id, used, [Status.PROPOSED])]
+    others += {line for _, line in await kept.touching(connection, ledger_id, freed, [Status.PROPOSED])} - set(lines)
     rests = [batch.items[key] for key in used if key.kind == "payroll_run" and batch.items[key].open]
     others += await candidates.waiting_for(connection, ledger_id, rests) if rests else []
     await todo.note(connection, ledger_id, others)

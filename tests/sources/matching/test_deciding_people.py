@@ -230,3 +230,28 @@ def test_sums_are_found_once_or_said_to_be_several() -> None:
     assert allocating.sums([5, 3, 2, 5], 5) == [(0,), (1, 2)]
     assert allocating.sums([5, -3], 2) == [(0, 1)]
     assert allocating.sums([5, 3], 4) == []
+
+
+async def test_what_used_what_a_return_gave_back_falls_with_the_return(trade: Trade) -> None:
+    """The invoice is paid, the money comes back, and it is paid again: without the return it would be paid twice."""
+    await trade.invoiced(invoice("INV-10001", 49_00))
+    await trade.moved(money("t1", 49_00, "INV-10001"))
+    await trade.moved(money("t2", -49_00, "RETURN INV-10001", day=date(2026, 3, 17)))
+    await trade.moved(money("t3", 49_00, "INV-10001", day=date(2026, 3, 20)))
+    assert sorted(await trade.live()) == ["t1", "t2", "t3"]
+    await unmatch(trade, 2)
+    assert await trade.live() == {"t1": (("invoice", "inv-10001", 49_00),)}
+    assert await trade.net("receivable") == 0
+    assert await trade.net("bank_clearing") == 0
+    await trade.is_sound()
+
+
+async def test_a_payment_undone_takes_its_return_along_and_leaves_the_one_after(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 49_00))
+    await trade.moved(money("t1", 49_00, "INV-10001"))
+    await trade.moved(money("t2", -49_00, "RETURN INV-10001", day=date(2026, 3, 17)))
+    await trade.moved(money("t3", 49_00, "INV-10001", day=date(2026, 3, 20)))
+    await unmatch(trade, 1)
+    assert (await trade.live())["t3"] == (("invoice", "inv-10001", 49_00),)
+    assert await trade.net("receivable") == await trade.net("bank_clearing") == 0
+    await trade.is_sound()

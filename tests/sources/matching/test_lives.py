@@ -242,6 +242,7 @@ async def is_balanced(trade: Trade, astray: Mapping[str, int] | None = None) -> 
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_happens_the_clearing_account_is_what_is_not_matched(trade: Trade, seed: int) -> None:
     life = Life(trade, seed)
+    await life.bill()
     for number in range(60):
         await life.step()
         if number % 10 == 9:
