@@ -22,7 +22,7 @@ FREE_MEMORY = 40_000_000
 
 _MEMORY_BY_BYTE = 8
 _CODEC = re.compile(
-    "utf_?(7|8|16|32)(_le|_be)?|cp[0-9]+|mac_?[a-z]+|iso8859_[0-9]+|latin_1|ascii|koi8_[a-z]|gb[0-9k]+|big5|euc_[a-z]+|shift_jis"
+    "utf_?(7|8|16|32)(_le|_be)?|cp[0-9]+|mac_?[a-z]+|iso8859_[0-9]+|iso2022_[a-z0-9_]+|latin_1|ascii|koi8_[a-z]|gb[0-9k]+|big5|euc_[a-z]+|shift_jis"
 )
 _LONG_TEXT = 20 * MAX_TEXT
 _ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])")

@@ -129,12 +129,15 @@ def _fed(
 def _in_utf8(data: bytes) -> bytes:
     """A document as UTF-8, whatever it is written in: then its markup is counted as the parser sees it. Raises UnreadableFile."""
     stated = _STATED_ENCODING.match(data, 0, 400)
-    name = next((_BEGINS[mark] for mark in _BEGINS if data.startswith(mark)), None)
-    name = name or (stated[1].decode("ascii", "replace") if stated else "utf-8")
+    begun = next((_BEGINS[mark] for mark in _BEGINS if data.startswith(mark)), None)
+    name = begun or (stated[1].decode("ascii", "replace") if stated else "utf-8")
     codec = text_codec(name)
     if codec is None:
         raise UnreadableFile(f"its encoding {quote(name)} is not known")
-    if codec in ("utf-8", "ascii"):
+    stated_wide = begun is None and codec.startswith(
+        ("utf-16", "utf-32")
+    )  # of programs that write UTF-8 and say UTF-16
+    if codec in ("utf-8", "ascii") or stated_wide:
         return data
     try:
         return data.decode(codec).encode()

@@ -27,7 +27,7 @@ from sources.connectors.ofx_text import VALUES, Begin, Decoder, End, Leaf, plain
 from sources.connectors.statement import Bounds, EntryIds, bank_account, digest, foreign_warnings, is_iban, named_id
 from sources.documents import BankAccount, BankStatement, BankTransaction
 
-_ENTRY_MEMORY = 600
+_ENTRY_MEMORY = 700
 _STATEMENTS = ("STMTRS", "CCSTMTRS")
 _TRANSACTIONS = ("STMTTRN", "STMTTRNP")
 _ACCOUNTS = ("BANKACCTFROM", "CCACCTFROM")

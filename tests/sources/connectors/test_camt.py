@@ -448,6 +448,50 @@ def test_an_entity_bomb_in_a_rare_encoding_does_no_harm() -> None:
     assert time.monotonic() - started < 5
 
 
+def test_a_declared_encoding_is_the_one_that_is_read() -> None:
+    stated = message(account() + entry(more="<AddtlNtryInf>Müller</AddtlNtryInf>")).decode()
+    for encoding in ("iso-8859-1", "windows-1252", "utf-16", "utf-8"):
+        written = f"<?xml version='1.0' encoding='{encoding}'?>{stated.partition('?>')[2] or stated}"
+        assert one(written.encode(encoding)).transactions[0].description == "Müller"
+
+
+def test_utf_8_that_says_utf_16_is_read() -> None:
+    stated = message(account() + entry()).replace(b'<?xml version="1.0"?>', b'<?xml version="1.0" encoding="utf-16"?>')
+    assert b"utf-16" in stated
+    assert one(stated) == one(message(account() + entry()))
+
+
+def test_a_document_type_in_an_encoding_of_other_marks_is_found() -> None:
+    text = "+ADwAIQ-DOCTYPE a+AD4-<Document/>"
+    assert "DOCTYPE" in refusal(b"<?xml version='1.0' encoding='utf-7'?>" + text.encode())
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "idna", "unicode_escape", "no-such", "zip", ""])
+def test_an_encoding_that_is_none_of_texts_is_refused(encoding: str) -> None:
+    assert (
+        refusal(f"<?xml version='1.0' encoding='{encoding}'?><a/>".encode())
+        == f"its encoding '{encoding}' is not known"
+    )
+
+
+def test_an_element_of_many_attributes_and_many_names_are_refused() -> None:
+    many = "".join(f" a{n}='>'" for n in range(1_001))
+    assert (
+        refusal(message(account() + f"\n<a{many}/>" + entry())) == "line 2: an element has more than 1,000 attributes"
+    )
+    named = "".join(f"<a{n}/>" for n in range(10_001))
+    assert "more than 10,000 different names" in refusal(message(account() + named + entry()))
+
+
+def test_entries_that_stay_in_the_tree_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a namespaced attribute: what is read of them would else come on top of the tree."""
+    stays = entry().replace("<Ntry>", "<Ntry xmlns:x='y' x:z=''>")
+    data = message(account() + stays * 20)
+    assert len(one(data).transactions) == 20
+    monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 40_000 - 8 * len(data))
+    assert "far more" in refusal(data)
+
+
 def test_ten_thousand_levels_are_refused() -> None:
     assert "not well-formed XML" in refusal(b"<a>" * 10_000 + b"</a>" * 10_000)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
+import zipfile
 from datetime import date
 from typing import Any
 
@@ -179,3 +183,47 @@ def test_any_bytes_are_rows_or_a_refusal(data: bytes, form: dict[str, Any]) -> N
         except UnreadableFile as refused:
             found = str(refused)
         assert isinstance(found, list) or found
+
+
+def archived(name: str) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, "content " * 50)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (archived("a.csv"), "it is a zip archive: unpack it into the folder"),
+        (archived("[Content_Types].xml"), "it is a spreadsheet or document of an office program: export a table in a text file (CSV)"),
+        (archived("xl/workbook.xml"), "it is a spreadsheet or document of an office program: export a table in a text file (CSV)"),
+        (gzip.compress(b"A;B"), "it is compressed (gzip): unpack it into the folder"),
+        (bz2.compress(b"A;B"), "it is compressed (bzip2): unpack it into the folder"),
+        (lzma.compress(b"A;B"), "it is compressed (xz): unpack it into the folder"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "it is a spreadsheet or document of an office program: export a table in a text file (CSV)"),
+        (b"%PDF-1.7", "it is a PDF: export a table in a text file (CSV)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_is_named(data: bytes, reason: str) -> None:
+    assert refusal(data) == reason
+
+
+def test_letters_that_archives_begin_with_are_text() -> None:
+    assert rows("BZh;B\n1;2\n", {"a": "BZh"}) == [(2, {"a": "1"})]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_a_letter_on_the_border_of_what_is_decoded_at_once_is_read(encoding: str) -> None:
+    for before in (65_533, 65_534, 65_535, 65_536):
+        text = "A;B\n" + "x" * before + ";é\n"
+        assert rows(text.encode(encoding), {"b": 2, "a": 1}, encoding=encoding)[0][1]["b"] == "é"
+
+
+def test_bytes_that_are_no_text_anywhere_refuse_the_table() -> None:
+    assert refusal(b"A;B\n" + b"1;2\n" * 50_000 + b"\xff;2\n") == "it is not text in utf-8: set format.encoding"
+    assert refusal(b"A;B\n1;2\n\xc3") == "it is not text in utf-8: set format.encoding"
+
+
+def test_a_line_without_end_is_refused() -> None:
+    assert refusal("A;B\n" + "x;" * 600_000) == "line 2: it has more than 1,000,000 characters"
