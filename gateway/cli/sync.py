@@ -84,15 +84,14 @@ async def _sync(settings: Settings, name: str, *, again: bool, rest: Rest | None
     async with books(settings) as opened:
         began = await _now(opened)
         pulled = await _pull(opened, source, again=again, rest=rest)
-        try:
-            if pulled.error is not None or pulled.as_of is None:
-                raise SourceUnavailable(f"{name} could not be read: {pulled.error or 'no copy is held.'}")
-            await _tell_held(opened, name, pulled.as_of)
-            if post and source.post_from is not None:
-                await provide_rules(opened.database, opened.directory, source.ledgers, rules)
-                _tell_posted(name, await _post(opened, source))
-        finally:
-            await _tell_issues(opened, name, began)
+        if pulled.error is not None or pulled.as_of is None:
+            await _tell_issues(opened, name, began, said=pulled.error)
+            raise SourceUnavailable(f"{name} could not be read: {pulled.error or 'no copy is held.'}")
+        await _tell_held(opened, name, pulled.as_of)
+        if post and source.post_from is not None:
+            await provide_rules(opened.database, opened.directory, source.ledgers, rules)
+            _tell_posted(name, await _post(opened, source))
+        await _tell_issues(opened, name, began)
 
 
 async def _pull(opened: Books, source: SourceSettings, *, again: bool, rest: Rest | None) -> Pulled:
@@ -125,15 +124,19 @@ async def _restate(refresher: Refresher, name: str, rest: Rest | None) -> Restat
 
 def _tell_restated(name: str, restated: Restated) -> None:
     click.echo(
-        f"{name}: {restated.files} files read again: {restated.documents} documents, {restated.changed} of them new or changed; "
+        f"{name}: {_count(restated.files, 'file')} read again: {_count(restated.documents, 'document')}, {restated.changed} new or changed; "
         f"{restated.deleted} let go of, {restated.kept} kept that no file states"
     )
     if restated.matches:
         click.echo(
-            f"{name}: {len(restated.matches)} matches are withdrawn ({restated.by_people} that people confirmed), because what they "
-            "match is told of under other ids now; what is certain is matched anew, see to the rest:"
+            f"{name}: {_count(len(restated.matches), 'match', 'matches')} withdrawn ({restated.by_people} that people confirmed), "
+            "because what they match is told of under other ids now; what is certain is matched anew, see to the rest:"
         )
         _list(restated.matches)
+
+
+def _count(number: int, one: str, more: str = "") -> str:
+    return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def _list(lines: Sequence[str]) -> None:
@@ -169,7 +172,7 @@ async def _tell(opened: Books, name: str, *, last: bool = False) -> None:
 async def _tell_held(opened: Books, name: str, as_of: datetime) -> None:
     async with opened.database.writer() as connection, connection.transaction():
         held = (await standings(connection, [name]))[name].documents
-    click.echo(f"{name}: {held} documents held, as of {as_of:%Y-%m-%d %H:%M:%S} UTC")
+    click.echo(f"{name}: {_count(held, 'document')} held, as of {as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _tell_posted(name: str, counts: Counts) -> None:
@@ -181,14 +184,16 @@ def _tell_posted(name: str, counts: Counts) -> None:
         click.echo(f"{name}: a gateway posts the rest", err=True)
 
 
-async def _tell_issues(opened: Books, name: str, since: datetime) -> None:
-    """Those that opened since then."""
+async def _tell_issues(opened: Books, name: str, since: datetime, said: str | None = None) -> None:
+    """Those that opened since then, but for what was `said` already."""
     async with opened.database.writer() as connection, connection.transaction():
         count, issues = await issues_since(connection, name, since, _SHOWN)
-    for each in issues:
+    shown = [each for each in issues if each.message != said]
+    for each in shown:
         click.echo(f"{each.code} {_plain(each.subject)}: {_plain(each.message)}", err=True)
-    if count > len(issues):
-        click.echo(f"{name}: … and {count - len(issues)} more issues: see integrationIssues", err=True)
+    if shown:
+        more = f"{count - len(issues)} more; " if count > len(issues) else ""
+        click.echo(f"{name}: {more}what to do about each: ledgergraph issues --source {name}", err=True)
 
 
 async def _post(opened: Books, source: SourceSettings) -> Counts:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sources.documents import Problem
 from sources.errors import NotFound
+from sources.mirror.hints import HINTS
 from sources.mirror.rows import MAX_MESSAGE
 from sources.texts import clean
 
@@ -65,7 +66,8 @@ async def note(
         codes, subjects = [code for code, _ in fresh], [subject for _, subject in fresh]
         messages = [clean(each.message)[:MAX_MESSAGE] for each in fresh.values()]
         again = [each.again and clean(each.again) for each in fresh.values()]
-        await connection.execute(_NOTE, ledger_id, source, started_at, codes, subjects, messages, again)
+        hints = [HINTS.get(code) for code in codes]
+        await connection.execute(_NOTE, ledger_id, source, started_at, codes, subjects, messages, again, hints)
 
 
 def cause_of(problem: Problem) -> Cause:
@@ -218,13 +220,13 @@ def _pause(attempts: str) -> str:
 
 _ATTEMPTS = "CASE WHEN held.closed_at IS NULL THEN held.attempts ELSE 0 END + 1"
 _NOTE = f"""
-INSERT INTO mirror.issue AS held (ledger_id, source, code, subject, message, again, attempts, next_attempt_at, first_seen, opened_at,
+INSERT INTO mirror.issue AS held (ledger_id, source, code, subject, message, hint, again, attempts, next_attempt_at, first_seen, opened_at,
     last_seen)
-SELECT $1, $2, code, subject, message, again, (again IS NOT NULL)::int, CASE WHEN again IS NOT NULL
+SELECT $1, $2, code, subject, message, hint, again, (again IS NOT NULL)::int, CASE WHEN again IS NOT NULL
     THEN $3::timestamptz + {_pause("1")} END, $3, $3, $3
-FROM unnest($4::text[], $5::text[], $6::text[], $7::text[]) AS met (code, subject, message, again)
-ON CONFLICT (ledger_id, source, code, subject) DO UPDATE SET message = excluded.message, last_seen = excluded.last_seen,
-    again = excluded.again, attempts = CASE WHEN excluded.again IS NULL THEN 0 ELSE {_ATTEMPTS} END,
+FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) AS met (code, subject, message, again, hint)
+ON CONFLICT (ledger_id, source, code, subject) DO UPDATE SET message = excluded.message, hint = excluded.hint,
+    last_seen = excluded.last_seen, again = excluded.again, attempts = CASE WHEN excluded.again IS NULL THEN 0 ELSE {_ATTEMPTS} END,
     next_attempt_at = CASE WHEN excluded.again IS NOT NULL THEN $3::timestamptz + {_pause(_ATTEMPTS)} END,
     {_REOPEN}"""
 _DUE = """

@@ -191,7 +191,7 @@ def _refusal(source: str, gone: Sequence[_Absent], files: _Files) -> str:
         counts[" / ".join(reasons) or _UNKNOWN] += 1
     lines = [f"  {reason} ({count} document{'s' if count > 1 else ''})" for reason, count in sorted(counts.items())]
     more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    first = f"Nothing was changed: {len(gone)} documents of {source} were stated by files that are gone, or that read no more:"
+    first = f"Nothing was changed: documents of {source} ({len(gone)}) were stated by files that are gone, or that read no more:"
     last = (
         "Put the files back, or say what becomes of these documents: --rest keep leaves them as they are, --rest delete lets go of "
         "them, and their entries are reversed."

@@ -69,6 +69,11 @@ async def unlock(connection: Connection, source: str) -> None:
     await connection.execute(f"SELECT pg_advisory_unlock({_LOCK})", source)
 
 
+async def being_read(connection: Connection, sources: Iterable[str]) -> set[str]:
+    """Those of these sources that some process pulls now, or stores submissions of."""
+    return {row[0] for row in await connection.fetch(_BEING_READ, list(sources))}
+
+
 async def standing(connection: Connection, settings: SourceSettings, home_id: int) -> Standing:
     """Where a pull of the source begins. The caller holds its lock."""
     row = await connection.fetchrow(_STANDING, settings.name, home_id)
@@ -99,6 +104,12 @@ SELECT name, clock_timestamp() AS now, route, as_of, last_success_at, last_attem
 FROM unnest($1::text[]) AS asked (name) LEFT JOIN mirror.source_state ON source = name"""
 
 _LOCK = "hashtextextended('ledgergraph pull ' || $1, 0)"
+# How PostgreSQL shows the key of an advisory lock: https://www.postgresql.org/docs/current/view-pg-locks.html
+_BEING_READ = f"""
+SELECT source FROM unnest($1::text[]) AS asked (source), LATERAL (SELECT {_LOCK.replace("$1", "source")} AS key) AS of
+JOIN pg_locks held ON held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
+    AND held.classid = (of.key >> 32 & 4294967295)::oid AND held.objid = (of.key & 4294967295)::oid
+    AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _STANDING = """
 SELECT clock_timestamp() AS now, state.cursor, state.route, state.as_of, state.last_success_at, state.last_attempt_at, state.last_error,
     state.problems, state.post_from, state.layout, run.run_id, run.run_id IS NULL OR run.finished_at IS NOT NULL AS ended, run.error IS NULL
