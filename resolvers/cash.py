@@ -139,6 +139,11 @@ class CashPosition:
         ("warnings",),
         "dumps({0})",
     )
+    counted_by: str | None = text(
+        "Name of the source by which this account counts on asOf, where several of those asked tell of it and it is another one: "
+        "leave such rows out of sums. It is the one that posted its newest transaction. Null: this row counts.",
+        "counted_by",
+    )
     fetched_at: DateTime = timestamp("When the source last confirmed what this is made of.", "fetched_at")
 
 

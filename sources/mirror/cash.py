@@ -7,6 +7,8 @@
   the day: the ones after it state anew what is pending.
 - available: the closing available balance of the base, while nothing was booked after it; else nobody stated one: None.
 - warnings: what is odd about the account's authoritative statements up to the day, newest first, at most MAX_WARNINGS.
+- counted_by: of an account that several of the sources tell of, the one whose row counts, in the rows of the others: a sum over
+  rows leaves these out. See `sources.mirror.told_twice`.
 A transaction is dated by its booking date, else its value date, else the end of its statement.
 """
 
@@ -18,10 +20,13 @@ from typing import Any
 
 import orjson
 
+from sources.mirror import told_twice
 from sources.mirror.queries import Within, superseded
+from sources.mirror.told_twice import Place
 from sources.reading import Reader, Row, Want
 
 MAX_WARNINGS = 20
+_AS_READ = ("ledger_id", "source", "account", "currency", "identity", "closing", "statement_date", "fetched_at")
 
 
 async def cash_positions(reader: Reader, within: Within, as_of: date, want: Want) -> list[Row]:
@@ -29,18 +34,31 @@ async def cash_positions(reader: Reader, within: Within, as_of: date, want: Want
     Amounts are signed minor units."""
     day = as_of.isoformat()
     rows = await reader.fetch(_POSITIONS, list(within.ledger_ids), list(within.sources), day)
-    return [want.row(_values(row, day)) for row in rows]
+    found = await told_twice.ranked(reader, rows, as_of)
+    counted = {place: first.source for first, *others in found for place in others}
+    return [want.row(_values(row, day, counted.get(_place(row)))) for row in rows]
 
 
-def _values(row: Mapping[str, Any], day: str) -> dict[str, Any]:
+def _place(row: Mapping[str, Any]) -> Place:
+    return Place(row["ledger_id"], row["source"], row["account"], row["currency"])
+
+
+def _values(row: Mapping[str, Any], day: str, counted_by: str | None) -> dict[str, Any]:
+    odd = _warnings(row["warnings"])
+    if counted_by is not None:
+        odd = [
+            f"The source {counted_by} tells of the same account, which counts by it: leave this one out of sums.",
+            *odd,
+        ]
     booked = None if row["closing"] is None else row["closing"] + int(row["moved"])
     return {
-        **{name: row[name] for name in ("ledger_id", "source", "account", "currency", "statement_date", "fetched_at")},
+        **{name: row[name] for name in _AS_READ},
         "as_of": day,
         "booked": booked,
         "pending": int(row["pending"]),
         "available": row["closing_available"] if row["movements"] == 0 else None,
-        "warnings": _warnings(row["warnings"]),
+        "warnings": odd,
+        "counted_by": counted_by,
     }
 
 
@@ -52,11 +70,12 @@ def _warnings(stored: str | None) -> Sequence[str]:
 
 _POSITIONS = f"""
 WITH position AS (
-    SELECT a.ledger_id, a.source, a.external_id AS account, c.currency, c.currency <> a.currency AS other
+    SELECT a.ledger_id, a.source, a.external_id AS account, c.currency, c.currency <> a.currency AS other,
+        {told_twice.identity("a")} AS identity
     FROM mirror.bank_account a CROSS JOIN LATERAL unnest(a.currencies) AS c (currency)
     WHERE a.ledger_id = ANY($1) AND a.source = ANY($2) AND a.deleted_at IS NULL
 )
-SELECT p.ledger_id, p.source, p.account, p.currency, base.closing, base.closing_available, base.ends_on AS statement_date,
+SELECT p.ledger_id, p.source, p.account, p.currency, p.identity, base.closing, base.closing_available, base.ends_on AS statement_date,
     booked.moved, booked.movements, expected.pending, odd.warnings, state.as_of AS fetched_at
 FROM position p
 JOIN mirror.source_state state ON state.source = p.source

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
+from sources.mirror.told_twice import identity
 from sources.pipeline.model import Finding, Key
 
 if TYPE_CHECKING:
@@ -66,16 +67,11 @@ async def read(
     return of_documents, posted
 
 
-def _identity(alias: str) -> str:
-    """People, and formats, write an IBAN in groups of four."""
-    return f"upper(regexp_replace(coalesce({alias}.iban, {alias}.external_id), '\\s', '', 'g'))"
-
-
 # LIMIT keeps the planner from a join over a prefix of the postings' key.
 _POSTED = f"""
-SELECT asked.*, {_identity("own")} AS identity, ARRAY(
+SELECT asked.*, {identity("own")} AS identity, ARRAY(
     SELECT other.source FROM mirror.bank_account other
-    WHERE other.ledger_id = $1 AND other.source <> asked.source AND {_identity("other")} = {_identity("own")} AND EXISTS (
+    WHERE other.ledger_id = $1 AND other.source <> asked.source AND {identity("other")} = {identity("own")} AND EXISTS (
         SELECT FROM mirror.bank_transaction t
         WHERE t.ledger_id = $1 AND t.source = other.source AND t.account = other.external_id AND t.currency = asked.currency
             AND t.visible AND t.status = 'BOOKED' AND t.dated_on = asked.day AND (

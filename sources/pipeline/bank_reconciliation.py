@@ -9,7 +9,8 @@
     = balance of the ledger account
 
 A line comes from a transaction where its entry was posted of it, or reverses such an entry, by whomever. Bank accounts that the rules'
-table `bank_accounts` puts on one ledger account are reconciled together. Amounts are minor units of one currency, money in positive.
+table `bank_accounts` puts on one ledger account are reconciled together. An account that several sources tell of counts once, its
+balance by one of them, and each day's transactions by who posted the day: see `sources.mirror.told_twice`. Amounts are minor units of one currency, money in positive.
 Every booked transaction and every line up to the day is looked at: 200,000 of each take about a second.
 """
 
@@ -20,8 +21,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+from sources.mirror import told_twice
 from sources.mirror.cash import cash_positions
 from sources.mirror.queries import Within
+from sources.mirror.told_twice import Place
 from sources.pipeline.control_accounts import ACCOUNT, BALANCE
 from sources.reading import Want
 
@@ -78,19 +81,29 @@ async def reconcile(
     """The ledger's bank accounts by ledger account and currency, in the order of their codes. `connection`: a snapshot that sees the
     ledger. `standing`: of the active rules. `since`: the first day of items."""
     table = standing.table("bank_accounts") if standing is not None else {}
-    groups: dict[tuple[str | None, str], list[Held]] = {}
-    for source, account, currency, balance in await _positions(connection, ledger_id, day):
-        code = table.get(account, table.get("default"))
-        groups.setdefault((code, currency), []).append(Held(source, account, balance))
+    positions = await _positions(connection, ledger_id, day)
+    accounts = await told_twice.ranked(connection, positions, day)
+    tellers = {account[0]: account for account in accounts} | {
+        place: [] for account in accounts for place in account[1:]
+    }
+    groups: dict[tuple[str | None, str], list[tuple[Held, list[Place]]]] = {}
+    for row in positions:
+        place = Place(ledger_id, row["source"], row["account"], row["currency"])
+        if told_by := tellers.get(place, [place]):
+            code = table.get(place.account, table.get("default"))
+            held = Held(place.source, place.account, row["booked"])
+            groups.setdefault((code, place.currency), []).append((held, told_by))
+    others = await told_twice.days_of_others(connection, accounts, day)
     ordered = sorted(groups.items(), key=lambda group: (group[0][0] is None, group[0][0] or "", group[0][1]))
-    return [await _reconciled(connection, ledger_id, *place, held, (since, day)) for place, held in ordered]
+    return [await _reconciled(connection, ledger_id, *place, held, others, (since, day)) for place, held in ordered]
 
 
-async def _positions(connection: Connection, ledger_id: int, day: date) -> Sequence[Any]:
+async def _positions(connection: Connection, ledger_id: int, day: date) -> list[dict[str, Any]]:
     sources = [row[0] for row in await connection.fetch(_SOURCES, ledger_id)]
-    wanted = Want(("source", "account", "currency", "booked"))
+    wanted = Want(("ledger_id", "source", "account", "currency", "identity", "closing", "booked"))
     reader: Any = connection
-    return await cash_positions(reader, Within([ledger_id], sources), day, wanted)
+    rows = await cash_positions(reader, Within([ledger_id], sources), day, wanted)
+    return [dict(zip(wanted.columns, row, strict=True)) for row in rows]
 
 
 async def _reconciled(
@@ -98,12 +111,18 @@ async def _reconciled(
     ledger_id: int,
     code: str | None,
     currency: str,
-    held: Sequence[Held],
+    told: Sequence[tuple[Held, Sequence[Place]]],
+    others: Sequence[tuple[str, str, str, date]],
     days: tuple[date, date],
 ) -> BankReconciliation:
+    """`told`: each account, by whom it counts, and all who tell of it. `others`: see `told_twice.days_of_others`."""
     account_id = await connection.fetchval(ACCOUNT, ledger_id, code)
-    places = ([each.source for each in held], [each.account for each in held])
-    transactions = await connection.fetch(_TRANSACTIONS, ledger_id, account_id, currency, *days, *places)
+    held = [each for each, _ in told]
+    places = [place for _, tellers in told for place in tellers]
+    left_out = [(source, account, on) for source, account, of, on in others if of == currency]
+    columns = [[place.source for place in places], [place.account for place in places]]
+    columns += [list(column) for column in zip(*left_out, strict=True)] or [[], [], []]
+    transactions = await connection.fetch(_TRANSACTIONS, ledger_id, account_id, currency, *days, *columns)
     lines = await connection.fetch(_LINES, ledger_id, account_id, currency, *days)
     books = None
     if account_id is not None:
@@ -129,6 +148,7 @@ _BOOKED: Final = """
 SELECT t.source, t.account, t.external_id, min(t.dated_on) AS dated, sum(t.amount) AS amount FROM mirror.bank_transaction t
 JOIN unnest($6::text[], $7::text[]) AS held (source, account) ON held.source = t.source AND held.account = t.account
 WHERE t.ledger_id = $1 AND t.currency = $3 AND t.visible AND t.status = 'BOOKED' AND t.dated_on <= $5
+    AND (t.source, t.account, t.dated_on) NOT IN (SELECT * FROM unnest($8::text[], $9::text[], $10::date[]))
 GROUP BY t.source, t.account, t.external_id"""
 # The entry that a line's entry reverses, or that one, and so on, is what the line comes from.
 _ORIGINS: Final = """
