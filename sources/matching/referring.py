@@ -282,18 +282,22 @@ class Referring:
         yield Match(line.key, parts, self.reasons(items, Reason("PARTIAL", 10, text)))
 
     def _is_overpaid(self, item: Item, rest: int) -> bool:
-        """More for the one document that is named, whole, by its own party, and nothing else of that party that the rest may be for.
+        """More for the one document that is named, whole, by its own party, and nothing else of that party that the rest may be for,
+        or that explains all of it: then the number may be wrong.
         What went out may be more by what the bank took, and who says that it is for more than this pays for more."""
         line = self.line
         if line.amount < 0 or clues.is_partial(line.text) or clues.is_less(line.text):
             return False
         if not (self._is_named(item) and self.is_sound([item]) and evidence.is_same(self._parties[item.key])):
             return False
-        others = [
+        rests = [
             each.expected
             for each in (*self._named, *self._others)
-            if each.key != item.key and each.currency == line.currency and abs(each.expected) <= abs(rest)
+            if each.key != item.key and each.currency == line.currency
         ]
+        if allocating.is_sum_of_few(rests, line.open):
+            return False
+        others = [each for each in rests if abs(each) <= abs(rest)]
         small = 2 * abs(rest) < abs(item.expected) and len(self._others) < _KNOWN
         return small and len(others) <= allocating.FEW and not allocating.sums(others, rest)
 

@@ -153,6 +153,15 @@ async def test_too_much_waits_where_it_may_be_for_something_else(
     assert bool(await waits(trade)) is (name != "Hooli"), "another party's name makes it too unlikely to be proposed"
 
 
+async def test_too_much_for_what_is_named_waits_where_it_is_just_what_is_open_of_another(trade: Trade) -> None:
+    """The number may be wrong, and the amount right."""
+    await trade.invoiced(invoice("INV-10001", 100_00), invoice("INV-10002", 105_00))
+    await trade.moved(money("t1", 105_00, "INV-10001"))
+    found = await waits(trade)
+    assert (("invoice", "inv-10002", 105_00),) in found
+    assert (("invoice", "inv-10001", 100_00), ("on_account", "", 5_00)) in found
+
+
 async def test_more_that_went_out_may_be_what_the_bank_took(trade: Trade) -> None:
     await trade.invoiced(bill("R-887766", 80_00))
     await trade.moved(money("t1", -83_00, "R-887766", name="Initech"))
