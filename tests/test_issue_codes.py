@@ -13,7 +13,7 @@ from sources.mapping.model import UnmappedCode
 
 ROOT = Path(__file__).parents[1]
 _CODE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
-_FLAGS = {"O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"}
+_FLAGS = {"O_BINARY", "O_NOFOLLOW", "O_NONBLOCK", "SC_PAGE_SIZE"}
 _NO_CODES = {"MORE_THAN_ORDERED", "MORE_THAN_RECEIVED", "OTHER_PRICE", MUTATED, NOT_READY, *ADVICE, *_FLAGS}
 """Reasons within a THREE_WAY_MISMATCH, which its message tells, words of Plaid's, and flags of the system's."""
 

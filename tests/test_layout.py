@@ -106,7 +106,7 @@ def test_connectors_import_neither_ledger_nor_mirror() -> None:
 
 def test_connectors_of_different_systems_do_not_import_each_other() -> None:
     """Files of one system share its first word; the shared parts know no system, but for the list of them all."""
-    shared = {"answers", "breaker", "client", "files", "http", "kinds", "registry", "webhooks"}
+    shared = {"answers", "breaker", "client", "each", "files", "http", "kinds", "registry", "webhooks"}
     banking = {"bai2", "bank", "camt", "mt940", "ofx", "statement"}
 
     def system(name: str) -> str | None:
