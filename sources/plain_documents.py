@@ -33,10 +33,17 @@ from sources.documents import (
     Payslip,
     TaxAmount,
 )
-from sources.money import DECIMAL, EXPONENTS, format_minor, parse_minor
+from sources.money import DECIMAL, EXPONENTS, MAX_MINOR, format_minor, parse_minor
 
 FaultCode = Literal[
-    "MISSING", "UNKNOWN_FIELD", "INVALID_AMOUNT", "UNKNOWN_CURRENCY", "INVALID_DATE", "INVALID_TEXT", "INVALID_VALUE"
+    "MISSING",
+    "UNKNOWN_FIELD",
+    "INVALID_AMOUNT",
+    "AMOUNT_OUT_OF_RANGE",
+    "UNKNOWN_CURRENCY",
+    "INVALID_DATE",
+    "INVALID_TEXT",
+    "INVALID_VALUE",
 ]
 
 KINDS: Final[Mapping[str, type]] = {
@@ -250,10 +257,16 @@ class _Reader:
         try:
             if text is None:
                 raise ValueError("must be a decimal, and no float")
-            return parse_minor(text, 0 if self._minor_units else EXPONENTS[currency])
+            found = parse_minor(text, 0 if self._minor_units else EXPONENTS[currency])
         except ValueError as error:
             self._fault("INVALID_AMOUNT", f"{_shown(value)} {error} ({currency})", path)
             return 0
+        if abs(found) > MAX_MINOR:
+            largest = format_minor(MAX_MINOR, EXPONENTS[currency])
+            self._fault(
+                "AMOUNT_OUT_OF_RANGE", f"{_shown(value)} is beyond {largest} {currency}, the largest amount", path
+            )
+        return found
 
     def _date(self, value: Any, path: tuple[str, ...]) -> date | None:
         if isinstance(value, datetime):

@@ -189,6 +189,8 @@ def _columns(header: list[str]) -> list[str]:
     for name in columns:
         if name not in known and not _DIMENSION.fullmatch(name):
             close = difflib.get_close_matches(name, known, n=1)
+            if len(columns) == 1 and set(name) & {";", "\t"}:
+                raise InvalidArgument("line 1: cells have to be separated by commas")
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}, dimension:<name>"
             raise InvalidArgument(f"line 1: {name!r} is not a column; {hint}")
         if columns.count(name) > 1:

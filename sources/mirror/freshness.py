@@ -118,7 +118,7 @@ def missing_ledger(settings: SourceSettings, known: Container[str], caller: Call
     named = next((code for code in missing if caller is None or caller.may_see(code)), None)
     if named is None:
         return f"{settings.name} also feeds a ledger that does not exist yet: ask an administrator to create it."
-    return f"{settings.name} feeds the ledger {named}, which does not exist yet: create it."
+    return f"{settings.name} feeds the ledger {named}, which does not exist yet: create it, by createLedger or `ledgergraph import`."
 
 
 def status(held: Held, *, missing: str | None, reading: bool) -> tuple[SourceStatus, str | None]:

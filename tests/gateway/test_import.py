@@ -229,7 +229,8 @@ def test_foreign_currency_dimensions_and_references_come_through(books, owner_ur
     [
         (b"\xef\xbb\xbf" + f"{HEADER}\n".encode() + b"\xff", "line 2: is not UTF-8 text"),
         (f'{HEADER}\n1,2026-01-05,"x'.encode(), "line 2: is not CSV"),
-        (b"a;b\n", "line 1: 'a;b' is not a column"),
+        (b"a,b\n", "line 1: 'a' is not a column"),
+        (HEADER.replace(",", ";").encode(), "line 1: cells have to be separated by commas"),
         (b"", "line 1: must name the columns"),
     ],
 )

@@ -257,7 +257,7 @@ async def test_a_source_whose_ledger_does_not_exist_is_down(database_url: str) -
             {
                 "name": "stripe",
                 "status": "DOWN",
-                "lastError": "stripe feeds the ledger late, which does not exist yet: create it.",
+                "lastError": "stripe feeds the ledger late, which does not exist yet: create it, by createLedger or `ledgergraph import`.",
                 "lastSuccessAt": None,
                 "ledger": None,
             }

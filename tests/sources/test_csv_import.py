@@ -191,7 +191,7 @@ def test_an_account_of_two_types_is_refused() -> None:
         (f"{HEADER},refrence\n", "line 1: 'refrence' is not a column; did you mean reference?"),
         (f"{HEADER},dimension:Dep\n", "line 1: 'dimension:Dep' is not a column"),
         (f"{HEADER},debit\n", "line 1: the column debit stands there more than once"),
-        (HEADER.replace(",", ";"), "line 1: 'entry;date;description;account;debit;credit;currency' is not a column"),
+        (HEADER.replace(",", ";"), "line 1: cells have to be separated by commas"),
         (f'{HEADER}\n1,2026-01-05,"x"y,a,1,,USD\n', "line 2: is not CSV"),
         (f'{HEADER}\n1,2026-01-05,"x,a,1,,USD\n', "line 2: is not CSV: unexpected end of data"),
     ],

@@ -70,6 +70,12 @@ def test_what_is_no_exact_amount_is_refused(amount: Any) -> None:
     assert ("INVALID_AMOUNT", "total") in faults("invoice", {**BILL, "total": amount})
 
 
+@pytest.mark.parametrize("amount", ["10000000000000.01", "-10000000000000.01", "9" * 39])
+def test_what_no_ledger_takes_is_refused(amount: str) -> None:
+    """A line of an entry is at most 10^15 minor units: what is more would wait for ever, and count as owed."""
+    assert ("AMOUNT_OUT_OF_RANGE", "total") in faults("invoice", {**BILL, "total": amount})
+
+
 def test_a_number_that_a_decoder_made_exact_is_taken() -> None:
     assert (invoice(total=Decimal("119.50")).total, invoice(total=119).total) == (11_950, 11_900)
 
