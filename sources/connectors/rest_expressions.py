@@ -2,8 +2,11 @@
 decimals, and a few functions more. No I/O.
 
 More than JMESPath has: `plus(a, b, …)` and `minus(a, b)` of numbers or decimal texts, where what is absent counts as nothing, and
-`minus(a)`, which turns the sign; `day(value)`, the date of a moment in seconds or milliseconds since 1970 (UTC) or of /Date(…)/, and
+`minus(a)`, which turns the sign; `day(value)`, the date of a moment in seconds or milliseconds since 1970 or of /Date(…)/, and
 `day(text, '%d.%m.%Y')`; `upper(text)`. `to_number` gives exact decimals, and so does `sum`.
+
+A moment's date is that of a time zone where one is given, which then holds for ISO 8601 with an offset too; else it is UTC's, and of
+ISO 8601 the one that is written.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -35,10 +38,11 @@ class Unworkable(ValueError):
 
 
 class Expression:
-    """A compiled one. Raises ValueError where the text is none, with a reason for a person."""
+    """A compiled one. `zone`: whose days `day` gives. Raises ValueError where the text is none, with a reason for a person."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, zone: tzinfo | None = None) -> None:
         self.text = text
+        self._options = jmespath.Options(custom_functions=_Functions(zone))
         try:
             self._parsed = jmespath.compile(text)
         except JMESPathError as error:
@@ -58,7 +62,7 @@ class Expression:
     def search(self, value: Any) -> Any:
         """What it finds, None where there is nothing. Raises Unworkable."""
         try:
-            return self._parsed.search(value, options=_OPTIONS)
+            return self._parsed.search(value, options=self._options)
         except Unworkable as error:
             raise Unworkable(f"{self.text!r} cannot be worked out: {error}") from None
         except (JMESPathError, TypeError, ValueError, ArithmeticError, KeyError):
@@ -128,6 +132,10 @@ _ARGUMENTS: Mapping[str, tuple[int, int | None]] = {"minus": (1, 2), "day": (1, 
 
 
 class _Functions(functions.Functions):
+    def __init__(self, zone: tzinfo | None) -> None:
+        super().__init__()
+        self._zone = zone
+
     @functions.signature(_ANY)
     def _func_plus(self, *values: Any) -> Any:
         numbers = [number for number in map(_number, values) if number is not None]
@@ -167,18 +175,34 @@ class _Functions(functions.Functions):
         if value is None or value == "":
             return None
         if form is not None:
-            return _written_day(value, form)
+            return self._day_of(_written_moment(value, form)).isoformat()
         seconds = moment(value) if _since_1970(value) is not None else None
-        return value if seconds is None else datetime.fromtimestamp(seconds, UTC).date().isoformat()
+        if seconds is not None:
+            return self._day_of(datetime.fromtimestamp(seconds, UTC)).isoformat()
+        stated = _stated_moment(value) if self._zone is not None else None
+        return value if stated is None else self._day_of(stated).isoformat()
+
+    def _day_of(self, moment: datetime) -> date:
+        """As it is written, where no zone is given or the moment has no offset."""
+        return (moment if self._zone is None or moment.tzinfo is None else moment.astimezone(self._zone)).date()
 
     @functions.signature({"types": ["string", "null"]})
     def _func_upper(self, value: Any) -> Any:
         return None if value is None else value.upper()
 
 
-def _written_day(value: Any, form: Any) -> str:
+def _stated_moment(value: Any) -> datetime | None:
+    """Of ISO 8601 with an offset. None: it is something else, such as a date."""
     try:
-        return datetime.strptime(str(value).strip(), form).date().isoformat()
+        found = datetime.fromisoformat(value.strip())
+    except (ValueError, AttributeError):
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def _written_moment(value: Any, form: Any) -> datetime:
+    try:
+        return datetime.strptime(str(value).strip(), form)
     except (ValueError, TypeError):
         raise Unworkable(f"what it finds is no date of the form {str(form)[:40]}") from None
 
@@ -205,6 +229,3 @@ def _exact_sum(numbers: list[int | Decimal]) -> int | Decimal:
     with localcontext() as context:
         context.prec = _DIGITS
         return sum(numbers)
-
-
-_OPTIONS = jmespath.Options(custom_functions=_Functions())

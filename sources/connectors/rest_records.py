@@ -1,6 +1,6 @@
 """From the records of a declared API to documents. No I/O.
 
-Dates are the calendar dates that are stated; one of a moment in numbers is `day(…)`, in UTC.
+Dates are the calendar dates that are stated; one of a moment is `day(…)`, in UTC or the zone that is given.
 """
 
 from __future__ import annotations

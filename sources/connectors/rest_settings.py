@@ -33,7 +33,7 @@ _ASKING = ("page", "offset", "cursor")
 """Styles that ask for a page by a value, and not by an address."""
 _SETTINGS = (
     "kind", "list", "items", "item", "item_id", "item_at", "parts", "params", "body", "paging", "changed", "absent", "deleted",
-    "skip", "amounts", "fields", "fixed", "values",
+    "skip", "amounts", "zone", "fields", "fixed", "values",
 )  # fmt: skip
 _FORMATS = ("iso", "epoch", "epoch_ms")
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -123,6 +123,7 @@ def raise_all(wrongs: Sequence[str]) -> None:
 
 def _declared(table: Table) -> Declared:
     table.only(_SETTINGS)
+    table.zone = table.time_zone("zone")
     paging, changed, body = _paging(table), _changed(table), _body(table)
     params = _params(table)
     _check_places(table, paging, changed, [*(value for _, value in params), *_texts(body)])

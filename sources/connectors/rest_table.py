@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from datetime import tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from sources.connectors.rest_expressions import Expression
 
@@ -13,11 +15,12 @@ _NOTHING = Expression("`null`")
 
 class Table:
     """One table and where it stands (`sources.shop.documents[0].paging`). What is wrong goes to `wrongs`, and what is given back in
-    its place fits no request: nobody may use it once something is wrong."""
+    its place fits no request: nobody may use it once something is wrong. `zone`: of the expressions in it, and in its own tables."""
 
-    def __init__(self, place: str, given: Any, wrongs: list[str]) -> None:
+    def __init__(self, place: str, given: Any, wrongs: list[str], zone: tzinfo | None = None) -> None:
         self.place = place
         self.wrongs = wrongs
+        self.zone = zone
         if not isinstance(given, Mapping):
             wrongs.append(f"{place} must be a table")
             given = {}
@@ -54,7 +57,7 @@ class Table:
         return value
 
     def table(self, key: str) -> Table:
-        return Table(f"{self.place}.{key}", self.given.get(key, {}), self.wrongs)
+        return Table(f"{self.place}.{key}", self.given.get(key, {}), self.wrongs, self.zone)
 
     def number(self, key: str, default: float, least: float, most: float) -> float:
         value = self.given.get(key, default)
@@ -76,10 +79,23 @@ class Table:
         if len(self.wrongs) > before:
             return _NOTHING
         try:
-            return Expression(text)
+            return Expression(text, self.zone)
         except ValueError as error:
             self.wrong(key, str(error))
             return _NOTHING
+
+    def time_zone(self, key: str) -> tzinfo | None:
+        """By its name in the IANA's database; None: it is not stated."""
+        if key not in self.given:
+            return None
+        name = self.text(key)
+        try:
+            return ZoneInfo(name)
+        except (ValueError, KeyError, OSError):
+            close = difflib.get_close_matches(name, available_timezones(), n=1)
+            hint = f"did you mean {close[0]}?" if close else "such as Europe/Berlin or America/New_York"
+            self.wrong(key, f"must be the name of a time zone, not {name[:60]!r}; {hint}")
+            return None
 
     def path(self, key: str) -> str:
         value = self.text(key)

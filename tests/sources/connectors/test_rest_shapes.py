@@ -201,6 +201,47 @@ async def test_an_odata_api_gives_addresses_and_net_dates() -> None:
     assert asked == ["Modified ge datetime'1970-01-01T00:00:00'", None, "Modified ge datetime'2026-03-09T23:55:00'"]
 
 
+@pytest.mark.parametrize(
+    ("at", "zone", "day"),
+    [
+        (1772319600000, None, "2026-02-28"),  # midnight in Berlin, in winter and in summer
+        (1772319600000, "Europe/Berlin", "2026-03-01"),
+        (1782856800000, "Europe/Berlin", "2026-07-01"),
+        (1782856799, "Europe/Berlin", "2026-06-30"),
+        (1774738800, "Europe/Berlin", "2026-03-29"),  # the clocks go forward on this day,
+        (1774821599, "Europe/Berlin", "2026-03-29"),  # which has 23 hours
+        (1774821600, "Europe/Berlin", "2026-03-30"),
+        (1792882800, "Europe/Berlin", "2026-10-25"),  # and back on this one
+        (1772319600, "America/New_York", "2026-02-28"),
+        ("/Date(1782856800000+0200)/", "Europe/Berlin", "2026-07-01"),
+        ("2026-06-30T22:00:00Z", "Europe/Berlin", "2026-07-01"),
+        ("2026-06-30T22:00:00Z", None, "2026-06-30"),
+        ("2026-06-30T23:00:00", "Asia/Tokyo", "2026-06-30"),
+        ("2026-06-30", "Asia/Tokyo", "2026-06-30"),
+    ],
+)
+async def test_a_moment_has_the_day_of_the_zone_that_is_given(at: Any, zone: str | None, day: str) -> None:
+    async def answer(_: web.Request) -> Any:
+        return {"data": [{**record(1), "at": at}]}
+
+    fields = {**BILLS["fields"], "issue_date": "day(at)"}
+    async with answering(answer) as base:
+        more: dict[str, Any] = {"zone": zone} if zone else {}
+        found = await pull(base, fields=fields, **more)
+    assert [str(each.issue_date) for each in found.documents if isinstance(each, Invoice)] == [day]
+
+
+async def test_a_written_moment_with_an_offset_has_the_day_of_the_zone() -> None:
+    async def answer(_: web.Request) -> Any:
+        return {"data": [{**record(1), "at": "30.06.2026 22:30 +0000", "due": "30.06.2026"}]}
+
+    days = {"issue_date": "day(at, '%d.%m.%Y %H:%M %z')", "due_date": "day(due, '%d.%m.%Y')"}
+    async with answering(answer) as base:
+        (found,) = (await pull(base, fields={**BILLS["fields"], **days}, zone="Europe/Berlin")).documents
+    assert isinstance(found, Invoice)
+    assert (str(found.issue_date), str(found.due_date)) == ("2026-07-01", "2026-06-30")
+
+
 @pytest.mark.parametrize("following", ["?page=2", "bills?page=2", "/v1/bills?page=2", "./bills?page=2"])
 async def test_a_next_page_is_named_relative_to_the_one_before(following: str) -> None:
     async def answer(request: web.Request) -> Any:
