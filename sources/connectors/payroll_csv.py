@@ -35,6 +35,7 @@ _AMOUNTS: Final = (
 _OF_RUN: Final = ("run", *_DATES, "currency", "status")
 _REASONS: Final = {
     "INVALID_AMOUNT": "is no amount of its currency: it has too many decimals or digits",
+    "AMOUNT_OUT_OF_RANGE": "is larger than can be kept",
     "UNKNOWN_CURRENCY": "is not a currency of ISO 4217",
 }
 """Without what the row states: whoever sees issues may not see what anybody earns."""

@@ -20,6 +20,7 @@ _LONGEST_REASON = 1_500
 _WITHOUT_VALUES: Final[Mapping[str, str]] = {
     "MISSING": "is missing",
     "INVALID_AMOUNT": "is no amount of its currency",
+    "AMOUNT_OUT_OF_RANGE": "is larger than can be kept",
     "UNKNOWN_CURRENCY": "is not a currency of ISO 4217",
     "INVALID_DATE": "is not a date, 2026-01-31, or not in its place",
     "INVALID_TEXT": "is not a text that can be kept",

@@ -9,12 +9,10 @@ from typing import Any
 import orjson
 
 from sources.documents import BankStatement, BankTransaction, Invoice, Payment, PayrollRun, Payslip
-from sources.money import EXPONENTS
+from sources.money import EXPONENTS, MAX_MINOR
 from sources.texts import clean, plain
 
 Row = dict[str, Any]
-MAX_STORED = 10**18
-"""Amounts beyond this are no one's money; sums of them stay far from what the database holds exactly."""
 MAX_KEY = 1_000
 """Characters of an external id: an index entry holds some 2,700 bytes."""
 MAX_MESSAGE = 2_000
@@ -126,8 +124,8 @@ def _storable(value: Any) -> Any:
 def _plain(value: Any, leave: tuple[str, ...] = ()) -> Row:
     row = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in leave}
     for name, each in row.items():
-        if isinstance(each, int) and abs(each) > MAX_STORED:
-            raise Unstorable(f"its {name} is beyond what can be stored")
+        if isinstance(each, int) and abs(each) > MAX_MINOR:
+            raise Unstorable(f"its {name} is beyond {MAX_MINOR} minor units, the largest amount of a ledger's line")
         if isinstance(each, str):
             row[name] = clean(each)
     return row

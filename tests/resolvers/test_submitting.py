@@ -171,6 +171,19 @@ async def test_mistakes_are_told_with_their_places_and_cost_nobody_else(office: 
     assert await office.held() == [("ok", True)]
 
 
+@pytest.mark.parametrize("amount", ["10000000000000.01", "9" * 20, "1" + "0" * 35])
+async def test_what_no_ledger_takes_is_told_of_where_it_stands(office: Office, amount: str) -> None:
+    bill = {name: value for name, value in BILL.items() if name not in ("tax", "lines")}
+    found = await office.submit(
+        {"invoice": {**bill, "total": amount}}, {"invoice": {**bill, "lines": [{"amount": amount}]}}
+    )
+    assert found == [
+        [("AMOUNT_OUT_OF_RANGE", "documents.0.invoice.total")],
+        [("AMOUNT_OUT_OF_RANGE", "documents.1.invoice.lines.0.amount")],
+    ]
+    assert await office.held() == []
+
+
 async def test_an_older_revision_never_overwrites_a_newer_one(office: Office) -> None:
     newer, older = {**BILL, "total": "20.00"}, {**BILL, "total": "10.00"}
     assert await office.submit({"invoice": newer, "revision": 5}) == ["NEW"]

@@ -127,6 +127,7 @@ def test_any_bytes_are_runs_or_a_refusal(data: bytes) -> None:
         HEAD + "7;A. Smith;Sales;A. Smith;200,00;800,00;31.03.2026;01.03.2026;31.03.2026\n",
         HEAD + "7;A. Smith;Sales;1.000,00;200,00;800,00;A. Smith;01.03.2026;31.03.2026\n",
         HEAD + "7;A. Smith;Sales;1.000,00;200,00;800,001;31.03.2026;01.03.2026;31.03.2026\n",
+        HEAD + f"7;A. Smith;Sales;1.000,00;200,00;800{'0' * 15},00;31.03.2026;01.03.2026;31.03.2026\n",
     ],
 )
 async def test_what_somebody_earns_stands_in_no_message(tmp_path: Path, text: str) -> None:

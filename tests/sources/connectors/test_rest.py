@@ -527,3 +527,21 @@ async def test_of_payroll_nothing_is_kept_beside_the_document(vendor: tuple[Vend
     assert isinstance(run, PayrollRun)
     assert run.payslips is not None
     assert (run.payslips[0].employee_name, run.raw) == ("A. Smith", {})
+
+
+@pytest.mark.parametrize("net", [800.005, 8 * 10**15])
+async def test_what_somebody_earns_stands_in_no_message(vendor: tuple[Vendor, str], net: float) -> None:
+    made, base = vendor
+    made.bill(1, day="2026-05-31", pay=net)
+    fields = {
+        "external_id": "id",
+        "net": "pay",
+        "currency": "money.cur",
+        "pay_date": "day",
+        "period_start": "day",
+        "period_end": "day",
+    }
+    more = {"kind": "payroll_run", "fields": fields, "fixed": {"source_status": "Posted"}, "values": {}}
+    (problem,) = (await pull(base, None, NOW, None, **more)).problems
+    assert "net" in problem.message
+    assert "80" not in problem.message

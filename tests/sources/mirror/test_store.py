@@ -65,6 +65,8 @@ async def test_texts_that_postgres_cannot_hold_are_cleaned(kit: Any, pull: Any, 
     "wrong",
     [
         {"total": 10**19},
+        {"total": 10**15 + 1},
+        {"lines": (InvoiceLine(amount=-(10**15) - 1),)},
         {"currency": "XXX"},
         {"external_id": ""},
         {"external_id": "x" * 1001},
