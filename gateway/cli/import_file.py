@@ -63,7 +63,9 @@ def command(
             lambda: _import(settings, found, ledger, batch or file.stem, create_ledger, create_accounts, atomic)
         )
         if found.outline.alone and not create_accounts:
-            click.echo(f"{file.name}: {found.outline.alone} rows state accounts, which --create-accounts creates", err=True)
+            click.echo(
+                f"{file.name}: {found.outline.alone} rows state accounts, which --create-accounts creates", err=True
+            )
     _report(summary, file.name, ledger, atomic)
 
 

@@ -10,6 +10,7 @@ import click
 from gateway.cli.common import database_options, examples, run, settings_from
 from gateway.config import Settings
 from gateway.openbooks import books
+from sources.errors import NotFound
 from sources.ledger.verify import Finding, verify
 
 
@@ -47,9 +48,12 @@ async def _verify(settings: Settings, ledger: str) -> tuple[int, list[Finding]]:
             entries = bar.length = total
             bar.update(done - bar.pos)
 
-        async with books(settings) as opened, opened.database.snapshot(None) as connection:
-            findings = [finding async for finding in verify(connection, ledger, progress=progress)]
-            return entries, findings
+        async with books(settings) as opened:
+            if ledger not in await opened.directory.resolve([ledger]):
+                raise NotFound(f"there is no ledger {ledger!r}")
+            async with opened.database.snapshot(None) as connection:
+                findings = [finding async for finding in verify(connection, ledger, progress=progress)]
+                return entries, findings
 
 
 def _place(finding: Finding) -> str:

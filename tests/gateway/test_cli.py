@@ -261,7 +261,8 @@ class TestServe:
             assert f"GRANT ledgergraph_app TO {role};" in done.stderr
             background.run(administrator.execute(f"GRANT ledgergraph_app TO {role}"))
             options = ("--ledger", "none", "--database-url", url)
-            assert "there is no ledger 'none'" in ledgergraph("verify", *options).stderr
+            told = ledgergraph("verify", *options).stderr.split("\n", 1)
+            assert told == ["verifying", "Error: there is no ledger 'none'\n"]
         finally:
             background.run(administrator.execute(f"DROP ROLE {role}"))
 
