@@ -62,10 +62,9 @@ def command(
         summary = run(
             lambda: _import(settings, found, ledger, batch or file.stem, create_ledger, create_accounts, atomic)
         )
-        if found.outline.alone and not create_accounts:
-            click.echo(
-                f"{file.name}: {found.outline.alone} rows state accounts, which --create-accounts creates", err=True
-            )
+        if found.outline.alone:
+            told = "are in the chart" if create_accounts else "are created with --create-accounts"
+            click.echo(f"{file.name}: {found.outline.alone} rows state accounts, which {told}", err=True)
     _report(summary, file.name, ledger, atomic)
 
 
