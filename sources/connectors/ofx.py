@@ -1,7 +1,8 @@
 """OFX (Open Financial Exchange) 1.x in SGML and 2.x in XML: downloads of bank and credit card accounts, .ofx, .qfx and .qbo.
 
 Rules (Open Financial Exchange, versions 1.0.3 to 2.3, chapters 3 and 11):
-- Each `STMTRS` and `CCSTMTRS` is a statement; `CURDEF` is its currency. Amounts are signed from the customer's view, of credit cards too:
+- Each `STMTRS` and `CCSTMTRS` is a statement; `CURDEF` is its currency, where a bank leaves it empty the one of all its transactions
+  (`CURRENCY`). Amounts are signed from the customer's view, of credit cards too:
   what was bought is negative.
 - `FITID` is the bank's id of a transaction, so one that stands in two downloads is one. Where one download gives several different
   transactions the same FITID, or none, their day, content and place among equal ones identify them.
@@ -30,6 +31,7 @@ from sources.documents import BankAccount, BankStatement, BankTransaction
 _ENTRY_MEMORY = 700
 _STATEMENTS = ("STMTRS", "CCSTMTRS")
 _TRANSACTIONS = ("STMTTRN", "STMTTRNP")
+_LISTS = {"BANKTRANLIST", "BANKTRANLISTP"}
 _ACCOUNTS = ("BANKACCTFROM", "CCACCTFROM")
 _WITHIN_TRANSACTION = ("CURRENCY", "PAYEE")
 _WITHIN_STATEMENT = (*_ACCOUNTS, "BANKTRANLIST", "LEDGERBAL", "AVAILBAL")
@@ -126,6 +128,10 @@ class _Reader:
                 self._fields.setdefault(leaf.name, leaf.value)
             elif inner in _WITHIN_TRANSACTION:
                 self._fields.setdefault(f"{inner}.{leaf.name}", leaf.value)
+        elif leaf.name == "TRNAMT" and (self._statement is not None or _LISTS & {*self._path}):
+            raise UnreadableFile(
+                f"an amount (TRNAMT) of {quote(leaf.value)} stands outside of any transaction or statement"
+            )
         elif self._statement is not None and leaf.name in VALUES:
             if inner in _STATEMENTS:
                 self._statement.fields.setdefault(leaf.name, leaf.value)
@@ -152,7 +158,7 @@ class _Reader:
             statement.voided.add(fields["CORRECTFITID"])
             if fields.get("CORRECTACTION", "").upper() == "DELETE":
                 return
-        currency = statement.fields.get("CURDEF")
+        currency = statement.fields.get("CURDEF") or fields.get("CURRENCY.CURSYM")
         if currency is None:
             raise UnreadableFile(f"{statement.label} gives no currency (CURDEF)")
         end = element.at
@@ -165,7 +171,7 @@ class _Reader:
 
 def _made(statement: _Statement, file_name: str) -> BankStatement:
     fields = statement.fields
-    currency = fields.get("CURDEF", "").upper()
+    currency = (fields.get("CURDEF") or _only_currency(statement.entries)).upper()
     if not currency:
         raise UnreadableFile(f"{statement.label} gives no currency (CURDEF)")
     exponent_of(currency, statement.label)
@@ -194,6 +200,11 @@ def _made(statement: _Statement, file_name: str) -> BankStatement:
         closing_available=_balance(fields, "AVAILBAL", currency, statement.label),
         warnings=tuple(warnings),
     )
+
+
+def _only_currency(entries: Sequence[Entry]) -> str:
+    found = {entry.currency for entry in entries}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _account(fields: dict[str, str], currency: str, label: str) -> BankAccount:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sources.connectors.files_values import UnreadableFile, quote
+from sources.connectors.files_values import UnreadableFile, quote, text_codec
 
 _MAX_DEPTH = 64
 _MAX_VALUE = 100_000
@@ -214,12 +214,9 @@ def _codec(charset: str) -> str:
     if charset.upper() in ("NONE", "USASCII"):
         return "cp1252"
     for name in (charset, f"cp{charset}"):
-        try:
-            found = codecs.lookup(name)
-        except LookupError:
-            continue
-        if found._is_text_encoding and not found.name.startswith("utf-16"):
-            return found.name
+        found = text_codec(name)
+        if found is not None and not found.startswith(("utf-16", "utf-32")):
+            return found
     return "cp1252"
 
 

@@ -283,6 +283,29 @@ def test_a_refusal_beside_a_statement_is_a_warning() -> None:
     assert "of the rest the bank says: status 2003 Account not found" in warning
 
 
+@pytest.mark.parametrize("lost", ["<STMTTRN>", "<STMTRS>", "<BANKTRANLIST>"])
+def test_no_amount_is_lost_with_the_tag_around_it(lost: str) -> None:
+    text = sgml()
+    assert lost in text
+    without = text.replace(lost, "", 1)
+    if lost == "<BANKTRANLIST>":
+        assert one(without).transactions == one(text).transactions
+    else:
+        assert "stands outside of any transaction or statement" in refusal(without)
+
+
+def test_a_tag_of_a_transaction_that_has_a_text_loses_no_amount() -> None:
+    assert "stands outside of any transaction" in refusal(sgml().replace("<STMTTRN>", "<STMTTRN>1", 1))
+
+
+def test_an_empty_currency_is_that_of_all_transactions() -> None:
+    text = sgml().replace("<CURDEF>USD", "<CURDEF></CURDEF>")
+    assert text != sgml()
+    assert "gives no currency" in refusal(text)
+    statement = one(text.replace("<TRNAMT>", "<CURRENCY><CURRATE>1<CURSYM>AUD</CURRENCY><TRNAMT>"))
+    assert (statement.account.currency, {each.currency for each in statement.transactions}) == ("AUD", {"AUD"})
+
+
 def test_what_a_file_may_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", 2_000 - 8 * len(sgml()))
     assert refusal(sgml()) == "it has far more transactions than a business document of its size"
