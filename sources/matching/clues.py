@@ -20,6 +20,7 @@ MAX_KEYS: Final = 120
 MAX_RANGE: Final = 50
 MAX_KEY: Final = 40
 _RUN: Final = re.compile(r"[A-Z]+|[0-9]+")
+_NUMBER: Final = re.compile(r"[0-9]+")
 _TOGETHER: Final = 6
 _LEAST_DIGITS: Final = 3
 _MARK: Final = 6
@@ -261,20 +262,23 @@ _NO_NAME: Final = frozenset(
 
 
 def party_name(name: str | None) -> str:
-    """Words of a name in alphabetical order, without legal forms: equal for "Acme Ltd." and "ACME LIMITED". "": no name."""
+    """Words of a name in alphabetical order, without legal forms and initials: equal for "Acme Ltd." and "ACME LIMITED". "": no name."""
     words = re.findall(r"[A-Z0-9]+", plain(name).replace("&", " "))
-    kept = [word for word in words if word not in _NO_NAME and len(word) > 1]
+    kept = [word for word in words if word not in _NO_NAME and (len(word) > 1 or word.isdigit())]
     return " ".join(sorted(set(kept or words)))[:200]
 
 
 @lru_cache(maxsize=20_000)
 def resemblance(name: str, other: str) -> int:
     """Of two `party_name`s. 2: the same; 1: one has all words of the other, most are the same, or but for a typing mistake; 0: not
-    alike, or unknown."""
+    alike, or unknown. Where both have numbers, all of one's are among the other's: "Shop 1" is not "Shop 2"."""
     if not name or not other:
         return 0
     if name == other:
         return 2
+    numbers, others = (set(_NUMBER.findall(each)) for each in (name, other))
+    if not (numbers <= others or others <= numbers):
+        return 0
     mine, theirs = set(name.split()), set(other.split())
     common = mine & theirs
     common |= {word for word in mine - common if len(word) > 4 and any(is_near(word, each) for each in theirs)}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sources.database.pool import Connection
 
 _NEVER = date(1, 1, 1)
+_STANDING = ("OPEN", "PAID", "UNCOLLECTIBLE")
 
 
 async def read(
@@ -54,7 +55,7 @@ def _is_ready(row: Any, amount: int) -> bool:
 def _invoice(row: Any, _applying: Collection[str]) -> Item:
     is_receivable = row["direction"] == "RECEIVABLE"
     sign = (1 if is_receivable else -1) * (-1 if row["invoice_kind"] == "CREDIT_NOTE" else 1)
-    stands = row["deleted_at"] is None and row["status"] in ("OPEN", "PAID", "UNCOLLECTIBLE")
+    stands = row["deleted_at"] is None and row["status"] in _STANDING
     stated = row["total"] - row["prepaid"]
     left = max(abs(stated) - abs(int(row["paid"])) - _applied(row), 0) * (1 if stated >= 0 else -1)
     amount = sign * left if stands else 0
@@ -73,6 +74,7 @@ def _invoice(row: Any, _applying: Collection[str]) -> Item:
         row["party_external_id"],
         ready=_is_ready(row, amount) and row["status"] != "UNCOLLECTIBLE",
         keys=frozenset(clues.keys_of_number(row["number"] or row["external_id"])),
+        is_void=not stands,
     )
 
 
@@ -172,6 +174,7 @@ def _of_row(row: Any) -> Item:
         row["payer"],
         row["ready"],
         frozenset(row["keys"]),
+        row["is_void"],
     )
 
 
@@ -274,7 +277,9 @@ _HELD = f"""
 SELECT held.*, ARRAY(
     SELECT k.key FROM matching.item_key k WHERE k.ledger_id = $1 AND k.kind = held.kind AND k.source = held.source
         AND k.account = held.account AND k.external_id = held.external_id
-) AS keys
+) AS keys, CASE WHEN held.kind = 'invoice' AND held.amount = 0 THEN coalesce((
+    SELECT i.deleted_at IS NOT NULL OR i.status NOT IN {_STANDING} FROM mirror.invoice i
+    WHERE i.ledger_id = $1 AND i.source = held.source AND i.external_id = held.external_id), false) ELSE false END AS is_void
 FROM {ASKED} CROSS JOIN LATERAL (SELECT * FROM matching.item held WHERE {IS_ASKED} LIMIT 1) AS held"""
 _KEEP = f"""
 INSERT INTO matching.item AS held (ledger_id, kind, source, account, external_id, side, currency, amount, due, ready, dated, due_on,

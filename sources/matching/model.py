@@ -46,7 +46,8 @@ LIVE: Final = (Status.CERTAIN, Status.CONFIRMED)
 @dataclass(slots=True)
 class Item:
     """What may be allocated to. `open`: what of it is left; `due`: what its source says is due, 0: nothing; `party`: see
-    `clues.party_name`. `party_id`: in its source. `keys`: of its number, or of a bank transaction's text."""
+    `clues.party_name`. `party_id`: in its source. `keys`: of its number, or of a bank transaction's text. `is_void`: of an invoice that
+    stands no more: it was annulled, deleted, or taken back to a draft."""
 
     key: ItemKey
     side: Side
@@ -62,6 +63,7 @@ class Item:
     payer: str | None = None
     ready: bool = True
     keys: frozenset[str] = frozenset()
+    is_void: bool = False
 
     @property
     def expected(self) -> int:

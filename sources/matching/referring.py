@@ -320,12 +320,14 @@ class Referring:
 
 
 def settled_already(line: Line, items: Sequence[Item], naming: Naming, rules: Rules) -> Match | None:
-    """Of a transaction that names nothing open but something that is paid: it stays with the party."""
+    """Of a transaction that names nothing open but something that is paid, or was annulled: it stays with the party."""
     paid = [item for item in items if item.open == 0 and item.side is not Side.CLEARING and naming.is_whole(item.key)]
     if len(paid) != 1 or paid[0].currency != line.currency:
         return None
     item = paid[0]
     told = Reason("SETTLED_ALREADY", -5, f"{evidence.name_of(item)} is paid already; it may have been paid twice.")
+    if item.is_void:
+        told = Reason("ANNULLED", -5, f"{evidence.name_of(item)} was annulled or taken back; nothing is owed for it.")
     party = evidence.party(line, item, rules)
     reasons = evidence.present(naming.reason(item), party, told)
     return Match(line.key, (allocating.on_account(line, line.open, allocating.side_of(item), item.party_id),), reasons)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,3 +122,22 @@ def test_numbers_are_met_however_they_are_written() -> None:
     assert not clues.is_near("INV10012", "INV10012")
     assert clues.party_name("Acme Ltd.") == clues.party_name("ACME LIMITED")
     assert clues.resemblance(clues.party_name("Müller Söhne GmbH"), clues.party_name("MUELLER SOEHNE")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "alike"),
+    [
+        ("Kunde 1", "Kunde 2", 0),
+        ("Kunde 10", "KUNDE 11 GmbH", 0),
+        ("Kunde10", "Kunde11", 0),
+        ("Apartments Kastanienallee 12345", "Apartments Kastanienallee 12346", 0),
+        ("Filiale 3 Hooli Handels GmbH", "Filiale 4 Hooli Handels GmbH", 0),
+        ("Kunde 1 GmbH", "KUNDE 1", 2),
+        ("Globex 24", "GLOBEX", 1),
+        ("Studio 54", "STUDIO 54 HAUPTSTR 9 10115 BERLIN", 1),
+        ("Acme Handles GmbH", "ACME HANDLED", 1),
+    ],
+)
+def test_names_that_differ_in_a_number_are_of_two(name: str, other: str, alike: int) -> None:
+    assert clues.resemblance(clues.party_name(name), clues.party_name(other)) == alike
+    assert clues.resemblance(clues.party_name(other), clues.party_name(name)) == alike

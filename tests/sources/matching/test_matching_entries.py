@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
-from tests.sources.matching.trade import Trade, bill, credit_note, invoice, money, payout, payroll
+import pytest
+
+from tests.sources.matching.trade import Trade, bill, credit_note, invoice, money, payout, payroll, void
 
 
 async def test_an_invoice_that_is_named_and_paid_exactly_is_applied(trade: Trade) -> None:
@@ -98,6 +101,25 @@ async def test_a_payment_that_came_twice_stays_with_the_party(trade: Trade) -> N
     await trade.moved(money("t1", 49_00, "INV-10001"), money("t2", 49_00, "INV-10001", day=date(2026, 3, 16)))
     assert list(await trade.live()) == ["t1"]
     assert await trade.proposed() == {"t2": [(("on_account", "", 49_00),)]}
+
+
+@pytest.mark.parametrize("first", ["money", "void"])
+async def test_money_for_an_annulled_invoice_is_not_told_to_have_come_twice(trade: Trade, first: str) -> None:
+    await trade.moved(money("t0", 5, "interest", name=None))
+    await trade.invoiced(invoice("INV-10001", 49_00))
+    if first == "money":
+        await trade.moved(money("t1", 49_00, "INV-10001"))
+    await trade.invoiced(replace(invoice("INV-10001", 49_00), **void(invoice("INV-10001", 49_00))))
+    if first == "void":
+        await trade.moved(money("t1", 49_00, "INV-10001"))
+    assert await trade.live() == {}
+    assert await trade.proposed() == {"t1": [(("on_account", "", 49_00),)]}
+    told = await trade.company.owner.fetchval("SELECT reasons::text FROM matching.match WHERE status = 'PROPOSED'")
+    assert "INV-10001 was annulled or taken back" in told
+    assert "paid" not in told
+    await trade.invoiced(invoice("INV-10001", 49_00))
+    assert list(await trade.live()) == ["t1"]
+    await trade.is_sound()
 
 
 async def test_a_transfer_between_own_accounts(trade: Trade) -> None:
