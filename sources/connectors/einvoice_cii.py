@@ -21,6 +21,7 @@ from sources.connectors.einvoice_terms import (
     compact_date_at,
     decimal_at,
     ids_in_order,
+    missing,
     needed_text,
     stated,
     text_at,
@@ -62,7 +63,7 @@ def read_cii(root: etree._Element) -> EInvoice:
     figures = Figures(needed_text(settlement, "InvoiceCurrencyCode", "BT-5"))
     issued = compact_date_at(root, "ExchangedDocument/IssueDateTime", "BT-2")
     if issued is None:
-        raise UnreadableFile("BT-2: there is none (ExchangedDocument/IssueDateTime)")
+        raise missing("BT-2", "ExchangedDocument/IssueDateTime")
     sums = settlement.find("SpecifiedTradeSettlementHeaderMonetarySummation")
     if sums is None:
         raise UnreadableFile("BG-22: there are no totals (SpecifiedTradeSettlementHeaderMonetarySummation)")
@@ -102,7 +103,7 @@ def _lines(root: etree._Element, settlement: etree._Element, figures: Figures) -
         if reason in _NOT_COUNTED or (settled is None and line.find("SpecifiedTradeProduct") is None):
             continue  # a note of ZUGFeRD 1.0 is a line that has no product
         if settled is None:
-            raise UnreadableFile(f"BT-131, line {line.sourceline}: there is none (SpecifiedLineTradeSettlement)")
+            raise missing("BT-131", "SpecifiedLineTradeSettlement", line.sourceline)
         own = _period(settled, "BT-134", "BT-135")
         service_from, service_to = own if any(own) else whole
         product = line.find("SpecifiedTradeProduct")

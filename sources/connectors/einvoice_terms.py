@@ -125,6 +125,27 @@ class EInvoice:
     references: References = field(default_factory=References)
 
 
+_MISSING = {
+    "BT-1": "the invoice has no number",
+    "BT-2": "the invoice has no date of issue",
+    "BT-3": "the invoice does not say of which type it is",
+    "BT-5": "the invoice has no currency",
+    "BT-92": "an allowance has no amount",
+    "BT-99": "a charge has no amount",
+    "BT-109": "the invoice has no total without tax",
+    "BT-112": "the invoice has no total with tax",
+    "BT-117": "a tax has no amount",
+    "BT-131": "a line has no amount",
+}
+"""What is said where a term of EN 16931 that has to be there is not."""
+
+
+def missing(term: str, path: str, line: object = None) -> UnreadableFile:
+    """Of a term that has to be there: in words, with where it was looked for."""
+    where = "" if line is None else f", line {line}"
+    return UnreadableFile(f"{term}{where}: {_MISSING[term]} ({path})")
+
+
 class Figures:
     """Reads the figures of one invoice, all of them in one currency."""
 
@@ -144,7 +165,7 @@ class Figures:
         """The same, of an amount that every invoice has."""
         amount = self.amount(element, path, term)
         if amount is None:
-            raise UnreadableFile(f"{term}: there is none ({path})")
+            raise missing(term, path)
         return amount
 
     def of(self, element: etree._Element, term: str) -> int:
@@ -217,7 +238,7 @@ def needed_text(element: etree._Element, path: str, term: str) -> str:
     """A text that every invoice has. Raises UnreadableFile when it is missing or too long to be what it should be."""
     text = text_at(element, path, MAX_NUMBER + 1)
     if text is None:
-        raise UnreadableFile(f"{term}: there is none ({path})")
+        raise missing(term, path)
     if len(text) > MAX_NUMBER:
         raise UnreadableFile(f"{term}: {quote(text)} is longer than {MAX_NUMBER} characters")
     return text

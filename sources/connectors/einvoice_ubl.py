@@ -19,6 +19,7 @@ from sources.connectors.einvoice_terms import (
     decimal_at,
     ids_in_order,
     iso_date_at,
+    missing,
     needed_text,
     stated,
     text_at,
@@ -36,7 +37,7 @@ def read_ubl(root: etree._Element) -> EInvoice:
     kind = root.tag
     issued = iso_date_at(root, "IssueDate", "BT-2")
     if issued is None:
-        raise UnreadableFile("BT-2: there is none (IssueDate)")
+        raise missing("BT-2", "IssueDate")
     figures = Figures(needed_text(root, "DocumentCurrencyCode", "BT-5"))
     period = _period(root, "BT-73", "BT-74")
     account = text_at(root, "AccountingCost")

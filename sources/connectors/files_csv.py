@@ -179,28 +179,44 @@ class TableFormat:
             heading = " ".join(column.split()).casefold()
             if headings.count(heading) != 1:
                 much = "no column" if heading not in headings else "several columns"
-                seen = f"{len(cells)} others" if self.personal else ", ".join(quote(c) for c in cells[:30])
-                raise UnreadableFile(f"it has {much} {quote(column)}; it has {seen}")
+                raise UnreadableFile(f"it has {much} {quote(column)}; it has {self._told(headings, cells)}")
             found[field] = headings.index(heading)
         return found
+
+    def _told(self, headings: Sequence[str], cells: Sequence[str]) -> str:
+        """Which columns there are; of personal tables only where one that is read is among them: else it may be somebody's row."""
+        read = {" ".join(column.split()).casefold() for column in self.columns.values() if isinstance(column, str)}
+        if self.personal and read.isdisjoint(headings):
+            return f"{len(cells)} others, of which none is read: is this the line of headings?"
+        return ", ".join(quote(cell) for cell in cells[:30])
 
 
 def _checked(place: str, form: Any) -> dict[str, Any]:
     if not isinstance(form, Mapping):
         raise ConfigurationError(f"{place} must be a table with some of {', '.join(_FORMAT)}")
-    rules: Mapping[str, Callable[[Any], bool]] = {
-        "delimiter": lambda value: isinstance(value, str) and len(value) == 1 and value not in '"\r\n',
-        "encoding": _is_encoding,
-        "skip": lambda value: type(value) is int and 0 <= value <= 1_000,
-        "headings": lambda value: isinstance(value, bool),
-        "dates": lambda value: isinstance(value, str) and _is_date_form(value),
-        "decimal": lambda value: value in (".", ","),
+    rules: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+        "delimiter": (
+            lambda value: isinstance(value, str) and len(value) == 1 and value not in '"\r\n',
+            "it has to be one character",
+        ),
+        "encoding": (_is_encoding, 'it has to be the name of one, such as "utf-8" or "cp1252"'),
+        "skip": (
+            lambda value: type(value) is int and 0 <= value <= 1_000,
+            "it has to be a number of lines, from 0 to 1000",
+        ),
+        "headings": (lambda value: isinstance(value, bool), "it has to be true or false"),
+        "dates": (
+            lambda value: isinstance(value, str) and _is_date_form(value),
+            "it has to have %d, %m and %Y (or %y, a year of two digits), as in '%d.%m.%Y' for 31.01.2026",
+        ),
+        "decimal": (lambda value: value in (".", ","), 'it has to be "." or ","'),
     }
     for key, value in form.items():
         if key not in rules:
             raise ConfigurationError(f"{place}.{key} is not a setting; there are {', '.join(_FORMAT)}")
-        if not rules[key](value):
-            raise ConfigurationError(f"{place}.{key} cannot be {value!r}")
+        fits, rule = rules[key]
+        if not fits(value):
+            raise ConfigurationError(f"{place}.{key} cannot be {value!r}: {rule}")
     return dict(form)
 
 

@@ -146,6 +146,7 @@ def test_dates_are_of_the_form_that_is_set() -> None:
         ({"a": 1}, {"encoding": "base64"}, "format.encoding cannot"), ({"a": 1}, {"skip": -1}, "format.skip cannot"),
         ({"a": 1}, {"skip": True}, "format.skip cannot"), ({"a": 1}, {"headings": "no"}, "format.headings cannot"),
         ({"a": 1}, {"dates": "%d.%m."}, "format.dates cannot"), ({"a": 1}, {"dates": "%"}, "format.dates cannot"),
+        ({"a": 1}, {"dates": "dd.mm.yyyy"}, "format.dates cannot be 'dd.mm.yyyy': it has to have %d, %m and %Y"),
         ({"a": 1}, {"decimal": ";"}, "format.decimal cannot"), ({"a": 1}, {"comma": ","}, "sources.s.format.comma is not a setting"),
     ],
 )  # fmt: skip

@@ -137,3 +137,14 @@ async def test_what_somebody_earns_stands_in_no_message(tmp_path: Path, text: st
     connector = PayrollCsvConnector(name="pay", path=tmp_path, columns=COLUMNS, format=FORM, currency="EUR")
     (problem,) = [problem async for page in connector.pull(None) for problem in page.problems]
     assert not any(word in problem.message for word in ("Smith", "800", "1.000", "200"))
+
+
+async def test_headings_are_told_but_not_what_may_be_somebodys_row(tmp_path: Path) -> None:
+    (tmp_path / "run.csv").write_text(HEAD.replace("Net pay", "Net") + ROWS)
+    (tmp_path / "rows.csv").write_text(ROWS)
+    for name in ("run.csv", "rows.csv"):
+        os.utime(tmp_path / name, (1, 1))
+    connector = PayrollCsvConnector(name="pay", path=tmp_path, columns=COLUMNS, format=FORM, currency="EUR")
+    told = [problem.message async for page in connector.pull(None) for problem in page.problems]
+    assert any("'Net pay'; it has 'Personnel no.', 'Name', 'Dept', 'Gross', 'Tax', 'Net'," in each for each in told)
+    assert any("it has 9 others, of which none is read: is this the line of headings?" in each for each in told)
