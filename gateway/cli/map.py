@@ -13,12 +13,13 @@ from gateway.cli.common import database_options, examples, faults, run, settings
 from gateway.config import Settings
 from gateway.openbooks import books
 from gateway.rulefiles import read_text
-from sources.database.pool import Database
+from sources.database.pool import Connection, Database
 from sources.errors import InvalidArgument, NotFound
 from sources.ledger.directory import Directory
 from sources.ledger.model import EntryDraft, LedgerRef
 from sources.mapping.compiled import RuleSet
 from sources.mapping.rules import load
+from sources.mapping.stated import stated_codes
 from sources.pipeline import rulesets
 from sources.pipeline.model import Key
 from sources.pipeline.preview import Change, Claims, Preview, Verdict, list_keys, posting_sources, preview
@@ -63,7 +64,7 @@ def command(
     or REVERSES what is posted, HELD or ISSUE, with why; + stands before an entry that would be posted, - before one that would
     be reversed. Documents that stay as they are, call for nothing or are from before their source's post_from are counted alone.
     Without --file it is the rules that are active. Without --dry-run the rules are stored under a new version and made active;
-    what is posted stays.
+    what is posted stays. Accounts that they state and the ledger does not have are told on standard error.
 
     Exit status: 0 no document has an issue, 1 some have, 2 the rules or options cannot work.
     """
@@ -76,7 +77,7 @@ def command(
         click.echo(run(lambda: _store(settings, ledger, path, given)))
         return
     rules = load(given, str(path)) if given is not None else None
-    counts = run(lambda: _show(settings, ledger, rules, source, everything=everything, quiet=quiet))
+    counts = run(lambda: _show(settings, ledger, rules, given, source, everything=everything, quiet=quiet))
     told = ", ".join(
         f"{count} {verdict}{f' ({code})' if code else ''}" for (verdict, code), count in sorted(counts.items())
     )
@@ -104,19 +105,31 @@ async def _store(settings: Settings, code: str, path: Path, text: str) -> str:
             name = path.name[-rulesets.LONGEST_NAME :]
             saved = await rulesets.save(connection, ledger.ledger_id, text=text, name=name, created_by=_STORED_BY)
             await rulesets.activate(connection, ledger.ledger_id, saved.version)
+            await _tell_missing(connection, ledger, text)
     return f"{code}: version {saved.version} of the rules is active"
 
 
 async def _show(
-    settings: Settings, code: str, given: RuleSet | None, source: str | None, *, everything: bool, quiet: bool
+    settings: Settings,
+    code: str,
+    given: RuleSet | None,
+    text: str | None,
+    source: str | None,
+    *,
+    everything: bool,
+    quiet: bool,
 ) -> Counter[tuple[Verdict, str]]:
-    """Prints what would become of each document; answers with how many there are of each kind and code."""
+    """Prints what would become of each document; answers with how many there are of each kind and code. `text`: of the given rules."""
     counts: Counter[tuple[Verdict, str]] = Counter()
     claims: Claims = {}
     async with books(settings) as opened:
         ledger = await _ledger(opened.directory, code)
         rules = given or await _active(opened.database, ledger)
         await _check_source(opened.database, ledger, source)
+        if text is not None and not quiet:
+            async with opened.database.writer() as connection, connection.transaction():
+                await see(connection, ledger.ledger_id)
+                await _tell_missing(connection, ledger, text)
         after: Key | None = None
         while keys := await list_keys(opened.database, ledger.ledger_id, source=source, after=after, first=_AT_ONCE):
             for found in await preview(opened.database, ledger.ledger_id, rules, keys, claims):
@@ -143,6 +156,15 @@ async def _active(database: Database, ledger: LedgerRef) -> RuleSet:
     if stored is None:
         raise NotFound(f"The ledger {ledger.code} has no rules yet: name some by --file.")
     return load(stored.text, stored.name, stored.starter)
+
+
+async def _tell_missing(connection: Connection, ledger: LedgerRef, text: str) -> None:
+    """On standard error: accounts that the rules state and the ledger does not have, or not open."""
+    stated = stated_codes(text)
+    for account in sorted(await rulesets.missing_accounts(connection, ledger.ledger_id, stated)):
+        click.echo(
+            f"{ledger.code} has no open account {account} ({stated[account]}): create it, or name another", err=True
+        )
 
 
 async def _check_source(database: Database, ledger: LedgerRef, name: str | None) -> None:

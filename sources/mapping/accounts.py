@@ -16,7 +16,8 @@ from sources.mapping.model import UnmappedCode
 from sources.mapping.nodes import Node
 from sources.mapping.starter import STARTER_NAME
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+"""The form of a name for an account; any other text is a code."""
 _PLAIN_FORMS: Final = 'a name, a code or { code = "…" }'
 _FORMS: Final = 'a name, a code, { code = "…" }, { table = "…", key = "…" } or { expression = "…" }'
 MAX_CODE: Final = 255
@@ -43,7 +44,7 @@ class Accounts:
         accounts = root.table("accounts")
         if accounts is not None:
             for name in accounts.values:
-                if not _NAME.fullmatch(name):
+                if not NAME.fullmatch(name):
                     accounts.fault("a name begins with a-z and goes on with a-z, 0-9 and _", name)
                 self._accounts[name] = accounts
         tables = root.table("tables")
@@ -82,7 +83,7 @@ class Accounts:
     def _of(self, value: Any, node: Node, key: str, vocabulary: Vocabulary | None, before: tuple[str, ...]) -> Account:
         """Without a vocabulary: a code, or a name that stands for one."""
         if isinstance(value, str) and value.strip():
-            if not _NAME.fullmatch(value):
+            if not NAME.fullmatch(value):
                 return self._code(value, node, key)
             return self._by_name(value, node, key, vocabulary, before)
         forms = _FORMS if vocabulary else _PLAIN_FORMS
@@ -157,7 +158,7 @@ class Accounts:
         named: dict[str, Account] = {}
         for name in self._accounts:
             value = self._accounts[name].values[name]
-            if isinstance(value, str) and not _NAME.fullmatch(value):
+            if isinstance(value, str) and not NAME.fullmatch(value):
                 named[name] = value
         return _computed(compute, named, self._missing)
 
@@ -197,7 +198,7 @@ def _lookup(name: str, key: Getter, entries: dict[str, Account], file: str) -> A
 def _computed(compute: Getter, named: dict[str, Account], missing: Any) -> Account:
     def find(scope: Scope) -> str:
         code = shown(compute(scope)).strip()[:MAX_CODE]
-        found = named.get(code) or (missing(code) if _NAME.fullmatch(code) or not code else code)
+        found = named.get(code) or (missing(code) if NAME.fullmatch(code) or not code else code)
         return found if isinstance(found, str) else str(found(scope))
 
     return find

@@ -7,6 +7,7 @@ Every function runs within the caller's transaction, on a connection that sees t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -97,6 +98,12 @@ async def read(connection: Connection, ledger_id: int, version: int) -> StoredRu
     return StoredRuleSet(*row)
 
 
+async def missing_accounts(connection: Connection, ledger_id: int, codes: Iterable[str]) -> set[str]:
+    """Those of the codes that no active account of the ledger has."""
+    asked = sorted(set(codes))
+    return set(asked) - {row[0] for row in await connection.fetch(_ACTIVE_ACCOUNTS, ledger_id, asked)}
+
+
 def _check(text: str, name: str) -> None:
     if not 0 < len(text) <= LONGEST_TEXT:
         raise InvalidArgument(f"rules must have between 1 and {LONGEST_TEXT:,} characters, not {len(text):,}")
@@ -106,6 +113,7 @@ def _check(text: str, name: str) -> None:
         raise InvalidArgument("rules and their name must be text without NUL and lone surrogates")
 
 
+_ACTIVE_ACCOUNTS = "SELECT code FROM ledger.account WHERE ledger_id = $1 AND code = ANY ($2::text[]) AND active"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ledgergraph rules ' || $1, 0))"
 _INFO = "SELECT version, name, digest, created_at, created_by, active FROM mapping.ruleset WHERE ledger_id = $1"
 _STORED = "SELECT version, name, text, active, starter FROM mapping.ruleset WHERE ledger_id = $1"

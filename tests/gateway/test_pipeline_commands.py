@@ -83,6 +83,18 @@ def test_a_dry_run_tells_what_would_become_of_each_document(command: Run, stated
     )
 
 
+def test_accounts_that_the_ledger_does_not_have_are_told(command: Run, stated: None, tmp_path: Path) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text(rules(revenue="4999").replace("[[rules]]", '[tables.more]\n"7" = { code = "cash" }\n\n[[rules]]', 1)
+                    .replace('account = "1000"', 'account = { table = "more", key = "number" }'))  # fmt: skip
+    for arguments in ((), ("--dry-run",)):
+        found = command("map", "--ledger", "acme-us", "--file", "other.toml", *arguments)
+        assert found.stderr.splitlines() == [
+            "acme-us has no open account 4999 (accounts.revenue): create it, or name another",
+            "acme-us has no open account cash (tables.more.7): create it, or name another",
+        ]
+
+
 def test_rules_that_are_stored_are_active(command: Run, stated: None, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(rules(revenue="4100"))
     found = command("map", "--ledger", "acme-us", "--file", "other.toml")
