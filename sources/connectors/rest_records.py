@@ -13,10 +13,11 @@ from sources.connectors.rest_expressions import Expression, Unworkable, moment
 from sources.connectors.rest_settings import Declared
 from sources.documents import Deletion, Document, Problem
 from sources.plain_documents import Fault, InvalidDocument, read_document
-from sources.texts import plain
+from sources.texts import clean, plain
 
 UNREADABLE = "UNREADABLE_RECORD"
 _LONGEST_REASON = 1_500
+_LONGEST_WORD = 100
 _WITHOUT_VALUES: Final[Mapping[str, str]] = {
     "MISSING": "is missing",
     "INVALID_AMOUNT": "is no amount of its currency",
@@ -115,7 +116,9 @@ def _values(declared: Declared, record: Any) -> dict[str, Any]:
         except Unworkable as error:
             raise Unworkable(f"{name}: {error}") from None
         if name in declared.values:
-            value = declared.values[name].get(_word(value), value)
+            stated, value = value, declared.values[name].get(_word(value), value)
+            if name == "status" and "source_status" not in declared.fields and isinstance(stated, (str, int)):
+                found.setdefault("source_status", clean(_word(stated))[:_LONGEST_WORD])
         if value is not None:
             found[name] = value
     return found
