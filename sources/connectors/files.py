@@ -1,9 +1,9 @@
 """A folder of files, on this machine or behind SFTP, each of which a pure parser turns into documents.
 
-What is read: regular files in the folder and in its subfolders, one level deep (a folder per bank, say). Left alone are
-hidden files and folders, names that uploads in progress have (.part, .tmp …), subfolders for what is finished (done,
-archive, processed, quarantine, rejected, failed, error), and symbolic links that leave the folder. Documents are facts: when
-a file goes away, what it stated stays.
+What is read: regular files in the folder and in its subfolders, one level deep (a folder per bank, say). What lies deeper is a problem of
+every pull. Left alone are hidden files and folders, names that uploads in progress have (.part, .tmp …), subfolders for what is
+finished (done, archive, processed, quarantine, rejected, failed, error), and symbolic links that leave the folder. Documents are facts:
+when a file goes away, what it stated stays.
 
 Once: the cursor remembers size, time and checksum of every file, so an unchanged file is not read again, and the same bytes
 under another name state nothing new. A document that comes again in other bytes has the same id and replaces itself.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sources.connectors import files_place
 from sources.connectors.files_place import (
+    FINISHED_LEVELS,
     FoundFile,
     Listing,
     Load,
@@ -22,6 +23,7 @@ from sources.connectors.files_place import (
     is_left_alone,
     moved_name,
     shown,
+    too_deep,
     too_large,
     unreadable,
     why,
@@ -75,7 +77,7 @@ def _find(folder: Path, finished: Collection[str]) -> Listing:
         if not _is_folder(entry):
             _add(listing, "", entry)
         elif entry.name in finished:
-            _add_subfolder(listing, root, "", entry, deeper=True)
+            _add_subfolder(listing, root, "", entry, FINISHED_LEVELS)
         elif not is_finished_folder(entry.name):
             _add_subfolder(listing, root, "", entry)
     listing.files.sort(key=lambda found: found.name)
@@ -104,16 +106,21 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False  # a link that leads in a circle: named as a file that cannot be read
 
 
-def _add_subfolder(listing: Listing, root: str, prefix: str, folder: os.DirEntry[str], *, deeper: bool = False) -> None:
+def _add_subfolder(listing: Listing, root: str, prefix: str, folder: os.DirEntry[str], levels: int = 1) -> None:
     within = f"{prefix}{folder.name}/"
+    unread: list[str] = []
     try:
         for entry in _entries(listing, folder.path, root):
             if not _is_folder(entry):
                 _add(listing, within, entry)
-            elif deeper:
-                _add_subfolder(listing, root, within, entry)
+            elif levels > 1:
+                _add_subfolder(listing, root, within, entry, levels - 1)
+            elif not is_finished_folder(entry.name) and next(_entries(listing, entry.path, root), None):
+                unread.append(entry.name)
     except OSError as error:
         listing.problems.append(unreadable(shown(within), f"the subfolder cannot be read: {why(error)}"))
+    if unread:
+        listing.problems.append(too_deep(within, unread))
 
 
 def _add(listing: Listing, prefix: str, entry: os.DirEntry[str]) -> None:

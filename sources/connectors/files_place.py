@@ -31,7 +31,11 @@ DONE, QUARANTINE = "done", "quarantine"
 _UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
 _FINISHED_FOLDERS = frozenset({DONE, "archive", "processed", QUARANTINE, "rejected", "failed", "error"})
 _SYSTEM_FILES = frozenset({"desktop.ini", "thumbs.db"})
+FINISHED_LEVELS = 4
+"""So deep lie files within a folder for what is finished, at most: people sort them by year and month."""
+
 _NUMBERS = 10
+_SHOWN_NAMES = 5
 
 
 class UnreadableFolder(Exception):
@@ -105,7 +109,7 @@ class Place(Protocol):
 
     async def find(self, finished: Collection[str] = ()) -> Listing:
         """The files of the folder and of its subfolders, one level deep, by name; and of these subfolders for what is finished
-        (DONE, QUARANTINE), however deep. Raises UnreadableFolder."""
+        (DONE, QUARANTINE), FINISHED_LEVELS deep. Raises UnreadableFolder."""
         ...
 
     async def fetch(self, files: Sequence[FoundFile]) -> Mapping[str, Load]:
@@ -147,6 +151,17 @@ def shown(name: str) -> str:
 def unreadable(subject: str, reason: str) -> Problem:
     """The problem of a file that cannot be read."""
     return Problem(subject=subject, code=UNREADABLE_FILE, message=f"{subject}: {reason}.")
+
+
+def too_deep(folder: str, names: Sequence[str]) -> Problem:
+    """The problem of a subfolder with folders within it, of these names (at least one), in which something lies."""
+    some = ", ".join(shown(name) for name in sorted(names)[:_SHOWN_NAMES]) + (
+        ", …" if len(names) > _SHOWN_NAMES else ""
+    )
+    reason = (
+        f"folders within a subfolder are not read ({some}): move their files one level up, or to a folder named {DONE}"
+    )
+    return unreadable(shown(folder), reason)
 
 
 def why(error: Exception) -> str:

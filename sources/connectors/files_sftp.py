@@ -14,6 +14,7 @@ import asyncssh
 
 from sources.connectors import files_place
 from sources.connectors.files_place import (
+    FINISHED_LEVELS,
     FoundFile,
     Listing,
     Load,
@@ -25,6 +26,7 @@ from sources.connectors.files_place import (
     is_left_alone,
     moved_name,
     shown,
+    too_deep,
     too_large,
     unreadable,
 )
@@ -108,7 +110,7 @@ class SftpFolder:
             if entry.is_a(modes.S_ISREG):
                 listing.add(entry.found(""))
             elif entry.is_a(modes.S_ISDIR) and entry.name in finished:
-                await self._add(sftp, listing, f"{entry.name}/", deeper=True)
+                await self._add(sftp, listing, f"{entry.name}/", FINISHED_LEVELS)
             elif entry.is_a(modes.S_ISDIR) and not is_finished_folder(entry.name):
                 await self._add(sftp, listing, f"{entry.name}/")
 
@@ -144,7 +146,7 @@ class SftpFolder:
                 raise NotMoved("it is no folder, or a link")
             self._made.add(folder)
 
-    async def _add(self, sftp: asyncssh.SFTPClient, listing: Listing, prefix: str, *, deeper: bool = False) -> None:
+    async def _add(self, sftp: asyncssh.SFTPClient, listing: Listing, prefix: str, levels: int = 1) -> None:
         try:
             entries = await self._entries(sftp, listing, join(self._folder, prefix))
         except asyncssh.SFTPPermissionDenied:
@@ -152,11 +154,24 @@ class SftpFolder:
             return
         except asyncssh.SFTPNoSuchFile:
             return  # it went away since its folder was listed
+        unread: list[str] = []
         for entry in entries:
             if entry.is_a(modes.S_ISREG):
                 listing.add(entry.found(prefix))
-            elif deeper and entry.is_a(modes.S_ISDIR):
-                await self._add(sftp, listing, f"{prefix}{entry.name}/")
+            elif levels > 1 and entry.is_a(modes.S_ISDIR):
+                await self._add(sftp, listing, f"{prefix}{entry.name}/", levels - 1)
+            elif entry.is_a(modes.S_ISDIR) and not is_finished_folder(entry.name):
+                unread.append(entry.name)
+        if unread := [name for name in unread if await self._holds_something(sftp, listing, prefix + name)]:
+            listing.problems.append(too_deep(prefix, unread))
+
+    async def _holds_something(self, sftp: asyncssh.SFTPClient, listing: Listing, folder: str) -> bool:
+        try:
+            return bool(await self._entries(sftp, listing, join(self._folder, folder)))
+        except asyncssh.SFTPPermissionDenied:
+            return True
+        except asyncssh.SFTPNoSuchFile:
+            return False
 
     async def _entries(self, sftp: asyncssh.SFTPClient, listing: Listing, folder: str) -> list[_Entry]:
         """What a folder holds, but for what is left alone and names that would lead elsewhere."""

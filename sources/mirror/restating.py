@@ -217,8 +217,9 @@ SELECT held.ledger_id, held.external_id, coalesce(bool_and(file.kept), false) AS
 FROM mirror.{kind} held
 LEFT JOIN mirror.document_file file ON file.ledger_id = held.ledger_id AND file.source = held.source AND file.kind = '{kind}'
     AND file.external_id = held.external_id
-WHERE held.source = $1 AND held.deleted_at IS NULL
-    AND (held.ledger_id, held.external_id) NOT IN (SELECT * FROM unnest($2::bigint[], $3::text[]))
+WHERE held.source = $1 AND held.deleted_at IS NULL AND NOT EXISTS (
+    SELECT FROM unnest($2::bigint[], $3::text[]) AS stated (ledger_id, external_id)
+    WHERE stated.ledger_id = held.ledger_id AND stated.external_id = held.external_id)
 GROUP BY 1, 2"""
     for kind in DOCUMENT_KINDS
 }

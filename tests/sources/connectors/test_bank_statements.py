@@ -146,7 +146,7 @@ async def test_hidden_unfinished_and_finished_files_are_left_alone(folder: Folde
         "done/a.sta",
         "Archive/a.sta",
         ".git/a",
-        "bank/deep/a.sta",
+        "bank/archive/a.sta",
     ):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_bytes(b"junk")
