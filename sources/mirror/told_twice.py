@@ -46,10 +46,10 @@ async def ranked(reader: Fetching, positions: Sequence[Mapping[str, Any]], day: 
         return []
     places = [Place(row["ledger_id"], row["source"], row["account"], row["currency"]) for row in told]
     rows = await reader.fetch(_NEWEST_POSTED, *[list(column) for column in zip(*places, strict=True)], day.isoformat())
-    newest = {Place(*row[:4]): row[4] or date.min for row in rows}
+    posted = {Place(*row[:4]): row[4] for row in rows}
     order = sorted(
         zip(told, places, strict=True),
-        key=lambda each: (*_name(each[0])[:3], -newest[each[1]].toordinal(), each[0]["closing"] is None, each[1]),
+        key=lambda each: (*_name(each[0])[:3], -posted[each[1]], each[0]["closing"] is None, each[1]),
     )
     return [[place for _, place in group] for _, group in groupby(order, key=lambda each: _name(each[0])[:3])]
 
@@ -79,13 +79,13 @@ _POSTED = """(
 _IS_BOOKED = "t.account = told.account AND t.currency = told.currency AND t.visible AND t.status = 'BOOKED'"
 # Who has posted nothing of an account is not asked for each of its transactions.
 _NEWEST_POSTED = f"""
-SELECT told.*, CASE WHEN (
+SELECT told.*, coalesce(CASE WHEN (
     SELECT 1 FROM pipeline.posting p WHERE p.ledger_id = told.ledger_id AND p.source = told.source AND p.kind = 'bank_transaction'
         AND p.account = told.account LIMIT 1) IS NOT NULL
     THEN (
-        SELECT t.dated_on FROM mirror.bank_transaction t
+        SELECT t.dated_on - date '0001-01-01' FROM mirror.bank_transaction t
         WHERE t.ledger_id = told.ledger_id AND t.source = told.source AND {_IS_BOOKED} AND t.dated_on <= $5::text::date AND {_POSTED}
-        ORDER BY t.dated_on DESC LIMIT 1) END
+        ORDER BY t.dated_on DESC LIMIT 1) END, -1)
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS told (ledger_id, source, account, currency)"""
 _OF_OTHERS = f"""
 SELECT source, account, currency, dated_on FROM (

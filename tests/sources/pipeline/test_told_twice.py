@@ -17,7 +17,9 @@ from sources.pipeline.rulebook import RuleBook
 from sources.reading import Want
 from tests.graph import open_graph
 from tests.sources.matching.trade import BANK, Trade, money, trading
-from tests.sources.mirror.kit import Kit
+from tests.sources.mirror.kit import Kit, Script
+from tests.sources.pipeline.company import CUTOVER
+from tests.sources.pipeline.test_bank_days import state_of
 
 GROUPED = "DE02 1203 0000 0000 2020 51"
 
@@ -129,15 +131,29 @@ async def test_accounts_of_their_own_are_counted_each(trade: Trade) -> None:
 
 
 async def test_the_graph_tells_by_whom_it_counts_and_lists_nothing_twice(trade: Trade, database_url: str) -> None:
-    await told(trade, "camt", (2, 50_00), opening=100_00)
-    await told(trade, "csv", (2, 50_00), opening=100_00)
+    company, sources = trade.company, []
+    for name in ("camt", "csv"):
+        document = Kit.statement(
+            name, money(name, 50_00, day=date(2026, 3, 2)), to_date=date(2026, 3, 2), opening=100_00, closing=150_00,
+            account=BankAccount(external_id=BANK, currency="EUR", iban=BANK),
+        )  # fmt: skip
+        await state_of(company, name, document)
+        options = {"path": name}
+        sources.append((Kit.bank(name=name, ledger=company.ledger.code, options=options, post_from=CUTOVER), Script()))
     query = """{ bankAndBooks(ledger: "acme-us") { bankOnlyTotals { count amount } reconciliations(asOf: "2026-03-31") {
             bankBalance bankAccounts { bankAccount { source { name } } } } }
-        unmatchedTransactions(ledger: "acme-us") { totalCount } }"""
-    async with open_graph(database_url) as graph:
+        unmatchedTransactions(ledger: "acme-us") { totalCount }
+        cashPositions(asOf: "2026-03-31") { nodes { bankAccount { source { name } } booked countedBy warnings } } }"""
+    async with open_graph(database_url, sources=sources) as graph:
         answer = await graph.data(query)
+        alone = await graph.data("{ cashPositions { nodes { countedBy } } }")
     assert answer["bankAndBooks"]["bankOnlyTotals"] == [{"count": 1, "amount": "50.00"}]
     assert answer["unmatchedTransactions"]["totalCount"] == 1
     (found,) = answer["bankAndBooks"]["reconciliations"]
     assert found["bankBalance"] == "150.00"
-    assert len(found["bankAccounts"]) == 1
+    assert found["bankAccounts"] == [{"bankAccount": {"source": {"name": "camt"}}}]
+    first, second = answer["cashPositions"]["nodes"]
+    assert (first["countedBy"], first["warnings"]) == (None, [])
+    warning = "The source camt tells of the same account, which counts by it: leave this one out of sums."
+    assert (second["countedBy"], second["warnings"], second["booked"]) == ("camt", [warning], "150.00")
+    assert alone["cashPositions"]["nodes"] == [{"countedBy": None}, {"countedBy": "camt"}]
