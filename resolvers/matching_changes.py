@@ -47,7 +47,9 @@ class AllocateTo(Enum):
 @strawberry.input(description="A part of a transaction's money.")
 class AllocationInput:
     to: AllocateTo = strawberry.field(description="What it is.")
-    amount: Decimal = strawberry.field(description="Of the transaction's money, in its currency, signed as it.")
+    amount: Decimal | None = input_field(
+        "Of the transaction's money, in its currency, signed as it; absent, of one allocation: what the others leave."
+    )
     document: strawberry.ID | None = input_field("Id of an invoice, payout, payroll run or other bank transaction.")
     document_amount: Decimal | None = input_field(
         "How much of the document it settles, where that is in another currency."
@@ -62,6 +64,9 @@ class MatchManuallyInput:
     transaction: strawberry.ID = strawberry.field(description="Id of the bank transaction.")
     allocations: list[AllocationInput] = strawberry.field(
         description="Parts that sum to the transaction, or to less: the rest then stays unmatched."
+    )
+    complete: bool | None = input_field(
+        "true: they are added to the match of the transaction that stands and leaves a rest; the whole takes its place."
     )
     remember_text: str | None = input_field(
         "Words of the transaction's text: what has all of them goes to the one ledger account of the allocations from now on."
@@ -154,7 +159,10 @@ async def match_manually(context: Context, _keys: Sequence[Key], want: Want, arg
     line = ItemKey("bank_transaction", found[1].source, found[1].account, found[1].external_id)
     remember, by = given.get("rememberText"), context.caller.subject
     ledger_id = refs[0].ledger_id
-    deciding = actions.match(context.services.database, ledger_id, line, stated, by=by, remember=remember)
+    completes = bool(given.get("complete"))
+    deciding = actions.match(
+        context.services.database, ledger_id, line, stated, by=by, remember=remember, completes=completes
+    )
     return await _decided(context, want, ledger_id, deciding, "allocations")
 
 
@@ -179,8 +187,13 @@ def _stated(given: Mapping[str, Any], key: ItemKey) -> Stated:
     direction = getattr(given.get("direction"), "value", given.get("direction"))
     side = _SIDES.get(key.kind, Side(direction.lower()) if direction else Side.CLEARING)
     party = checked(given.get("party"))
+    amount = given.get("amount")
     return Stated(
-        key=key, amount=str(given["amount"]), document_amount=given.get("documentAmount"), side=side, party_id=party
+        key=key,
+        amount=None if amount is None else str(amount),
+        document_amount=given.get("documentAmount"),
+        side=side,
+        party_id=party,
     )
 
 

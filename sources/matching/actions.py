@@ -83,21 +83,25 @@ async def match(
     *,
     by: str,
     remember: str | None = None,
+    completes: bool = False,
 ) -> int:
     """A person says what a transaction is about; answers with the number of the match. Of an allocation to a document only its key and
     amounts count, and what stays on account is on the side and with the party of the first one of a document, where it states none.
-    `remember`: words of the transaction's text that mean the one ledger account of the allocations from now on. Raises NotFound,
-    Unfit, AccountsRefused, DatabaseUnavailable."""
+    `completes`: it adds to the match that stands and leaves something, and takes its place. `remember`: words of the transaction's text
+    that mean the one ledger account of the allocations from now on. Raises NotFound, Unfit, AccountsRefused, DatabaseUnavailable."""
     async with turn(database, ledger_id) as connection:
-        line, held = await _state(connection, ledger_id, line_key, [each.key for each in stated])
-        parts = stating.allocations(line.currency, held, stated)
-        whole = [_completed(line, held, each) for each in parts]
-        first = next((each for each in whole if each.party_id or each.is_of_document), None)
-        whole = [_placed(each, first) for each in whole]
+        stands = await _taken_over(connection, ledger_id, line_key, by) if completes else []
+        keys = [*(each.key for each in stands), *(each.key for each in stated)]
+        line, held = await _state(connection, ledger_id, line_key, keys)
+        rest = line.open - sum(each.bank_amount for each in stands)
+        parts = [_completed(line, held, each) for each in stating.allocations(line.currency, held, stated, rest)]
+        first = next((each for each in (*stands, *parts) if each.party_id or each.is_of_document), None)
+        parts = [_placed(each, first) for each in parts]
+        whole = [*stands, *parts]
         allocating.check(line, held, whole)
-        await ledger_accounts.check(connection, ledger_id, line.currency, whole)
-        if line_key in await kept.matches_of(connection, ledger_id, [line_key], LIVE) or line.open != line.amount:
-            raise Unfit("a match of the transaction stands; undo it first")
+        await ledger_accounts.check(connection, ledger_id, line.currency, parts)
+        if line.open != line.amount:
+            raise Unfit("another transaction's match uses some of this one: undo that first")
         words = _remembered(line, whole, remember)
         proposed = await kept.matches_of(connection, ledger_id, [line_key], [Status.PROPOSED])
         await keeping.decide(connection, ledger_id, proposed.get(line_key, {}), Status.WITHDRAWN, by=by)
@@ -134,6 +138,15 @@ async def _give_way(connection: Connection, ledger_id: int, line_key: ItemKey, b
     await keeping.decide(connection, ledger_id, live.get(line_key, {}), Status.WITHDRAWN, by=by)
 
 
+async def _taken_over(connection: Connection, ledger_id: int, line_key: ItemKey, by: str) -> list[Allocation]:
+    """The allocations of the match that stands, which is withdrawn. Raises Unfit where none does."""
+    live = await kept.matches_of(connection, ledger_id, [line_key], LIVE)
+    if line_key not in live:
+        raise Unfit("no match of the transaction stands that could be completed")
+    await _give_way(connection, ledger_id, line_key, by)
+    return [each for parts in live[line_key].values() for each in parts]
+
+
 async def _state(
     connection: Connection, ledger_id: int, line_key: ItemKey, keys: Sequence[ItemKey]
 ) -> tuple[Line, dict[ItemKey, Item]]:
@@ -143,7 +156,8 @@ async def _state(
         raise NotFound(f"there is no booked transaction {line_key.external_id[:80]} that can be matched")
     line = await candidates.line_of(connection, ledger_id, line_key)
     if line is None:
-        raise Unfit("nothing of the transaction is left to be matched")
+        what = "complete it, or undo it first" if found.open else "undo it first"
+        raise Unfit(f"a match of the transaction stands: {what}")
     return line, held
 
 

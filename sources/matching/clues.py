@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -51,6 +51,21 @@ def plain(text: str | None) -> str:
 
 def runs(text: str) -> list[str]:
     return _RUN.findall(text)
+
+
+@lru_cache(maxsize=1_000)
+def words(text: str) -> frozenset[str]:
+    """Runs of a text that is asked about many documents."""
+    return frozenset(runs(text))
+
+
+@lru_cache(maxsize=1_000)
+def by_length(keys: frozenset[str]) -> Mapping[int, tuple[str, ...]]:
+    """Keys of a text that is asked about many documents."""
+    found: dict[int, tuple[str, ...]] = {}
+    for key in keys:
+        found[len(key)] = (*found.get(len(key), ()), key)
+    return found
 
 
 def has_runs(text: str, wanted: list[str]) -> bool:
@@ -159,16 +174,18 @@ def is_less(text: str) -> bool:
 # ---------------------------------------------------------------- how much a key says
 
 
-def whole_keys(number: str | None) -> set[str]:
+@lru_cache(maxsize=50_000)
+def whole_keys(number: str | None) -> frozenset[str]:
     """Those keys of a document's number that leave out nothing but its letters, and that nothing else is likely to be written as:
     five characters, with letters or no day."""
     found = runs(plain(number))
     candidates = {"".join(found), "".join(run for run in found if run.isdigit())}
     if found[:1] == ["RF"]:
         candidates.add("".join(found)[4:].lstrip("0"))
-    return {key for key in candidates if is_strong(key)}
+    return frozenset(key for key in candidates if is_strong(key))
 
 
+@lru_cache(maxsize=50_000)
 def is_strong(key: str) -> bool:
     """Whether a text that has this key is likely to mean the document: five characters, three of them digits, and no day."""
     digits = sum(map(str.isdigit, key))

@@ -104,7 +104,8 @@ def _options(
     never = rules.never.get(line.key, frozenset())
 
     def known(keys: Sequence[ItemKey]) -> list[Item]:
-        return [items[key] for key in keys if key in items and key != line.key and {key} not in never]
+        found = [items[key] for key in keys if key in items and key != line.key]
+        return [item for item in found if {item.key} not in never] if never else found
 
     if (taught := _by_text(line, rules)) is not None and taught.subjects not in never:
         return [taught]
@@ -130,7 +131,7 @@ def _options(
 
 def _has_short_number(line: Line, item: Item, rules: Rules) -> bool:
     """A number that is too short to be looked for counts with its party, whose documents are known anyway."""
-    return evidence.short_number(line, item) is not None and evidence.is_for(evidence.party(line, item, rules))
+    return evidence.short_number(line, item) is not None and evidence.is_of_payer(line, item, rules)
 
 
 def _guessed(line: Line, pool: list[Item], naming: Naming, rules: Rules, names_some: bool) -> list[Match]:

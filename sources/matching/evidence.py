@@ -123,25 +123,34 @@ def amount(line: Line, wanted: int, what: str) -> Reason:
 
 def party(line: Line, item: Item, rules: Rules) -> Reason | None:
     """For or against the document's party; None: nothing is known."""
+    found = _stance(line, item, rules)
+    return None if found is None else Reason(found[0], found[1], found[2].format(name_of(item)))
+
+
+def is_of_payer(line: Line, item: Item, rules: Rules) -> bool:
+    """Whether `party` speaks for it."""
+    found = _stance(line, item, rules)
+    return found is not None and found[1] > 0
+
+
+def _stance(line: Line, item: Item, rules: Rules) -> tuple[str, int, str] | None:
+    """Code, points, and a sentence with a place for the document's name."""
     taught = rules.party_of(line)
     if taught is not None and item.party:
         if taught[1] == item.party:
-            return Reason("PAYER_RULE", 25, f"Rule {taught[0]} says that this payer is the party of {name_of(item)}.")
-        return Reason(
-            PARTY_OTHER, -40, f"Rule {taught[0]} says that this payer is another party than that of {name_of(item)}."
-        )
+            return "PAYER_RULE", 25, f"Rule {taught[0]} says that this payer is the party of {{}}."
+        return PARTY_OTHER, -40, f"Rule {taught[0]} says that this payer is another party than that of {{}}."
     alike = clues.resemblance(line.party, item.party)
-    if alike == 0 and item.party and not line.party and set(item.party.split()) <= set(clues.runs(line.text)):
+    if alike == 0 and item.party and not line.party and set(item.party.split()) <= clues.words(line.text):
         alike = 1
-    if not alike and not line.name_is_known and _has_number_of_party(line, item):
-        return Reason("PARTY", 12, f"The text has the number of the party of {name_of(item)}.")
+    if alike == 2:
+        return "PARTY", _SAME, "The other side's name is that of the party of {}."
     if alike:
-        words = "is" if alike == 2 else "resembles"
-        return Reason(
-            "PARTY", _SAME if alike == 2 else 12, f"The other side's name {words} that of the party of {name_of(item)}."
-        )
+        return "PARTY", 12, "The other side's name resembles that of the party of {}."
+    if not line.name_is_known and _has_number_of_party(line, item):
+        return "PARTY", 12, "The text has the number of the party of {}."
     if line.name_is_known and item.party:
-        return Reason(PARTY_OTHER, -40, f"The other side's name is that of another party than that of {name_of(item)}.")
+        return PARTY_OTHER, -40, "The other side's name is that of another party than that of {}."
     return None
 
 
@@ -166,8 +175,14 @@ def is_against(reason: Reason | None) -> bool:
 
 def near_number(line: Line, item: Item) -> Reason | None:
     """Whether the text has the number but for one typing mistake."""
-    whole = clues.whole_keys(item.number)
-    if any(clues.is_near(key, other) for key in whole for other in line.keys if abs(len(other) - len(key)) < 2):
+    said = clues.by_length(line.keys)
+    around = (-1, 0, 1)
+    if any(
+        clues.is_near(key, other)
+        for key in clues.whole_keys(item.number)
+        for off in around
+        for other in said.get(len(key) + off, ())
+    ):
         return Reason("REFERENCE_NEAR", 20, f"The text has the number of {name_of(item)} but for one character.")
     return None
 

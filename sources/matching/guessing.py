@@ -76,9 +76,7 @@ def by_sum(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Match]:
     pool = [
         item
         for item in items
-        if item.key.kind == "invoice"
-        and item.currency == line.currency
-        and evidence.is_for(evidence.party(line, item, rules))
+        if item.key.kind == "invoice" and item.currency == line.currency and evidence.is_of_payer(line, item, rules)
     ]
     by_party: dict[str, list[Item]] = {}
     for item in sorted(pool, key=lambda each: (each.dated, each.key)):
@@ -122,10 +120,11 @@ def by_likeness(line: Line, items: Sequence[Item], rules: Rules) -> Iterator[Mat
     for item in items:
         if item.key.kind != "invoice" or item.currency != line.currency or abs(line.open) >= abs(item.expected):
             continue
-        near, party = evidence.near_number(line, item), evidence.party(line, item, rules)
-        if near and evidence.is_for(party) and line.open * item.expected > 0:
+        if line.open * item.expected < 0 or not evidence.is_of_payer(line, item, rules):
+            continue
+        if (near := evidence.near_number(line, item)) is not None:
             text = f"{evidence.money(line.open, line.currency)} is a part of what is open of {evidence.name_of(item)}."
-            reasons = evidence.present(near, party, Reason("PARTIAL", 10, text))
+            reasons = evidence.present(near, evidence.party(line, item, rules), Reason("PARTIAL", 10, text))
             yield Match(line.key, (allocating.of_item(item, line.open),), reasons)
 
 

@@ -158,24 +158,13 @@ async def held(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]) 
     return {item.key: item for item in map(_of_row, rows)}
 
 
+_SIDES = {side.value: side for side in Side}
+
+
 def _of_row(row: Any) -> Item:
-    return Item(
-        _key(row),
-        Side(row["side"]),
-        row["currency"],
-        row["amount"],
-        row["amount"] - row["used"],
-        row["due"],
-        row["dated"],
-        row["due_on"],
-        row["number"],
-        row["party"],
-        row["party_id"],
-        row["payer"],
-        row["ready"],
-        frozenset(row["keys"]),
-        row["is_void"],
-    )
+    """By place, as `_HELD` has them: there are hundreds for each transaction."""
+    values: tuple[Any, ...] = (ItemKey(*row[:4]), _SIDES[row[4]], *row[5:16], frozenset(row[16]), row[17])
+    return Item(*values)
 
 
 async def keep(
@@ -274,7 +263,8 @@ _STATEMENTS = {
     "bank_transaction": _TRANSACTIONS,
 }
 _HELD = f"""
-SELECT held.*, ARRAY(
+SELECT held.kind, held.source, held.account, held.external_id, held.side, held.currency, held.amount, held.amount - held.used AS open,
+    held.due, held.dated, held.due_on, held.number, held.party, held.party_id, held.payer, held.ready, ARRAY(
     SELECT k.key FROM matching.item_key k WHERE k.ledger_id = $1 AND k.kind = held.kind AND k.source = held.source
         AND k.account = held.account AND k.external_id = held.external_id
 ) AS keys, CASE WHEN held.kind = 'invoice' AND held.amount = 0 THEN coalesce((

@@ -9,7 +9,7 @@ from sources.mapping.rates import Rates
 from sources.matching import allocating, clues, evidence
 from sources.matching.abroad import foreign
 from sources.matching.evidence import Naming
-from sources.matching.model import Item, Line, Match, Reason, Rules, Side
+from sources.matching.model import Item, ItemKey, Line, Match, Reason, Rules, Side
 from sources.money import EXPONENTS
 
 _FEE_UNITS: Final = 50
@@ -50,7 +50,16 @@ class Referring:
         self._others = others
         self.naming = naming
         self.rates = rates
-        self._parties = {item.key: evidence.party(line, item, rules) for item in (*named, *others)}
+        self._rules = rules
+        self._items = {item.key: item for item in (*named, *others)}
+        self._told: dict[ItemKey, Reason | None] = {}
+
+    def _party(self, key: ItemKey) -> Reason | None:
+        """For or against the document's party, once it is asked for."""
+        if key not in self._told:
+            item = self._items.get(key)
+            self._told[key] = None if item is None else evidence.party(self.line, item, self._rules)
+        return self._told[key]
 
     def matches(self) -> Iterator[Match]:
         """Those that explain the whole amount first."""
@@ -77,33 +86,33 @@ class Referring:
 
     def is_sound(self, items: Sequence[Item]) -> bool:
         """Whether the text means these documents and no others, and nothing speaks for another party."""
-        if any(evidence.is_against(self._parties[item.key]) for item in items):
+        if any(evidence.is_against(self._party(item.key)) for item in items):
             return False
         chosen = {item.key for item in items}
         if any(self._is_meant(item) for item in self._named if item.key not in chosen):
             return False
         for item in items:
-            if not self._is_meant(item) or not (self.naming.is_full(item) or evidence.is_for(self._parties[item.key])):
+            if not self._is_meant(item) or not (self.naming.is_full(item) or evidence.is_for(self._party(item.key))):
                 return False
             for rival in self.naming.rivals(item) - chosen:
-                if evidence.is_for(self._parties.get(rival)) or not evidence.is_for(self._parties[item.key]):
+                if evidence.is_for(self._party(rival)) or not evidence.is_for(self._party(item.key)):
                     return False
         return len({item.party for item in items}) == 1
 
     def _is_named(self, item: Item) -> bool:
         """Whether the text has the whole number; of a short one, that may mean something else, where the other side is its party."""
         naming = self.naming
-        return naming.is_whole(item.key) or (naming.is_full(item) and evidence.is_same(self._parties[item.key]))
+        return naming.is_whole(item.key) or (naming.is_full(item) and evidence.is_same(self._party(item.key)))
 
     def _is_meant(self, item: Item) -> bool:
-        return self.naming.is_whole(item.key) or evidence.is_for(self._parties[item.key])
+        return self.naming.is_whole(item.key) or evidence.is_for(self._party(item.key))
 
     def reasons(self, items: Sequence[Item], *more: Reason | None) -> tuple[Reason, ...]:
         """Of several documents each kind of clue counts once, for the document where it says least."""
         found: dict[str, Reason] = {}
         for item in items:
             naming = self.naming.reason(item) if item.key in self.naming else None
-            told = evidence.present(naming, self._parties[item.key], evidence.day(self.line, item))
+            told = evidence.present(naming, self._party(item.key), evidence.day(self.line, item))
             for reason in told:
                 group = reason.code.split("_")[0]
                 if group not in found or reason.points < found[group].points:
@@ -136,7 +145,7 @@ class Referring:
     def _is_single(self, item: Item) -> bool:
         """No other document that is open is of this amount, none is named wholly, and its party pays; or it is named by all of a short
         number, and nothing is known of who pays."""
-        line, party = self.line, self._parties[item.key]
+        line, party = self.line, self._party(item.key)
         if len(self._others) >= _KNOWN:
             return False
         if not self.naming.whole <= {item.key} or item.dated > line.dated or evidence.is_against(party):
@@ -144,18 +153,18 @@ class Referring:
         same = [each for each in (*self._named, *self._others) if line.open in (each.expected, each.open)]
         rivals = [each for each in same if each.key != item.key]
         if evidence.is_same(party):
-            return all(evidence.is_against(self._parties[each.key]) for each in rivals)
+            return all(evidence.is_against(self._party(each.key)) for each in rivals)
         if rivals or not self.naming.is_full(item) or len("".join(clues.runs(clues.plain(item.number)))) < _LEAST:
             return False
-        return not any(evidence.is_for(told) for key, told in self._parties.items() if key != item.key)
+        return not any(evidence.is_for(self._party(key)) for key in self._items if key != item.key)
 
     def _is_mistakable(self, items: Sequence[Item]) -> bool:
         """Whether the number may be that of another document of the same amount, mistyped, and no name says which is meant."""
-        if len(items) > 1 or evidence.is_for(self._parties[items[0].key]):
+        if len(items) > 1 or evidence.is_for(self._party(items[0].key)):
             return False
         return any(
             each.expected == self.line.open
-            and not evidence.is_against(self._parties[each.key])
+            and not evidence.is_against(self._party(each.key))
             and evidence.near_number(self.line, each)
             for each in self._others
         )
@@ -202,7 +211,7 @@ class Referring:
             "SUM", 20, f"{evidence.money(line.open, line.currency)} is the sum of {evidence.names_of(items)}."
         )
         allocations = tuple(allocating.of_item(item, item.expected) for item in items)
-        certain = self.is_sound(meant) and all(evidence.is_same(self._parties[item.key]) for item in items)
+        certain = self.is_sound(meant) and all(evidence.is_same(self._party(item.key)) for item in items)
         return Match(line.key, allocations, self.reasons(items, told), certain=certain)
 
     def _single(self, item: Item) -> Iterator[Match]:
@@ -288,7 +297,7 @@ class Referring:
         line = self.line
         if line.amount < 0 or clues.is_partial(line.text) or clues.is_less(line.text):
             return False
-        if not (self._is_named(item) and self.is_sound([item]) and evidence.is_same(self._parties[item.key])):
+        if not (self._is_named(item) and self.is_sound([item]) and evidence.is_same(self._party(item.key))):
             return False
         rests = [
             each.expected
@@ -305,7 +314,7 @@ class Referring:
         """A part of the one document that is named, whole, by its own party, where nothing else of that party explains the amount
         and no fee does."""
         line = self.line
-        if not (self._is_named(item) and self.is_sound([item]) and evidence.is_for(self._parties[item.key])):
+        if not (self._is_named(item) and self.is_sound([item]) and evidence.is_for(self._party(item.key))):
             return False
         may_be_less = is_fee(line.currency, item.expected, line.open) or discount(item.expected, line.open)
         if (may_be_less or not self.naming.is_whole(item.key)) and not clues.is_partial(line.text):

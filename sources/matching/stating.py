@@ -12,22 +12,28 @@ from sources.money import EXPONENTS, parse_minor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stated:
-    """`amount`: of the transaction's money, signed as it; `document_amount`: in the document's currency, where that is another."""
+    """`amount`: of the transaction's money, signed as it; None: what the others leave of it. `document_amount`: in the document's
+    currency, where that is another."""
 
     key: ItemKey
-    amount: str
+    amount: str | None
     document_amount: str | None = None
     side: Side = Side.CLEARING
     party_id: str | None = None
 
 
-def allocations(currency: str, held: Mapping[ItemKey, Item], stated: Sequence[Stated]) -> list[Allocation]:
-    """Raises Unfit for an amount that its currency does not have."""
+def allocations(currency: str, held: Mapping[ItemKey, Item], stated: Sequence[Stated], money: int) -> list[Allocation]:
+    """`money`: minor units that are to be divided. Raises Unfit for an amount that its currency does not have, and where more than one
+    is left out."""
+    amounts = [None if each.amount is None else _minor(each.amount, currency) for each in stated]
+    if amounts.count(None) > 1:
+        raise Unfit("of the allocations one may be without an amount: it is what the others leave")
+    rest = money - sum(filter(None, amounts))
     found = []
-    for each in stated:
+    for each, part in zip(stated, amounts, strict=True):
         item = held.get(each.key)
         own = item.currency if item else currency
-        bank_amount = _minor(each.amount, currency)
+        bank_amount = rest if part is None else part
         amount = bank_amount if each.document_amount is None else _minor(each.document_amount, own)
         if own != currency and each.document_amount is None:
             raise Unfit(f"the document is in {own}: state how much of it the money settles")

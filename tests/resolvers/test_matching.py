@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tests.graph import Graph, caller, open_graph
 from tests.sources.matching.trade import Trade, invoice, money, payout, payroll, trading
 from tests.sources.pipeline.company import EVERYONE
 
+ROOT = Path(__file__).parents[2]
 MATCH = """{ __typename ... on MatchSaved { match { matchId status allocations { kind bankAmount } } }
   ... on ChangeRejected { reasons { code message path } } }"""
 
@@ -68,6 +71,22 @@ async def test_proposals_are_read_and_confirmed(trade: Trade, graph: Graph) -> N
     assert (await graph.data(query))["unmatchedTransactions"]["nodes"] == []
     again = await decide(graph, "confirmMatch", ledger="acme-us", match=proposal["matchId"])
     assert again["reasons"][0]["code"] == "NOT_FOUND"
+
+
+async def test_the_rest_of_a_match_is_left_on_account_in_one_step(trade: Trade, graph: Graph) -> None:
+    await trade.invoiced(invoice("INV-10001", 100_00))
+    await trade.moved(money("t1", 120_00, "x", name="Some One"))
+    line = "bank-transaction:acme-us:bank:DE02120300000000202051:t1"
+    part = {"to": "DOCUMENT", "document": "invoice:acme-us:sales:inv-10001", "amount": "100.00"}
+    first = await decide(graph, "matchManually", transaction=line, allocations=[part])
+    assert first["match"]["status"] == "CONFIRMED"
+    refused = await decide(graph, "matchManually", transaction=line, allocations=[{"to": "ON_ACCOUNT"}])
+    assert "complete it" in refused["reasons"][0]["message"]
+    whole = await decide(graph, "matchManually", transaction=line, allocations=[{"to": "ON_ACCOUNT"}], complete=True)
+    parts = [{"kind": "INVOICE", "bankAmount": "100.00"}, {"kind": "ON_ACCOUNT", "bankAmount": "20.00"}]
+    assert whole["match"]["allocations"] == parts
+    await trade.company.look()
+    assert await trade.net("bank_clearing") == 0
 
 
 async def test_a_match_by_hand_and_what_it_teaches(trade: Trade, graph: Graph) -> None:
@@ -196,3 +215,12 @@ async def test_what_the_books_never_had_is_not_in_the_books_alone(trade: Trade, 
         "paidWithoutMoneyTotals": [{"count": 1, "amount": "51.00"}],
         "paidWithoutMoney": [{"invoice": {"number": "INV-10002"}}],
     }
+
+
+async def test_what_the_docs_show_is_answered(trade: Trade, graph: Graph) -> None:
+    await trade.invoiced(invoice("INV-10001", 49_00))
+    await trade.moved(money("t1", 49_00, "thanks"))
+    shown = re.findall(r"```graphql\n(.*?)```", (ROOT / "docs/matching.md").read_text(), re.DOTALL)
+    assert len(shown) == 3
+    for document in shown:
+        assert all((await graph.data(document.replace("acme-eu", "acme-us"))).values())

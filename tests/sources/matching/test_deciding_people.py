@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -176,6 +177,53 @@ async def test_what_a_person_leaves_of_a_transaction_is_not_matched_by_itself(tr
     assert await trade.live() == {"t1": (("invoice", "inv-10001", 100_00),)}
     assert await trade.net("bank_clearing") == -20_00
     assert (await trade.open())["t1"] == 20_00
+    await trade.is_sound()
+
+
+async def complete(trade: Trade, external_id: str, *stated: Stated) -> int:
+    database, ledger_id = trade.company.database, trade.company.ledger.ledger_id
+    number = await actions.match(database, ledger_id, transaction(external_id), stated, by="ann", completes=True)
+    await trade.company.look()
+    return number
+
+
+async def test_what_is_left_of_a_match_is_completed_in_one_step(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 100_00))
+    await trade.moved(money("t1", 120_00, name=None))
+    await match(trade, "t1", of_invoice("inv-10001", 100_00))
+    await complete(trade, "t1", Stated(key=ItemKey("on_account", "", "", ""), amount=None))
+    assert await trade.live() == {"t1": (("invoice", "inv-10001", 100_00), ("on_account", "", 20_00))}
+    assert (await trade.net("receivable"), await trade.net("bank_clearing")) == (-20_00, 0)
+    assert await rules(trade) == []
+    await trade.is_sound()
+
+
+async def test_a_document_is_added_to_a_match_and_the_rest_still_waits(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 100_00), invoice("INV-10002", 15_00))
+    await trade.moved(money("t1", 120_00, name=None))
+    await match(trade, "t1", of_invoice("inv-10001", 100_00))
+    await complete(trade, "t1", Stated(key=ItemKey("invoice", "sales", "", "inv-10002"), amount="15"))
+    assert await trade.open() == {"t1": 5_00}
+    await complete(trade, "t1", Stated(key=ItemKey("account", "", "", "6000"), amount=None, side=Side.ACCOUNT))
+    assert await trade.open() == {}
+    await trade.is_sound()
+
+
+async def test_what_cannot_be_completed_is_refused_and_changes_nothing(trade: Trade) -> None:
+    """No match stands; nothing is left; more than is left; two without an amount."""
+    await trade.invoiced(invoice("INV-10001", 100_00))
+    await trade.moved(money("t1", 120_00, name=None), money("t2", 100_00, "INV-10001"))
+    rest = Stated(key=ItemKey("on_account", "", "", ""), amount=None, side=Side.RECEIVABLE, party_id="globex-gmbh")
+    for external_id, stated in (
+        ("t1", [rest]),
+        ("t2", [rest]),
+        ("t2", [replace(rest, amount="1")]),
+        ("t2", [rest, rest]),
+    ):
+        before = await trade.matches()
+        with pytest.raises(Unfit):
+            await complete(trade, external_id, *stated)
+        assert await trade.matches() == before
     await trade.is_sound()
 
 
