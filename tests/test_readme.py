@@ -69,6 +69,7 @@ def test_the_sources_of_the_examples_are_settings_that_load(tmp_path: Path) -> N
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "us.toml").write_text('extends = "starter"')
     assert [source.kind for source in sources_of(README, tmp_path)] == ["stripe", "bank-statements"]
+    assert [source.kind for source in sources_of((ROOT / "docs/pipeline.md").read_text(), tmp_path)] == ["stripe"]
     sources = sources_of(CONNECTORS, tmp_path)
     assert {"GB33BUKB20201555555555": "acme-uk"} in [source.accounts for source in sources]
     assert {source.kind for source in sources} == set(KINDS)
