@@ -35,7 +35,7 @@ _TOO_MANY_ATTRIBUTES = re.compile(
 )
 _HEAD = 4_096
 _MOST_NAMES = 10_000
-_NAMES = re.compile(rb"<([^\s<>/!?]+)|\s([^\s<>=/\"']+)\s*=\s*[\"']")
+_NAMES = re.compile(rb"<([^\s<>/!?]+)")
 _PLACE = re.compile(r", line (\d+)(?:, column \d+)?$")
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -134,15 +134,14 @@ def _in_utf8(data: bytes) -> bytes:
     codec = text_codec(name)
     if codec is None:
         raise UnreadableFile(f"its encoding {quote(name)} is not known")
-    stated_wide = begun is None and codec.startswith(
-        ("utf-16", "utf-32")
-    )  # of programs that write UTF-8 and say UTF-16
-    if codec in ("utf-8", "ascii") or stated_wide:
+    if begun is None and codec.startswith(("utf-16", "utf-32")):
+        return data  # of a program that writes UTF-8 and says UTF-16
+    if codec in ("utf-8", "ascii"):
         return data
     try:
         return data.decode(codec).encode()
     except UnicodeError as error:
-        raise UnreadableFile(f"it is not text in {name}, as it says") from error
+        raise UnreadableFile(f"it says that it is text in {name}, and is not") from error
 
 
 def _not_well_formed(error: Exception) -> str:
@@ -155,13 +154,14 @@ def _not_well_formed(error: Exception) -> str:
 
 class _Weight:
     """What the tree of a document takes, by its markup: an element and a text 128 bytes each, however short they are, an attribute
-    240; names, which the parser keeps for good, are few in any document. A part is counted before the parser sees it. `inner`: an element of a tree from which some may have been taken out."""
+    240; names, which the parser keeps for good, are few in any document. A part is counted before the parser sees it. `inner`: an element
+    of a tree from which some may have been taken out."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._counted = 0
         self._looks = _MOST_LOOKS * (memory.left // _NODE)
-        self._names: set[tuple[bytes, bytes]] = set()
+        self._names: set[bytes] = set()
         self.inner: etree._Element | None = None
 
     def add(self, part: bytes) -> None:
@@ -175,7 +175,7 @@ class _Weight:
         self._counted += size
         self._names.update(_NAMES.findall(part))
         if len(self._names) > _MOST_NAMES:
-            raise UnreadableFile(f"it has more than {_MOST_NAMES:,} different names of elements and attributes")
+            raise UnreadableFile(f"it has more than {_MOST_NAMES:,} different names of elements")
 
     def _count_again(self, tree: etree._ElementTree) -> None:
         nodes = attributes = 0

@@ -82,6 +82,7 @@ CAMT: Mapping[str, Made] = {
     "a comment": _in_record("abcdefgh", "<!--", "-->"),
     "instructions": _in_record("<?a?>"),
     "plain text": _in_entry("<![CDATA[a]]>", *_TEXT),
+    "names of attributes": _in_record("<a b#=''/>"),
     "attributes to the limit": _in_record(f"<a{_ATTRIBUTES}/>"),
     "texts of blanks": _in_record("<a> </a>"),
     "entries and elements": _in_record(_ENTRY.format("") + "<a/>" * 60),

@@ -32,6 +32,7 @@ WORST = {
     "ubl": ["attributes to the limit"],
     "cii": ["elements and texts"],
 }
+"""What came nearest to the promise, or broke it once."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak of a process")
 
