@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -335,6 +335,53 @@ async def test_an_account_without_a_balance_or_in_no_currency(bank: Bank, base: 
     assert (copy.holding().closing, copy.holding().closing_available) == (None, 1250)
     told = [(each.subject, each.code) for each in copy.problems]
     assert told == [("bank account coin", "UNKNOWN_CURRENCY"), ("bank account new", "UNREADABLE_RECORD")]
+
+
+async def test_an_account_that_is_closed_keeps_what_was_booked(bank: Bank, base: str) -> None:
+    """Plaid names it no more: its last balance stays that of its day, and the other account goes on."""
+    bank.accounts.append(account(CARD, 20))
+    bank.put("kept", 5)
+    bank.put("of-the-card", 7, account_id=CARD)
+    copy = await pull(base)
+    closed = [each for each in copy.statements if each.startswith(f"~{CARD}")]
+    assert len(closed) == 1
+    del bank.accounts[1]
+    bank.accounts[0] = account(CHECKING, 900)
+    bank.put("later", 9)
+    copy = await pull(base, copy, now=NOW + timedelta(days=1))
+    assert copy.booked == {"kept": -500, "of-the-card": -700, "later": -900}
+    assert [each for each in copy.statements if each.startswith(f"~{CARD}")] == closed
+    assert copy.problems == []
+
+
+async def test_the_removal_of_what_was_never_stated_removes_nothing(bank: Bank, base: str) -> None:
+    bank.put("t0", 1)
+    copy = await pull(base)
+    bank.say({**GOOD, "removed": [{"transaction_id": "of-another-life", "account_id": CHECKING}], "next_cursor": "1"})
+    copy = await pull(base, copy)
+    assert (copy.booked, copy.problems) == ({"t0": -100}, [])
+    bank.put("t1", 2)
+    assert (await pull(base, copy)).booked == {"t0": -100, "t1": -200}
+
+
+async def test_what_could_not_be_read_is_looked_for_in_everything(bank: Bank, base: str) -> None:
+    """Plaid gives no transaction by its id. A pending one stands in the statement of the day after that."""
+    for name, more in {"bad": {"amount": "much"}, "waiting": {"amount": "much", "pending": True}, "good": {}}.items():
+        bank.put(name, **{"amount": 2, **more})
+    copy = await pull(base)
+    told = [each for each in copy.problems if each.again]
+    assert sorted(each.subject for each in told) == ["bank transaction bad", "bank transaction waiting"]
+    reader = connector(base)
+    page = await reader.read_again(copy.cursor, told)
+    assert sorted(each.subject for each in page.problems) == ["bank transaction bad", "bank transaction waiting"]
+    for _, record in bank.history:
+        assert record
+        record["amount"] = 3
+    page = await reader.read_again(copy.cursor, told)
+    await reader.close()
+    assert page.problems == []
+    copy.take(page)
+    assert (copy.booked, copy.pending) == ({"bad": -300, "good": -200}, {"waiting pending": -300})
 
 
 async def test_a_bank_whose_calendar_is_ahead_does_not_count_its_day_twice(bank: Bank, base: str) -> None:

@@ -38,6 +38,7 @@ class Vendor:
     broken: Any = None
     lost: set[str] = field(default_factory=set)
     refusal: int = 404
+    rows_at_once: int = 1_000
 
     def bill(self, number: int, at: str = "2026-05-01T00:00:00Z", **more: Any) -> None:
         self.bills[str(number)] = {
@@ -76,7 +77,9 @@ class Vendor:
         if number in self.lost or number not in self.bills:
             return web.json_response({"error": "gone"}, status=self.refusal)
         if request.path.endswith("/rows"):
-            return web.json_response({"rows": self.bills[number]["rows"]})
+            rows = self.bills[number]["rows"]
+            first = (int(request.query.get("page", 1)) - 1) * self.rows_at_once
+            return web.json_response({"rows": rows[first : first + self.rows_at_once], "count": len(rows)})
         return web.json_response({"bill": self.bills[number]})
 
     async def token(self, request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sources.documents import BankStatement, Invoice
+from sources.connectors.http import HttpOptions
+from sources.connectors.rest import RestConnector
+from sources.documents import BankStatement, Invoice, Page, Problem
 from sources.errors import SourceUnavailable
 from tests.sources.connectors.test_rest import BILLS, NOW, Pulled, Vendor, pull, served, serving
 
@@ -412,3 +414,104 @@ async def test_of_payroll_no_message_says_what_is_stated() -> None:
     assert "pay_date is not a date" in problem.message
     assert problem.subject == "payroll run 9"
     assert not [word for word in ("4321", "Ann", "Smith", "31.5") if word in problem.message]
+
+
+async def read_again(base: str, cursor: str | None, problems: list[Problem], **more: Any) -> Page:
+    documents, http = [{**BILLS, **more}], HttpOptions(waiting=False, attempts=2)
+    connector = RestConnector(name="procure", base_url=f"{base}/v1", documents=documents, http=http)
+    try:
+        return await connector.read_again(cursor, problems)
+    finally:
+        await connector.close()
+
+
+@pytest.mark.parametrize("bills", [1, 3, 20])
+@pytest.mark.parametrize("failure", [500, 503])
+async def test_a_record_that_the_api_fails_to_give_stops_no_other(
+    vendor: tuple[Vendor, str], bills: int, failure: int
+) -> None:
+    """Also where it is the only one; it is asked for again by its own path."""
+    system, base = vendor
+    for number in range(bills):
+        system.bill(number)
+    name = str(bills // 2)
+    system.lost, system.refusal = {name}, failure
+    found = await pull(base, **ITEM)
+    assert found.ids == system.bills.keys() - {name}
+    assert found.unread == [("invoice", name)]
+    (problem,) = found.problems
+    assert problem.message.startswith(f"The invoice {name} is listed, and could not be asked for: Source 'procure'")
+    assert (await read_again(base, found.cursor, found.problems, **ITEM)).problems == [problem]
+    system.lost.clear()
+    page = await read_again(base, found.cursor, found.problems, **ITEM)
+    assert ([each.external_id for each in page.documents], page.problems) == ([name], [])
+
+
+async def test_an_api_that_gives_no_record_and_no_listing_is_down(vendor: tuple[Vendor, str]) -> None:
+    system, base = vendor
+    system.bill(1)
+    system.lost, system.refusal = {"1"}, 500
+
+    def breaks() -> None:
+        system.broken = (500, b"{}")
+
+    system.between_pages = breaks
+    with pytest.raises(SourceUnavailable, match="failed"):
+        await pull(base, **ITEM)
+
+
+async def test_what_was_declared_otherwise_is_not_asked_for_again(vendor: tuple[Vendor, str]) -> None:
+    """Then everything is read anew; until then it stays a problem."""
+    system, base = vendor
+    system.bill(1, money={"total": "much", "cur": "EUR"})
+    found = await pull(base, **ITEM)
+    page = await read_again(base, found.cursor, found.problems, **ITEM, deleted="gone")
+    assert (list(page.documents), page.problems) == ([], found.problems)
+
+
+async def test_a_record_without_a_path_of_its_own_comes_with_the_next_reading_of_everything(
+    vendor: tuple[Vendor, str],
+) -> None:
+    system, base = vendor
+    system.bill(1, money={"total": "much", "cur": "EUR"})
+    (problem,) = (await pull(base)).problems
+    assert problem.again is None
+
+
+LINES: dict[str, Any] = {
+    "fields": {**BILLS["fields"], "lines": "bought[].{amount: net, description: text}"},
+    "parts": {"bought": {"list": "/bills/{id}/rows", "items": "rows"}},
+}
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7])
+async def test_a_list_that_belongs_to_a_record_has_pages(vendor: tuple[Vendor, str], size: int) -> None:
+    """Rows that are alike, too, and a page of one."""
+    system, base = vendor
+    system.rows_at_once = size
+    for number in range(3):
+        system.bill(number, rows=[{"net": 3.5, "text": "Paper"}] * 5)
+    parts = {"bought": {**LINES["parts"]["bought"], "paging": {"style": "page", "param": "page", "total": "count"}}}
+    found = await pull(base, **{**LINES, "parts": parts})
+    assert [len(each.lines) for each in found.documents if isinstance(each, Invoice)] == [5, 5, 5]
+
+
+async def test_a_list_of_one_record_that_is_none_costs_that_record(vendor: tuple[Vendor, str]) -> None:
+    system, base = vendor
+    for number in range(3):
+        system.bill(number)
+    system.bills["1"]["rows"] = "none"
+    found = await pull(base, **LINES)
+    assert (found.ids, [each.subject for each in found.problems]) == ({"0", "2"}, ["invoice 1"])
+
+
+async def test_the_apis_own_word_of_a_status_is_kept(vendor: tuple[Vendor, str]) -> None:
+    system, base = vendor
+    system.bill(1)
+    system.bill(2, state="paid")
+    found = {each.external_id: each for each in (await pull(base)).documents if isinstance(each, Invoice)}
+    assert [(each.status, each.source_status) for each in found.values()] == [("OPEN", "approved"), ("PAID", "paid")]
+    stated = {**BILLS, "fields": {**BILLS["fields"], "source_status": "vendor.name"}}
+    (bill, _) = (await pull(base, **stated)).documents
+    assert isinstance(bill, Invoice)
+    assert bill.source_status == "Initech"
