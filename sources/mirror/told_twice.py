@@ -89,11 +89,13 @@ SELECT told.*, coalesce(CASE WHEN (
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS told (ledger_id, source, account, currency)"""
 _OF_OTHERS = f"""
 SELECT source, account, currency, dated_on FROM (
-    SELECT told.source, told.account, told.currency, t.dated_on, rank, bool_or({_POSTED}) AS posts,
-        bool_or(bool_or({_POSTED})) OVER of_day AS posted, min(rank) OVER of_day AS first
-    FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[]) AS told (source, account, currency, number, rank)
-    JOIN mirror.bank_transaction t ON t.ledger_id = $1 AND t.source = told.source AND {_IS_BOOKED} AND t.dated_on <= $7::text::date
-    GROUP BY told.source, told.account, told.currency, t.dated_on, number, rank
-    WINDOW of_day AS (PARTITION BY number, t.dated_on)
+    SELECT told.*, bool_or(posts) OVER of_day AS posted, min(rank) OVER of_day AS first
+    FROM (
+        SELECT told.*, t.dated_on, bool_or({_POSTED}) AS posts
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[]) AS told (source, account, currency, number, rank)
+        JOIN mirror.bank_transaction t ON t.ledger_id = $1 AND t.source = told.source AND {_IS_BOOKED} AND t.dated_on <= $7::text::date
+        GROUP BY told.source, told.account, told.currency, told.number, told.rank, t.dated_on
+    ) AS told
+    WINDOW of_day AS (PARTITION BY number, dated_on)
 ) AS of_days
 WHERE NOT posts AND (posted OR rank > first)"""
