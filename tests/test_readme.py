@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
 from graphql import parse, validate
 
 from gateway.authentication import SCOPES
@@ -48,10 +49,25 @@ def test_every_setting_scope_and_command_is_named() -> None:
     assert not [word for word in words if f"`{word}`" not in README and f"`ledgergraph {word}`" not in README]
 
 
-def test_every_link_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert links
-    assert not [link for link in links if "://" not in link and not (ROOT / link).exists()]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+CODE = re.compile(r"```.*?```", flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of the page ends in."""
+    headings = re.findall(r"^#+ (.*)$", CODE.sub("", page.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", page.read_text())):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def sources_of(text: str, folder: Path) -> list[SourceSettings]:
