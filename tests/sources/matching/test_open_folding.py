@@ -96,3 +96,35 @@ INSERT INTO matching.open_item (ledger_id, source, external_id, direction, party
 SELECT $1, 'sales', 'n' || n, 'RECEIVABLE', 'p' || n % 99, 'P', 'EUR', day + 30, 100, day,
     CASE WHEN n % 50 <> 0 THEN day + 1 + n * 7 % 60 END
 FROM (SELECT n, date '2023-06-01' + n * 1095 / 20000 AS day FROM generate_series(1, 20000) n) AS made"""
+
+
+async def test_a_fold_takes_as_much_in_tables_that_nobody_has_analysed(trade: Trade) -> None:
+    """As those of a first pull: 200 notes touch about as many blocks among 9,000 invoices as among 900."""
+    owner, ledger_id = trade.company.owner, trade.company.ledger.ledger_id
+    for table in ("mirror.invoice", "matching.open_item"):
+        await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+    await trade.invoiced(invoice("INV-10001", 100))
+    await fold(trade.company.database, ledger_id)
+    touched = []
+    for first, last in ((1, 900), (901, 9_000)):
+        for table, (original, changed) in _COPIED.items():
+            columns = await owner.fetchval(_COLUMNS, table)
+            copy = f"jsonb_populate_record(NULL::{table}, to_jsonb(held) || {changed})"
+            copies = (
+                f"SELECT ({copy}).* FROM {table} held CROSS JOIN generate_series({first}, {last}) AS n WHERE {original}"
+            )
+            await owner.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({copies}) AS copies")
+        await owner.execute("VACUUM matching.open_todo")
+        explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT matching.fold_open_items({ledger_id}, 200)"
+        touched.append(orjson.loads(await owner.fetchval(explained))[0]["Plan"]["Shared Hit Blocks"])
+        while await owner.fetchval("SELECT matching.fold_open_items($1, 2000)", ledger_id):
+            pass
+    assert touched[1] < 2 * touched[0]
+
+
+_COLUMNS = """
+SELECT string_agg(column_name, ', ') FROM information_schema.columns
+WHERE table_schema || '.' || table_name = $1 AND is_generated = 'NEVER'"""
+_COPIED = {
+    "mirror.invoice": ("external_id = 'inv-10001'", "jsonb_build_object('external_id', 'copy-' || n)"),
+}
