@@ -25,17 +25,19 @@ _LARGE = 500_000
 """From here on memory tells of the file, and not of Python."""
 _ONCE = 10_000_000
 """From here on a file is read once."""
-_PATIENCE = 300.0
-_PEER_PATIENCE = 60.0
+_PATIENCE = 300
+_PEER_PATIENCE = 60
+"""Seconds of the processor for one file."""
 
 _BODY = """\
 Each file is read by its parser in a process of its own, from bytes to documents, as the connector of a folder does; nothing is stored. A
 file is one statement or one invoice. The files are made for this (`benchmarks/files_made.py`): balances, control totals and sums hold, and
 a file that is read with a warning fails the chapter. Memory is what the process grew by at its peak after it had read a small file, the
-file itself included, in sizes of the file; of PDF files the process that takes the invoice out is counted too.
+file itself included, in sizes of the file. Seconds are those of the processor: each works on one core, and others share the machine. Of
+PDF files the process that takes the invoice out is counted too, in both.
 
 In turns with it another program reads the same file, and has to find as many entries and the same sum. Those in italics do a part of the
-work alone, the least that reading can cost. They take the file as it is, and most of them check nothing. They have {patience:.0f} s for a
+work alone, the least that reading can cost. They take the file as it is, and most of them check nothing. They have {patience} s for a
 file, and 8 GiB. Versions: {versions}.
 
 A PDF has its invoice attached, as Factur-X has it: of *scanned pages* the invoice has ten lines and the page is an image, of a *long

@@ -1,4 +1,4 @@
-"""One format's file read in a process of its own: `python -m benchmarks.files_reading FORMAT ours|peer FILE SECONDS`, which prints what
+"""One format's file read in a process of its own: `python -m benchmarks.files_reading FORMAT ours|peer FILE SECONDS PATIENCE`, which prints what
 it took."""
 
 from __future__ import annotations
@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
+import signal
 import sys
 import time
 from asyncio.subprocess import PIPE
@@ -29,7 +31,8 @@ _PEER_MEMORY = 8 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`rate`: files a second; `memory`: how many bytes the processes that read it grew by at their peak, the file itself included;
+    """`rate`: files a second of the processor, of all processes that take part: each works on one core, and what else goes on beside
+    does not count; `memory`: how many bytes the processes that read it grew by at their peak, the file itself included;
     `refused`: why it is not read, and the other figures mean nothing then but for `size` and `memory`."""
 
     size: int
@@ -55,31 +58,33 @@ class NotRead(Exception):
 
 
 async def read_in_process(
-    form: Format, contestant: str, file: Path, seconds: float, patience: float, packages: Path | None
+    form: Format, contestant: str, file: Path, seconds: float, patience: int, packages: Path | None
 ) -> Reading:
-    """`seconds`: for so long the file is read again and again; 0: once. `packages`: libraries of peers. Raises NotRead."""
-    command = [sys.executable, "-m", "benchmarks.files_reading", form.name, contestant, str(file), str(seconds)]
+    """`seconds`: for so long the file is read again and again; 0: once. `patience`: seconds of the processor that it may take.
+    `packages`: libraries of peers. Raises NotRead."""
+    arguments = [form.name, contestant, str(file), str(seconds), str(patience)]
+    command = [sys.executable, "-m", "benchmarks.files_reading", *arguments]
     environment = {**os.environ, **({"PYTHONPATH": str(packages)} if packages and contestant == PEER else {})}
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=PIPE, stderr=PIPE)
     try:
-        async with asyncio.timeout(patience):
-            said, complained = await process.communicate()
-    except TimeoutError:
-        raise NotRead(f"not read after {patience:.0f} s") from None
+        said, complained = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if process.returncode == -signal.SIGXCPU:
+        raise NotRead(f"not read after {patience} s")
     if process.returncode:
         lines = complained.decode(errors="replace").strip().splitlines()
         raise NotRead(f"fails: {(lines or [f'exit {process.returncode}'])[-1][:200]}")
     return Reading(**json.loads(said))
 
 
-def _main(name: str, contestant: str, file: Path, seconds: float) -> None:
+def _main(name: str, contestant: str, file: Path, seconds: float, patience: int) -> None:
     form = FORMATS[name]
+    resource.setrlimit(resource.RLIMIT_CPU, (patience, patience + 1))
     if contestant == PEER:
-        _bound_memory()
+        resource.setrlimit(resource.RLIMIT_AS, (_PEER_MEMORY, _PEER_MEMORY))
     read = form.read if contestant == OURS else form.peer.read
     read(b"".join(form.pieces(_SMALL)))
     before = _now()
@@ -92,14 +97,20 @@ def _main(name: str, contestant: str, file: Path, seconds: float) -> None:
 
 
 def _measured(read: Callable[[bytes], Facts], data: bytes, seconds: float, before: int) -> Reading:
-    begun = time.perf_counter()
+    begun = _taken()
     facts = read(data)
-    rate, memory = 1 / (time.perf_counter() - begun), max(_peak() - before, len(data))
-    count, begun = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - begun) < seconds:
+    rate, memory = 1 / (_taken() - begun), max(_peak() - before, len(data))
+    count, begun = 0, _taken()
+    while (elapsed := _taken() - begun) < seconds:
         read(data)
         count += 1
     return Reading(len(data), facts.entries, facts.total, count / elapsed if count else rate, memory)
+
+
+def _taken() -> float:
+    """Seconds of the processor that this program and those that it started took."""
+    beside = (each.cpu_times() for each in psutil.Process().children())
+    return time.process_time() + sum(each.user + each.system for each in beside)
 
 
 def _now() -> int:
@@ -119,11 +130,5 @@ def _peak_of(pid: int) -> int:
     return int(line.split()[1]) * _KIB
 
 
-def _bound_memory() -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (_PEER_MEMORY, _PEER_MEMORY))
-
-
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]))
+    _main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))

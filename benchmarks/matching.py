@@ -14,9 +14,9 @@ from benchmarks.measuring import Samples
 from benchmarks.tables import rate, table
 
 LINES = 10_000
-SEEN = (11, 23, 47)
+SEEN = (11,)
 UNSEEN = (3391, 8123)
-"""Seeds of the books. Those of `SEEN` were looked at while the matcher was written; those of `UNSEEN` are to be replaced once they were."""
+"""Seeds of the books. That of `SEEN` was looked at while the matcher was written; those of `UNSEEN` are to be replaced once they were."""
 _QUICK = 50
 _MOST_WRONG = 20
 _REACH = 99.9
@@ -29,7 +29,7 @@ bank's weekly statements, then invoices that are late; all of it through the mir
 it names just the documents, and of each the amount, that the transaction is about; or, of money that came back, the very payment. What is
 not certain is proposed, and posts nothing.
 
-Each book is of another seed. Seeds {seen} were looked at while the matcher was written, {unseen} were not.
+Each book is of another seed. {seen} was looked at while the matcher was written, {unseen} were not.
 
 {books}
 By what is awkward about them, all books together:
