@@ -329,8 +329,8 @@ async def _replaced(stage: Stage, endpoint: str, where: str, began: Copy) -> lis
             healed = await copy.pull(connector) if outcome.error is None else Outcome()
             if healed.error is not None:
                 wrong.append(f"does not heal: {healed.error}")
-            elif outcome.problems:
-                wrong += _unhealed(stage.subject, replacing, outcome, copy, truth.held)
+            elif outcome.problems and (not hasattr(connector, "read_again") or all(e.again for e in outcome.problems)):
+                wrong += _unhealed(stage.subject, replacing, copy, truth.held)
         except Exception as error:
             wrong = [f"{type(error).__name__}: {error}"]
         finally:
@@ -369,14 +369,11 @@ def _wrong(
     return [f"{what}: {len(keys)} of {len(truth)}, {min(keys)}" for what, keys in wrong.items() if keys]
 
 
-def _unhealed(
-    subject: Subject, replacing: Replacing, outcome: Outcome, copy: Copy, truth: Mapping[Key, Document]
-) -> list[str]:
-    """What a later pull does not mend of records that could not be read, although nothing is wrong with them any more. What does not
-    say which it is cannot be asked for; values that are believed change what there is."""
+def _unhealed(subject: Subject, replacing: Replacing, copy: Copy, truth: Mapping[Key, Document]) -> list[str]:
+    """What a later pull does not mend of records that could not be read, although nothing is wrong with them any more, where each said
+    which it is. Values that are believed change what there is."""
     believed = _is_one_of(replacing.shape, {*subject.telling, *subject.figures, *subject.ends})
-    nameless = any("without an id" in each.subject or each.subject.endswith(" ?") for each in outcome.problems)
-    if believed or nameless or not subject.again:
+    if believed or not subject.again:
         return []
     stale = [key for key, document in truth.items() if key not in copy.held or _differs(copy.held[key], document)]
     return [f"does not heal: {what[0]}" for what in (stale, list(copy.open)) if what]
