@@ -70,7 +70,7 @@ bank_statement = Table(
     references(
         "ledger_id source account", "mirror.bank_account", "ledger_id source external_id", "bank_statement_account_fkey"
     ),
-    Index("bank_statement_by_account", "ledger_id", "source", "account", "currency", "rank"),
+    Index("bank_statement_by_account", "account", "ledger_id", "source", "currency", "rank"),
     Index(
         "bank_statement_odd",
         "ledger_id",
