@@ -20,8 +20,13 @@ from sources.mirror.queries import invoice_by_id
 from sources.reading import Failure, Key, Results, Want
 
 _DOCUMENT = ("ledger_id", "source", "external_id")
-_ON_ACCOUNT = (
-    "Money that was matched with the party and with no document yet, as overpaid or paid in advance: negative."
+_ON_ACCOUNT = "Money of the party that settles no document yet, as overpaid or paid in advance: negative."
+_UNEXPLAINED = (
+    "What the control account has more, by entries of these documents and of what paid them; less: negative. Their source says that they "
+    "are settled, and the books do not know by what; or they are not posted yet."
+)
+_BALANCE = (
+    "open + onAccount + unexplained: what the control account has at the end of the day, but for entries by hand."
 )
 
 
@@ -32,6 +37,7 @@ class OpenItem:
     party_name: str = text("Its name.", "party_name")
     currency: str = word("The currency.", "currency")
     open: Decimal = money("What is open; of a credit note negative.", "open")
+    unexplained: Decimal = money(_UNEXPLAINED, "unexplained")
     due_on: Date = word("When it is due.", "due_on")
     days_overdue: int = integer("Days since then; negative: it is not due yet.", "overdue")
 
@@ -49,7 +55,8 @@ class PartyAgeing:
     days_61_to_90: Decimal = money("61 to 90 days overdue.", "days_61_to_90")
     over_90: Decimal = money("More than 90 days overdue.", "over_90")
     on_account: Decimal = money(_ON_ACCOUNT, "on_account")
-    balance: Decimal = money("open + onAccount.", "balance")
+    unexplained: Decimal = money(_UNEXPLAINED, "unexplained")
+    balance: Decimal = money(_BALANCE, "balance")
 
 
 @graph_type("What is open of all parties in one currency, by how long it is overdue.", scope=READ)
@@ -63,7 +70,8 @@ class OpenAgeing:
     days_61_to_90: Decimal = money("61 to 90 days overdue.", "days_61_to_90")
     over_90: Decimal = money("More than 90 days overdue.", "over_90")
     on_account: Decimal = money(_ON_ACCOUNT, "on_account")
-    balance: Decimal = money("open + onAccount.", "balance")
+    unexplained: Decimal = money(_UNEXPLAINED, "unexplained")
+    balance: Decimal = money(_BALANCE, "balance")
 
 
 @strawberry.type(description="A page of open items.")
@@ -123,6 +131,10 @@ class OpenItemQuery:
         currency: _CURRENCY = strawberry.UNSET,
         overdue_by: Annotated[
             int | None, argument("By at least so many days; 0: due on the day, or before.")
+        ] = strawberry.UNSET,
+        unexplained: Annotated[
+            bool | None,
+            argument("true: those of which the control account has more, or less, whether they are open or not."),
         ] = strawberry.UNSET,
         max_age: MaxAge = strawberry.UNSET,
     ) -> OpenItemConnection | None: ...

@@ -24,7 +24,7 @@ _OPEN: Final = open_sql.on_day(*_ASKED)
 
 OPEN_ITEM = View(
     f"({_OPEN}) o",
-    columns("o", "source external_id party_id party_name currency due_on open")
+    columns("o", "source external_id party_id party_name currency due_on open unexplained")
     | {"ledger_id": "$1::bigint", "overdue": "$2::text::date - o.due_on"},
 )
 OPEN_ITEMS_BY_DAY = Order("open-items", (("due_on", "date"), ("source", "text"), ("external_id", "text")))
@@ -43,12 +43,14 @@ _SUMS: Final = ", ".join(
     f"(coalesce(sum(open) FILTER (WHERE {_bucket(low, high)}), 0))::bigint AS {name}" for name, low, high in BUCKETS
 )
 _PARTS: Final = f"""
-SELECT party_id, party_name, currency, due_on, open, 0::bigint AS on_account FROM ({_OPEN}) o
+SELECT party_id, party_name, currency, due_on, nullif(open, 0) AS open, on_account, unexplained FROM ({_OPEN}) o
 UNION ALL
-SELECT party_id, party_name, currency, NULL::date, NULL::bigint, amount FROM ({open_sql.on_account(*_ASKED)}) a"""
+SELECT party_id, party_name, currency, NULL::date, NULL::bigint, amount, 0 FROM ({open_sql.on_account(*_ASKED)}) a"""
 _AGED: Final = f"""count(open) AS documents, coalesce(sum(open), 0)::bigint AS open, {_SUMS},
-    sum(on_account)::bigint AS on_account, (coalesce(sum(open), 0) + sum(on_account))::bigint AS balance"""
-_OF_AGEING: Final = " ".join(("documents open", *(name for name, _, _ in BUCKETS), "on_account balance"))
+    sum(on_account)::bigint AS on_account, sum(unexplained)::bigint AS unexplained,
+    (coalesce(sum(open), 0) + sum(on_account) + sum(unexplained))::bigint AS balance"""
+_OF_AGEING: Final = " ".join(("documents open", *(name for name, _, _ in BUCKETS), "on_account unexplained balance"))
+_ANY: Final = "({0}.documents > 0 OR {0}.on_account <> 0 OR {0}.unexplained <> 0)"
 AGEING_BY_PARTY = Order("open-items-by-party", (("party_id", "text"), ("currency", "text")))
 
 
@@ -76,9 +78,11 @@ def _days_before(day: date, days: int) -> date:
 
 
 async def open_items(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -> dict[str, Any]:
-    """A page of the invoices and credit notes that are open on a day, those due first before the others."""
+    """A page of the invoices and credit notes that are open on a day, or of those of which the books have something else; those due
+    first before the others."""
     where = await _conditions(reader, args)
     _narrow(where, args)
+    where.add("o.unexplained <> 0" if args.get("unexplained") else "o.open <> 0")
     if args.get("overdueBy") is not None:
         where.add("o.due_on <= {0}::text::date", _days_before(args["asOf"], args["overdueBy"]).isoformat())
     return await page(reader, OPEN_ITEM, where, OPEN_ITEMS_BY_DAY, want, args)
@@ -95,13 +99,13 @@ async def ageing(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -
     )
     asked = Conditions()
     asked.args = where.args
-    asked.add("(a.documents > 0 OR a.on_account <> 0)")
+    asked.add(_ANY.format("a"))
     values = await page(reader, by_party, asked, AGEING_BY_PARTY, want, args)
     if "totals" in want.columns:
         totals = View(
             f"(SELECT currency, {_AGED} FROM {parts} GROUP BY currency) t", columns("t", f"currency {_OF_AGEING}")
         )
         wanted = want.nested["totals"]
-        sql = totals.select(wanted.columns, "t.documents > 0 OR t.on_account <> 0", "ORDER BY t.currency")
+        sql = totals.select(wanted.columns, _ANY.format("t"), "ORDER BY t.currency")
         values["totals"] = await reader.fetch(sql, *where.args)
     return values

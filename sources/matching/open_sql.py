@@ -1,4 +1,5 @@
-"""What is open on a day, as SQL over matching.open_item (`sql/0022_open_items.sql` says what a row is and how it comes about).
+"""What is open on a day, as SQL over matching.open_item (`sql/0022_open_items.sql` and `sql/0028_open_in_books.sql` say what a row is
+and how it comes about).
 
 Rows whose invoice changed since they were computed are passed by; what the change made of them is computed instead. Rows that have no
 end yet have indexes of their own, and those that ended after the day are found by steps of how long they lasted: as many are looked at
@@ -9,13 +10,13 @@ from __future__ import annotations
 
 from typing import Final
 
-COLUMNS: Final = "source external_id party_id party_name currency due_on open"
+COLUMNS: Final = "kind source external_id party_id party_name currency due_on open on_account unexplained functional"
 _STEPS: Final = (8, 32, 128, 512, 2048, 1048576)
 
 
 def on_day(ledger: str, direction: str, day: str) -> str:
-    """A statement of what is open on a day; ledger, direction and day are expressions. Columns: `COLUMNS`; `open` in minor units, of a
-    credit note negative."""
+    """A statement of what is open on a day, or on the control account without that; ledger, direction and day are expressions. Columns:
+    `COLUMNS`; amounts in minor units, what takes off negative, as `open` of a credit note is."""
     held = f"i.ledger_id = {ledger} AND i.direction = {direction} AND i.from_day <= {day} AND {_is_current(ledger)}"
     # Row security lets an index be searched by comparisons alone, so days are counted apart from them.
     steps = ", ".join(f"({step}, {day} - {step})" for step in _STEPS)
@@ -27,8 +28,9 @@ SELECT {_of("i")} FROM (VALUES {steps}) AS step (days, first) JOIN matching.open
 WHERE {held}
 UNION ALL
 SELECT {_of("s")} FROM (
-    SELECT array_agg(source) AS sources, array_agg(external_id) AS ids FROM matching.open_todo WHERE ledger_id = {ledger} HAVING count(*) > 0
-) AS noted CROSS JOIN LATERAL matching.open_spans({ledger}, noted.sources, noted.ids) AS s
+    SELECT array_agg(kind) AS kinds, array_agg(source) AS sources, array_agg(external_id) AS ids
+    FROM matching.open_todo WHERE ledger_id = {ledger} HAVING count(*) > 0
+) AS noted CROSS JOIN LATERAL matching.open_spans({ledger}, noted.kinds, noted.sources, noted.ids) AS s
 WHERE s.direction = {direction} AND s.from_day <= {day} AND (s.until_day IS NULL OR s.until_day > {day})"""
 
 
@@ -60,4 +62,4 @@ def _is_current(ledger: str) -> str:
     """Whether nothing is noted of `i`. Mostly nothing is noted at all, which is known once. In words by which the planner takes it for
     likely: it would sort all rows, were they few."""
     noted = f"SELECT FROM matching.open_todo t WHERE t.ledger_id = {ledger}"
-    return f"(NOT EXISTS ({noted}) OR NOT EXISTS ({noted} AND t.source = i.source AND t.external_id = i.external_id))"
+    return f"(NOT EXISTS ({noted}) OR NOT EXISTS ({noted} AND t.source = i.source AND t.external_id = i.external_id AND t.kind = i.kind))"

@@ -250,6 +250,10 @@ open_item = Table(
     _required("currency", _KEY_TEXT),
     _required("due_on", Date),
     _required("open", BigInteger),
+    _required("kind", _KEY_TEXT, server_default=text("'invoice'::text")),
+    _required("on_account", BigInteger, server_default=text("0")),
+    _required("unexplained", BigInteger, server_default=text("0")),
+    Column("functional", BigInteger),
     _required("from_day", Date),
     Column("until_day", Date),
     Column(
@@ -262,7 +266,9 @@ open_item = Table(
             persisted=True,
         ),
     ),
-    PrimaryKeyConstraint("ledger_id", "source", "external_id", "from_day", name="open_item_pkey"),
+    PrimaryKeyConstraint(
+        *["ledger_id", "source", "external_id", "kind", "direction", "currency", "from_day"], name="open_item_pkey"
+    ),
     Index("open_item_now", *["ledger_id", "direction", "due_on", "source", "external_id"], postgresql_where=_NOW),
     Index(
         "open_item_now_by_party",
@@ -285,7 +291,18 @@ open_todo = Table(
     _required("change", BigInteger, server_default=Identity(always=True)),
     _required("source", _KEY_TEXT),
     _required("external_id", _KEY_TEXT),
+    _required("kind", _KEY_TEXT, server_default=text("'invoice'::text")),
     PrimaryKeyConstraint("ledger_id", "change", name="open_todo_pkey"),
     Index("open_todo_of_document", "ledger_id", "source", "external_id"),
+    schema=_SCHEMA,
+)
+
+control_account = Table(
+    "control_account",
+    METADATA,
+    _required("ledger_id", BigInteger),
+    *[_required(name, _KEY_TEXT) for name in ("code", "direction")],
+    PrimaryKeyConstraint("ledger_id", "code", "direction", name="control_account_pkey"),
+    ForeignKeyConstraint(["ledger_id"], ["ledger.ledger.ledger_id"], name="control_account_ledger_fkey"),
     schema=_SCHEMA,
 )

@@ -14,6 +14,7 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sources.matching import folding
 from sources.pipeline import taking, todo
 from sources.pipeline.model import Finding, Key, Past, PostingStatus
 from sources.pipeline.settling import Standing, last_reversal
@@ -114,6 +115,7 @@ async def watch(connection: Connection, ledger_id: int) -> None:
         until = min(row["last"], row["seen"] + AT_ONCE)
         keys = [Key(*found) for found in await connection.fetch(_REVERSED, ledger_id, row["seen"], until)]
         await todo.add(connection, ledger_id, keys)
+        await folding.note_booked(connection, ledger_id, keys)
         await connection.execute(_SEEN, ledger_id, until)
 
 

@@ -150,7 +150,7 @@ def _unmatched(rows: Sequence[Any]) -> Unmatched:
 
 _OPEN = f"""
 SELECT nullif(party_id, '') AS party_id, currency, max(party_name) AS name, sum(amount) AS amount FROM (
-    SELECT o.party_id, o.party_name, o.currency, o.open AS amount FROM ({open_sql.on_day("$1", "$2", "$3")}) AS o
+    SELECT o.party_id, o.party_name, o.currency, o.open + o.on_account AS amount FROM ({open_sql.on_day("$1", "$2", "$3")}) AS o
     JOIN mirror.source_state state ON state.source = o.source AND state.post_from IS NOT NULL
     UNION ALL
     SELECT a.party_id, a.party_name, a.currency, a.amount FROM ({open_sql.on_account("$1", "$2", "$3")}) AS a

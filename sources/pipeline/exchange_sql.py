@@ -28,7 +28,7 @@ def _credited(invoice: str, currency: str, more: str = "") -> str:
     """What credit notes take off an invoice."""
     return f"""coalesce((
     SELECT sum(n.total) FROM mirror.invoice n
-    WHERE n.ledger_id = $1 AND n.source = held.source AND n.raw ->> 'invoice' = {invoice} AND n.kind = 'CREDIT_NOTE'
+    WHERE n.ledger_id = $1 AND n.source = held.source AND n.raw ->> 'invoice' = {invoice} COLLATE "default" AND n.kind = 'CREDIT_NOTE'
         AND n.status IN ('OPEN', 'PAID') AND n.deleted_at IS NULL AND n.currency = {currency}{more}), 0)"""
 
 

@@ -190,6 +190,7 @@ class Pipeline:
                     if not done:
                         counts.matched = await self._match(connection, books)
             if new_rules is not None:
+                await self._take_control_accounts(connection, ledger_id, new_rules)
                 await _hasten(connection, ledger_id, DocumentStatus.ISSUE, new_rules)
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
@@ -197,6 +198,12 @@ class Pipeline:
         if new_rules is not None:
             return await self._run(ledger_id, limit)
         return _counts(done) if done else counts
+
+    async def _take_control_accounts(self, connection: Connection, ledger_id: int, version: int) -> None:
+        async with connection.transaction():
+            await taking.see(connection, ledger_id)
+            standing = await self._book.standing(connection, ledger_id, version)
+            await folding.keep_control_accounts(connection, ledger_id, standing)
 
     async def _match(self, connection: Connection, books: Books) -> int:
         """What is to be matched, once nothing is to be posted: so that as much as possible is there to be matched with."""

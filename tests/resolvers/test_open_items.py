@@ -18,11 +18,12 @@ from tests.sources.mirror.kit import Kit
 AGEING = """query ($day: Date, $party: String, $currency: String, $first: Int, $after: String) {
   openItemsByParty(ledger: "acme-us", direction: RECEIVABLE, asOf: $day, party: $party, currency: $currency, first: $first, after: $after) {
     totalCount pageInfo { endCursor hasNextPage }
-    nodes { party partyName currency documents open notDue days1To30 days31To60 days61To90 over90 onAccount balance }
-    totals { currency documents open notDue days1To30 days31To60 days61To90 over90 onAccount balance } freshness { source } } }"""
-ITEMS = """query ($day: Date, $party: String, $currency: String, $overdue: Int, $first: Int, $after: String) {
+    nodes { party partyName currency documents open notDue days1To30 days31To60 days61To90 over90 onAccount unexplained balance }
+    totals { currency documents open notDue days1To30 days31To60 days61To90 over90 onAccount unexplained balance } freshness { source } } }"""
+ITEMS = """query ($day: Date, $party: String, $currency: String, $overdue: Int, $unexplained: Boolean, $first: Int,
+  $after: String) {
   openItems(ledger: "acme-us", direction: RECEIVABLE, asOf: $day, party: $party, currency: $currency, overdueBy: $overdue,
-    first: $first, after: $after) {
+    unexplained: $unexplained, first: $first, after: $after) {
     totalCount pageInfo { endCursor hasNextPage } nodes { open daysOverdue dueOn partyName currency invoice { number } } } }"""
 
 
@@ -104,7 +105,10 @@ async def test_money_on_account_stands_with_its_party(trade: Trade, graph: Graph
     answer = await decide(graph, "matchManually", transaction=ids[0], allocations=parts)
     prepaid = [{"to": "ON_ACCOUNT", "amount": "20.00", "party": "newcomer", "direction": "RECEIVABLE"}]
     await decide(graph, "matchManually", transaction=ids[1], allocations=prepaid)
+    (unposted, _) = (await graph.data(AGEING, {"day": "2026-03-31"}))["openItemsByParty"]["nodes"]
+    assert (unposted["open"], unposted["onAccount"], unposted["balance"]) == ("0.00", "-30.00", "70.00")
     for _ in range(2):
+        await trade.company.look()
         nodes = (await graph.data(AGEING, {"day": "2026-03-31"}))["openItemsByParty"]["nodes"]
         assert [
             (each["party"], each["partyName"], each["documents"], each["onAccount"], each["balance"]) for each in nodes
@@ -112,11 +116,11 @@ async def test_money_on_account_stands_with_its_party(trade: Trade, graph: Graph
             ("globex-gmbh", "Globex GmbH", 0, "-30.00", "-30.00"),
             ("newcomer", "", 0, "-20.00", "-20.00"),
         ]
-        await trade.company.look()
     assert await trade.net("receivable") == -50_00
     before = (await graph.data(AGEING, {"day": "2026-03-13"}))["openItemsByParty"]["nodes"]
     assert [(each["open"], each["onAccount"]) for each in before] == [("100.00", "0.00")]
     await decide(graph, "unmatch", ledger="acme-us", match=answer["match"]["matchId"])
+    await trade.company.look()
     again = (await graph.data(AGEING, {"day": "2026-03-31", "party": "globex-gmbh"}))["openItemsByParty"]["nodes"]
     assert [(each["open"], each["onAccount"]) for each in again] == [("100.00", "0.00")]
 
@@ -227,3 +231,19 @@ async def test_a_bank_that_was_never_read_is_no_silent_zero(database_url: str, t
                 f"query ($l: String!) {{ {query[:-2]} freshness {{ source stale }} }} }}", {"l": "acme-us"}
             )
             assert next(iter(found.values()))["freshness"] == [{"source": "bank", "stale": False}]
+
+
+async def test_what_the_source_says_and_the_books_do_not_is_told_apart(trade: Trade, graph: Graph) -> None:
+    """An invoice that is paid, nobody knows by what, is not open; the control account has it, and the list says which it is."""
+    await trade.invoiced(
+        invoice("INV-10001", 100_00, status=InvoiceStatus.PAID, amount_due=0), invoice("INV-10002", 50_00)
+    )
+    (party,) = (await graph.data(AGEING, {"day": "2026-03-31"}))["openItemsByParty"]["nodes"]
+    assert (party["documents"], party["open"], party["unexplained"], party["balance"]) == (
+        1,
+        "50.00",
+        "100.00",
+        "150.00",
+    )
+    assert await numbers(graph, day="2026-03-31") == [("INV-10002", "50.00")]
+    assert await numbers(graph, day="2026-03-31", unexplained=True) == [("INV-10001", "0.00")]

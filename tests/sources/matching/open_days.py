@@ -22,7 +22,7 @@ def day(number: int) -> date:
 async def open_on(trade: Trade, on: date, direction: str = "RECEIVABLE") -> dict[str, int]:
     """What is open of each document, as the graph and the reconciliation read it."""
     rows = await trade.company.speaking.fetch(
-        f"SELECT external_id, open FROM ({open_sql.on_day('$1', '$2', '$3::date')}) o",
+        f"SELECT external_id, open FROM ({open_sql.on_day('$1', '$2', '$3::date')}) o WHERE open <> 0",
         trade.company.ledger.ledger_id,
         direction,
         on,
@@ -67,10 +67,11 @@ class Known:
         later_elsewhere = each.paid_elsewhere if (each.paid_elsewhere_on or begins) > on else 0
         unexplained = max(total - due - paid_at_last - each.paid_elsewhere, 0)
         due += paid_at_last - paid + later_elsewhere
-        due += min(unexplained, matched_at_last + credited_at_last) - min(unexplained, matched + credited)
-        found: int = (
-            sign * (-1 if each.kind is InvoiceKind.CREDIT_NOTE else 1) * max(min(total - paid - matched, due), 0)
-        )
+        credited, credited_at_last = min(unexplained, credited), min(unexplained, credited_at_last)
+        due += credited_at_last - credited
+        due += min(unexplained - credited_at_last, matched_at_last) - min(unexplained - credited_at_last, matched)
+        left = max(min(total - paid - matched - credited, due), 0)
+        found: int = sign * (-1 if each.kind is InvoiceKind.CREDIT_NOTE else 1) * left
         return found
 
     def _paid(self, each: Any, on: date | None) -> int:

@@ -16,7 +16,18 @@ import sources.matching.tables
 from sources.database.metadata import METADATA
 
 SCHEMAS = ("matching",)
-NAMES = {"state", "todo", "item", "item_key", "rule", "match", "allocation", "open_item", "open_todo"}
+NAMES = {
+    "state",
+    "todo",
+    "item",
+    "item_key",
+    "rule",
+    "match",
+    "allocation",
+    "open_item",
+    "open_todo",
+    "control_account",
+}
 __all__ = ["sources"]
 
 

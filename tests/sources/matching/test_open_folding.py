@@ -57,9 +57,9 @@ async def test_nobody_computes_or_folds_another_ledgers(trade: Trade, database_u
     ledger_id = trade.company.ledger.ledger_id
     stranger = await asyncpg.connect(database_url)
     await stranger.execute("SELECT set_config('ledgergraph.ledgers', $1, false)", str(ledger_id + 1))
-    assert await stranger.fetch("SELECT * FROM matching.open_spans($1, '{sales}', '{inv-1}')", ledger_id) == []
+    assert await stranger.fetch("SELECT * FROM matching.open_spans($1, '{invoice}', '{sales}', '{inv-1}')", ledger_id) == []
     assert await stranger.fetchval(_FOLD, ledger_id) == 0
-    for table in ("open_item", "open_todo"):
+    for table in ("open_item", "open_todo", "control_account"):
         assert await stranger.fetchval(f"SELECT count(*) FROM matching.{table}") == 0
     await stranger.close()
     assert await noted(trade) == 1
