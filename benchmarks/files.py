@@ -26,7 +26,7 @@ _LARGE = 500_000
 _ONCE = 10_000_000
 """From here on a file is read once."""
 _PATIENCE = 300
-_PEER_PATIENCE = 60
+_PEER_PATIENCE = 20
 """Seconds of the processor for one file."""
 
 _BODY = """\
