@@ -48,6 +48,7 @@ TABLE: dict[type[Exception], str] = {
     errors.InvalidArgument: "INVALID_ARGUMENT",
     errors.TooMuch: "LIMIT_EXCEEDED",
     errors.NotFound: "NOT_FOUND",
+    errors.FilesMissing: "INVALID_ARGUMENT",
     errors.InvalidRequest: "INVALID_ARGUMENT",
     errors.NotAuthenticated: "UNAUTHENTICATED",
     errors.Forbidden: "FORBIDDEN",
