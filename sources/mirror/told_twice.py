@@ -62,13 +62,12 @@ async def days_of_others(
     reader: Fetching, accounts: Sequence[Sequence[Place]], day: date
 ) -> list[tuple[str, str, str, date]]:
     """(source, account, currency, day) of which the booked transactions up to the day count by another source: by those that posted
-    some of the account's day; where none did, by the first that has any. `accounts`: of one ledger, as `ranked` gives them."""
-    told = [(place, number, rank) for number, account in enumerate(accounts) for rank, place in enumerate(account)]
+    some of the account's day; where none did, by the first that has any. `accounts`: as `ranked` gives them.
+    `reader`: one that gives dates as such."""
+    told = [(*place, number, rank) for number, account in enumerate(accounts) for rank, place in enumerate(account)]
     if not told:
         return []
-    ledger_id = told[0][0].ledger_id
-    columns = zip(*((*place[1:], number, rank) for place, number, rank in told), strict=True)
-    rows = await reader.fetch(_OF_OTHERS, ledger_id, *[list(column) for column in columns], day.isoformat())
+    rows = await reader.fetch(_OF_OTHERS, *[list(column) for column in zip(*told, strict=True)], day.isoformat())
     return [tuple(row) for row in rows]
 
 
@@ -78,24 +77,32 @@ _POSTED = """(
         AND p.external_id = t.external_id AND p.status = 'POSTED' LIMIT 1) IS NOT NULL"""
 _IS_BOOKED = "t.account = told.account AND t.currency = told.currency AND t.visible AND t.status = 'BOOKED'"
 # Who has posted nothing of an account is not asked for each of its transactions.
+_EVER_POSTED = """(
+    SELECT 1 FROM pipeline.posting p
+    WHERE p.ledger_id = told.ledger_id AND p.source = told.source AND p.kind = 'bank_transaction' AND p.account = told.account
+    LIMIT 1) IS NOT NULL"""
 _NEWEST_POSTED = f"""
-SELECT told.*, coalesce(CASE WHEN (
-    SELECT 1 FROM pipeline.posting p WHERE p.ledger_id = told.ledger_id AND p.source = told.source AND p.kind = 'bank_transaction'
-        AND p.account = told.account LIMIT 1) IS NOT NULL
-    THEN (
-        SELECT t.dated_on - date '0001-01-01' FROM mirror.bank_transaction t
-        WHERE t.ledger_id = told.ledger_id AND t.source = told.source AND {_IS_BOOKED} AND t.dated_on <= $5::text::date AND {_POSTED}
-        ORDER BY t.dated_on DESC LIMIT 1) END, -1)
+SELECT told.*, coalesce(CASE WHEN {_EVER_POSTED} THEN (
+    SELECT t.dated_on - date '0001-01-01' FROM mirror.bank_transaction t
+    WHERE t.ledger_id = told.ledger_id AND t.source = told.source AND {_IS_BOOKED} AND t.dated_on <= $5::text::date AND {_POSTED}
+    ORDER BY t.dated_on DESC LIMIT 1) END, -1)
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS told (ledger_id, source, account, currency)"""
 _OF_OTHERS = f"""
+WITH told AS MATERIALIZED (
+    SELECT told.*, {_EVER_POSTED} AS posts
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[])
+        AS told (ledger_id, source, account, currency, number, rank)
+)
 SELECT source, account, currency, dated_on FROM (
-    SELECT told.*, bool_or(posts) OVER of_day AS posted, min(rank) OVER of_day AS first
+    SELECT of_day.*, bool_or(posts) OVER of_day AS posted, min(rank) OVER of_day AS first
     FROM (
-        SELECT told.*, t.dated_on, bool_or({_POSTED}) AS posts
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[]) AS told (source, account, currency, number, rank)
-        JOIN mirror.bank_transaction t ON t.ledger_id = $1 AND t.source = told.source AND {_IS_BOOKED} AND t.dated_on <= $7::text::date
+        SELECT told.source, told.account, told.currency, told.number, told.rank, t.dated_on,
+            bool_or(CASE WHEN told.posts THEN {_POSTED} ELSE false END) AS posts
+        FROM told
+        JOIN mirror.bank_transaction t ON t.ledger_id = told.ledger_id AND t.source = told.source AND {_IS_BOOKED}
+            AND t.dated_on <= $7::text::date
         GROUP BY told.source, told.account, told.currency, told.number, told.rank, t.dated_on
-    ) AS told
+    ) AS of_day
     WINDOW of_day AS (PARTITION BY number, dated_on)
 ) AS of_days
 WHERE NOT posts AND (posted OR rank > first)"""
