@@ -66,8 +66,8 @@ async def note_files(connection: Connection, source: str, files: Sequence[ReadFi
             if file.reason is None and (kind, external_id) in ledgers:
                 rows[ledgers[kind, external_id], kind, external_id, file.checksum] = clean(file.name)
     if rows:
-        columns = [list(column) for column in zip(*sorted(rows), strict=True)]
-        await connection.execute(_NOTE, source, *columns, [rows[key] for key in sorted(rows)])
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(_NOTE, source, *columns, list(rows.values()))
 
 
 async def counted_twice(connection: Connection, source: str) -> str | None:
@@ -78,13 +78,19 @@ async def counted_twice(connection: Connection, source: str) -> str | None:
     rows = [*await connection.fetch(_STATEMENTS_TWICE, source), *await connection.fetch(_RUNS_TWICE, source)]
     if not rows:
         return None
-    shown = "; ".join(f"{row['held']} and {row['stated']}: {row['first']} to {row['last']}" for row in rows[:_SHOWN])
+    shown = "; ".join(f"{row['stated']} and {row['held']}: {row['first']} to {row['last']}" for row in rows[:_SHOWN])
     more = "; …" if len(rows) > _SHOWN else ""
     return (
         f"files tell of days that documents tell of too which were kept from before the settings of {source} changed, and whose ids "
         f"are others, so that they would count twice ({shown}{more}). Take those days out of the new files, or run `ledgergraph sync "
         f"{source} --again --rest delete`, which lets go of what was kept"
     )
+
+
+def differs(settings: SourceSettings, found: Standing) -> bool:
+    """Whether files that were read may state documents of other ids, or for other ledgers, than before: not by lying elsewhere."""
+    before = json.loads(found.route)[:3] if found.route is not None else None
+    return (found.layout, before) != (settings.layout, json.loads(settings.route)[:3])
 
 
 def _changed(settings: SourceSettings, found: Standing) -> list[str]:
@@ -134,14 +140,21 @@ def _is_kept(alias: str, kind: str, column: str = "external_id") -> str:
         AND f.source = {alias}.source AND f.kind = '{kind}' AND f.external_id = {alias}.{column})"""
 
 
+def _name(alias: str, kind: str) -> str:
+    """Of a file that stated it, else its id."""
+    return f"""coalesce((SELECT min(nullif(f.name, '')) FROM mirror.document_file f WHERE f.ledger_id = {alias}.ledger_id
+        AND f.source = {alias}.source AND f.kind = '{kind}' AND f.external_id = {alias}.external_id), {alias}.external_id)"""
+
+
 _STATEMENTS_TWICE = f"""
-SELECT kept.external_id AS held, stated.external_id AS stated, min(t.dated_on) AS first, max(t.dated_on) AS last
+SELECT {_name("kept", "bank_statement")} AS held, {_name("stated", "bank_statement")} AS stated, min(t.dated_on) AS first,
+    max(t.dated_on) AS last
 FROM (SELECT DISTINCT ledger_id, external_id FROM mirror.document_file
     WHERE source = $1 AND kind = 'bank_statement' AND kept) AS marked
 JOIN mirror.bank_statement kept ON kept.ledger_id = marked.ledger_id AND kept.source = $1
     AND kept.external_id = marked.external_id AND kept.deleted_at IS NULL
-JOIN mirror.bank_statement stated ON stated.ledger_id = kept.ledger_id AND stated.source = $1 AND stated.account = kept.account
-    AND stated.currency = kept.currency AND stated.deleted_at IS NULL AND stated.external_id <> kept.external_id
+JOIN mirror.bank_statement stated ON stated.source = $1 AND stated.account = kept.account AND stated.currency = kept.currency
+    AND stated.deleted_at IS NULL AND (stated.ledger_id, stated.external_id) <> (kept.ledger_id, kept.external_id)
 JOIN mirror.bank_transaction t ON t.ledger_id = kept.ledger_id AND t.source = $1 AND t.statement = kept.external_id
     AND t.deleted_at IS NULL AND t.dated_on BETWEEN stated.from_date AND stated.to_date
 WHERE {_is_kept("kept", "bank_statement")} AND NOT {_is_kept("stated", "bank_statement")}
@@ -150,14 +163,14 @@ WHERE {_is_kept("kept", "bank_statement")} AND NOT {_is_kept("stated", "bank_sta
         AND NOT {_is_kept("same", "bank_statement", "statement")})
 GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 20"""
 _RUNS_TWICE = f"""
-SELECT kept.external_id AS held, stated.external_id AS stated, least(kept.period_start, kept.pay_date) AS first,
+SELECT {_name("kept", "payroll_run")} AS held, {_name("stated", "payroll_run")} AS stated, least(kept.period_start, kept.pay_date) AS first,
     greatest(kept.period_end, kept.pay_date) AS last
 FROM (SELECT DISTINCT ledger_id, external_id FROM mirror.document_file
     WHERE source = $1 AND kind = 'payroll_run' AND kept) AS marked
 JOIN mirror.payroll_run kept ON kept.ledger_id = marked.ledger_id AND kept.source = $1
     AND kept.external_id = marked.external_id AND kept.deleted_at IS NULL
-JOIN mirror.payroll_run stated ON stated.ledger_id = kept.ledger_id AND stated.source = $1 AND stated.deleted_at IS NULL
-    AND stated.external_id <> kept.external_id
+JOIN mirror.payroll_run stated ON stated.source = $1 AND stated.deleted_at IS NULL
+    AND (stated.ledger_id, stated.external_id) <> (kept.ledger_id, kept.external_id)
     AND (stated.pay_date = kept.pay_date OR stated.period_start <= kept.period_end AND stated.period_end >= kept.period_start)
 WHERE {_is_kept("kept", "payroll_run")} AND NOT {_is_kept("stated", "payroll_run")}
 ORDER BY 1, 2 LIMIT 20"""

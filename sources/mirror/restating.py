@@ -146,8 +146,8 @@ async def _absent(connection: Connection, run: store.Run) -> list[_Absent]:
 
 
 async def _keep(connection: Connection, run: store.Run, kept: Collection[Key]) -> None:
-    """As their ids are those of other settings, files that tell of the same days are looked for from now on."""
-    if kept and run.found.layout != run.settings.layout:
+    """Where their ids are those of other settings, files that tell of the same days are looked for from now on."""
+    if kept and layouts.differs(run.settings, run.found):
         columns = [list(column) for column in zip(*sorted(kept), strict=True)]
         await connection.execute(_KEEP, run.source, *columns)
 

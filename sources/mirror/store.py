@@ -245,7 +245,7 @@ async def _note_files(connection: Connection, run: Run, page: Page, batch: writi
     if not page.files:
         return
     await layouts.note_files(connection, run.source, page.files, list(batch.mentioned))
-    if run.together is None and run.settings.layout is not None:
+    if run.together is None:
         twice = await layouts.counted_twice(connection, run.source)
         if twice is not None:
             raise SourceUnavailable(f"{twice}.")

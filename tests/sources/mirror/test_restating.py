@@ -137,7 +137,7 @@ async def test_a_bank_that_changes_its_form_keeps_what_the_old_one_stated(export
     overlapping = exports.put("c.csv", "Booked;Sum;Payee\n2026-03-02;20;Bob\n2026-03-04;40;Dan")
     error = await exports.pull()
     assert error is not None
-    assert "2026-03-02 to 2026-03-02" in error
+    assert "(c.csv and a.csv: 2026-03-02 to 2026-03-02)" in error
     assert "count twice" in error
     assert await exports.counted() == ["01 1000", "02 2000", "03 3000 Cid"]
     overlapping.unlink()
@@ -209,6 +209,41 @@ async def test_settings_that_send_documents_elsewhere_stop_too_and_moved_files_f
     assert [row[0] for row in await exports.owner.fetch(where)] == [ledgers["acme-us"]]
     assert await exports.pull() is None
     assert await exports.issues() == []
+
+
+async def test_what_is_kept_in_another_ledger_is_not_told_of_in_this_one_too(exports: Exports) -> None:
+    exports.write("a.csv", "01 10 rent Ann", "02 20 fee Bob")
+    exports.write("b.csv", "02 20 fee Bob", "03 30 tax Cid")
+    await exports.pull()
+    before = await exports.held()
+    exports.more = {"ledger": "acme-us"}
+    (exports.folder / "a.csv").unlink()
+    with pytest.raises(InvalidRequest, match=r"b\.csv and a\.csv: 2026-03-02 to 2026-03-02"):
+        await exports.again(Rest.KEEP)
+    assert await exports.held() == before
+    (exports.folder / "b.csv").unlink()
+    exports.write("c.csv", "04 40 toll Dan")
+    await exports.again(Rest.KEEP)
+    assert await exports.counted() == ["01 1000", "02 2000", "03 3000", "04 4000"]
+
+
+async def test_a_folder_of_another_kind_is_read_again_too(exports: Exports) -> None:
+    exports.write("a.csv", "01 10 rent Ann")
+    await exports.pull()
+    exports.more = {"kind": "bank-statements", "options": {"path": str(exports.folder)}}
+    assert "(kind" in (await exports.pull() or "")
+    with pytest.raises(FilesMissing, match=r"a\.csv: "):
+        await exports.again()
+    await exports.again(Rest.KEEP)
+    daily = (
+        ":20:1\n:25:DE89370400440532013000\n:28C:1/1\n:60F:C2603{0}EUR0,\n:61:2603{0}C10,NTRFX\n:62F:C2603{0}EUR10,\n-"
+    )
+    exports.put("b.sta", daily.format("02"))
+    assert await exports.pull() is None
+    assert await exports.counted() == ["01 1000", "02 1000"]
+    exports.put("c.sta", daily.format("01"))
+    assert "c.sta and a.csv: 2026-03-01" in (await exports.pull() or "")
+    assert await exports.counted() == ["01 1000", "02 1000"]
 
 
 async def test_a_folder_that_lies_elsewhere_now_is_the_same_source(exports: Exports) -> None:
