@@ -82,8 +82,8 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS live
 LEFT JOIN LATERAL (
-    SELECT i.party FROM matching.item i WHERE i.ledger_id = $1 AND i.kind = 'bank_transaction' AND i.source = live.source
-        AND i.account = live.account AND i.external_id = live.external_id LIMIT 1
+    SELECT i.party FROM matching.item i WHERE i.ledger_id = $1 AND i.kind = (SELECT 'bank_transaction')  -- not by the index of an account's
+        AND i.source = live.source AND i.account = live.account AND i.external_id = live.external_id LIMIT 1
 ) AS line ON true"""
 _WAITING = f"""
 SELECT DISTINCT found.source, found.account, found.external_id
