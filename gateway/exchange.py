@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 import zlib
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.asked import Asked
 from gateway.errors import refusal
-from gateway.limits import Limits
 from gateway.negotiation import GRAPHQL_JSON, JSON
 from gateway.protocol import EXTENSION, Protocol
 from gateway.requests import RequestRefused
@@ -107,19 +107,20 @@ def wire_of(scope: Scope) -> Protocol | None:
     return found
 
 
-def body_here(exchange: Exchange, limits: Limits) -> bytes | None:
-    """The whole body when it came with the head; None: it has to be read. Raises RequestRefused beyond the limit."""
+def body_here(exchange: Exchange, most: int) -> bytes | None:
+    """The whole body when it came with the head; None: it has to be read. Raises RequestRefused beyond `most` bytes."""
     length = exchange.asked.length
-    if length is None or length > limits.body_bytes:
-        raise too_large(limits, exchange.request_id)
+    if length is None or length > most:
+        raise too_large(most, exchange.request_id)
     body = exchange.wire.whole_body(exchange.scope) if exchange.wire is not None else None
-    if body is not None and len(body) > limits.body_bytes:  # its length was not stated
-        raise too_large(limits, exchange.request_id)
+    if body is not None and len(body) > most:  # its length was not stated
+        raise too_large(most, exchange.request_id)
     return body
 
 
-async def read_body(exchange: Exchange, limits: Limits) -> bytes:
-    """The whole body. Raises RequestRefused beyond the limit, ClientGone when it will never be whole."""
+async def read_body(exchange: Exchange, most: int, *, in_parts: bool = False) -> bytes:
+    """The whole body. `in_parts`: it has its time for each part, and not for all. Raises RequestRefused beyond `most` bytes, ClientGone
+    when it will never be whole."""
     parts: list[bytes] = []
     size, more = 0, True
     while more:
@@ -128,15 +129,17 @@ async def read_body(exchange: Exchange, limits: Limits) -> bytes:
             raise ClientGone
         part = message.get("body", b"")
         size += len(part)
-        if size > limits.body_bytes:
-            raise too_large(limits, exchange.request_id)
+        if size > most:
+            raise too_large(most, exchange.request_id)
+        if in_parts:
+            exchange.since = time.perf_counter()
         parts.append(part)
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def too_large(limits: Limits, request_id: str) -> RequestRefused:
-    return refusal("PAYLOAD_TOO_LARGE", f"a request has at most {limits.body_bytes} bytes", request_id)
+def too_large(most: int, request_id: str) -> RequestRefused:
+    return refusal("PAYLOAD_TOO_LARGE", f"a request has at most {most} bytes", request_id)
 
 
 def _gzip(body: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """/graphql over HTTP, as the GraphQL-over-HTTP specification says (https://graphql.github.io/graphql-over-http/draft/).
 
 POST with a JSON body or GET with a query string; one answer as application/graphql-response+json or application/json,
-or events (`gateway.sse`). A body is read only for an authenticated caller, and never beyond the limit. A query whose client
-goes away is cancelled, and its statement with it; a mutation goes on to its end.
+or events (`gateway.sse`). A body is read only for an authenticated caller, and never beyond the limit (`gateway.uploads`). A query
+whose client goes away is cancelled, and its statement with it; a mutation goes on to its end.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from gateway.operations import Operations, code_in, errors_result, refusal_of
 from gateway.parsing import check_no_nul, parse_json, query_parameters, request_from, request_from_query_string
 from gateway.requests import GraphQLRequest, RequestRefused, Sink, deliver
 from gateway.sse import EventStreams, Source, Terms
+from gateway.uploads import Uploads
 from gateway.watching import STALLED, Watch, stop_listening
 from sources.caller import Caller
 
@@ -61,7 +62,7 @@ class GraphQLEndpoint:
         self._operations, self._authenticator = operations, authenticator
         self._limits, self._metrics, self._streams = limits, metrics, streams
         self._compressing = compressing
-        self._watch = Watch(limits.stall_seconds)
+        self._watch, self._uploads = Watch(limits.stall_seconds), Uploads(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._exchange(scope, receive, send)
@@ -110,7 +111,12 @@ class GraphQLEndpoint:
             raise refusal("NOT_ACCEPTABLE", message, exchange.request_id)
         caller = await self._authenticator.authenticate(exchange.asked.token())
         exchange.subject = caller.subject
-        request = await self._read(exchange)
+        with self._uploads.admitted(exchange.asked.length, caller) as most:
+            await self._serve(exchange, caller, most)
+
+    async def _serve(self, exchange: Exchange, caller: Caller, most: int) -> None:
+        accepted = exchange.asked.accepted
+        request = await self._read(exchange, most)
         try:
             await self._execute(exchange, request, caller)
         except RequestRefused as exc:
@@ -121,20 +127,20 @@ class GraphQLEndpoint:
                 exc.http_status = 200  # 6.4.1: with this media type, a well-formed request is answered with 200
             raise
 
-    async def _read(self, exchange: Exchange) -> GraphQLRequest:
+    async def _read(self, exchange: Exchange, most: int) -> GraphQLRequest:
         try:
             if exchange.scope["method"] == "GET":
                 query_string: bytes = exchange.scope["query_string"]
                 if len(query_string) > self._limits.body_bytes:
-                    raise too_large(self._limits, exchange.request_id)
+                    raise too_large(self._limits.body_bytes, exchange.request_id)
                 return request_from_query_string(query_string, exchange.request_id)
             unreadable = exchange.asked.unreadable
             if unreadable:
                 raise refusal("UNSUPPORTED_MEDIA_TYPE", unreadable, exchange.request_id)
-            body = body_here(exchange, self._limits)
+            body = body_here(exchange, most)
             if body is None:
                 exchange.phase, exchange.since = "reading", time.perf_counter()
-                body = await read_body(exchange, self._limits)
+                body = await read_body(exchange, most, in_parts=most > self._limits.body_bytes)
                 exchange.phase = "arriving"
             parameters = parse_json(body)
             if b"\\u0000" in body:

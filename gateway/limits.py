@@ -10,6 +10,8 @@ class Limits:
     """Sizes in bytes, times in seconds, the rest are counts."""
 
     body_bytes: int = 1_048_576
+    upload_bytes: int = 67_108_864
+    uploads_bytes: int = 134_217_728
     answer_bytes: int = 67_108_864
     document_characters: int = 100_000
     tokens: int = 2_000

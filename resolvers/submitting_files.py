@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from binascii import Error as NotBase64
 from binascii import a2b_base64
@@ -38,7 +39,7 @@ class FileInput:
 @strawberry.input(description="Files to submit.")
 class SubmitFilesInput:
     source: str = strawberry.field(description="Name of a source that reads files.")
-    files: list[FileInput] = strawberry.field(description="At most 20; a request has at most `body_bytes`.")
+    files: list[FileInput] = strawberry.field(description="At most 20; a request has at most `upload_bytes`.")
 
 
 @strawberry.type(description="The documents of the file are held.")
@@ -97,11 +98,10 @@ async def submit_files(context: Context, _keys: Sequence[Key], want: Want, args:
 
 async def _read(context: Context, settings: SourceSettings, file: _File, content: str, path: tuple[str, ...]) -> None:
     try:
-        data = a2b_base64(content.encode("ascii"), strict_mode=True)
+        data, file.checksum = await asyncio.to_thread(_decoded, content)
     except (NotBase64, UnicodeEncodeError):
         file.reasons = [Reason(RejectionCode.INVALID_VALUE, "it is not Base64", (*path, "content"))]
         return
-    file.checksum = hashlib.sha256(data).hexdigest()
     try:
         documents = await context.services.refresher.read_file(settings.name, data, file.name)
     except UnreadableFile as fault:
@@ -112,6 +112,12 @@ async def _read(context: Context, settings: SourceSettings, file: _File, content
     )
     file.reasons = [unknown_ledger(code, *path) for code in hidden]
     file.documents = [Submission(each, file=(file.name, checksum_of(data))) for each in documents]
+
+
+def _decoded(content: str) -> tuple[bytes, str]:
+    """Bytes and their SHA-256: of a large file, that takes a part of a second."""
+    data = a2b_base64(content.encode("ascii"), strict_mode=True)
+    return data, hashlib.sha256(data).hexdigest()
 
 
 async def _store(context: Context, name: str, files: Sequence[_File]) -> None:

@@ -241,6 +241,51 @@ async def test_the_body_limit_holds_while_streaming(start: Any) -> None:
             assert (await response.json())["errors"][0]["extensions"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
+def _of(size: int) -> bytes:
+    return json.dumps({"query": "{ hello }" + " " * size}).encode()
+
+
+async def test_who_may_submit_files_may_send_more(start: Any) -> None:
+    """Decided by the scope and the stated length; everybody else has the usual limit, and so has a body of unknown length."""
+    async with start(body_bytes=1000, upload_bytes=50_000) as client:
+        robot = {"authorization": f"Bearer {token(scopes=['ledger:read', 'documents:submit'])}"}
+        assert (await client.post(_of(40_000), **robot))[0] == 200
+        assert (await client.post(_of(40_000)))[0] == 413
+        status, answer = (await client.post(_of(60_000), **robot))[:2]
+        assert (status, answer["errors"][0]["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+        assert "50000" in answer["errors"][0]["message"]
+
+        async def pieces() -> Any:
+            yield _of(40_000)
+
+        headers = {**client.headers(content_type="application/json"), **robot}
+        async with client.session.post(client.graphql, headers=headers, data=pieces()) as response:
+            assert response.status == 413
+
+
+async def test_large_bodies_are_bounded_together(start: Any) -> None:
+    """One that finds no place is refused before it is read, and finds one once another was answered."""
+    async with start(body_bytes=1000, upload_bytes=50_000, uploads_bytes=60_000) as client:
+        robot = {"authorization": f"Bearer {token(scopes=['ledger:read', 'documents:submit'])}"}
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> Any:
+            yield _of(40_000)[:20_000]
+            begun.set()
+            await go.wait()
+            yield _of(40_000)[20_000:]
+
+        length = str(len(_of(40_000)))
+        headers = {**client.headers(content_type="application/json"), **robot, "content-length": length}
+        first = asyncio.create_task(client.session.post(client.graphql, headers=headers, data=slow()))
+        await begun.wait()
+        status, answer = (await client.post(_of(40_000), **robot))[:2]
+        assert (status, answer["errors"][0]["extensions"]["code"]) == (503, "OVERLOADED")
+        go.set()
+        assert (await first).status == 200
+        assert (await client.post(_of(40_000), **robot))[0] == 200
+
+
 async def test_a_body_that_never_ends_is_given_up(start: Any) -> None:
     """A client that stops in the midst of its body is refused after a while."""
     async with start(stall_seconds=0.2) as client:
