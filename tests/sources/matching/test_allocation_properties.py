@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sources.mapping.rates import Quote, Rates
 from sources.matching import allocating, clues, record
-from sources.matching.deciding import decide
+from sources.matching.deciding import Around, decide
 from sources.matching.model import Candidates, Item, ItemKey, Line, Rules, Side
+from sources.matching.wages import Payslip, Run
 from sources.money import EXPONENTS
 
 DAY = date(2026, 3, 1)
@@ -55,6 +58,16 @@ def lines(draw: st.DrawFn) -> list[Line]:
     return found
 
 
+def around(documents: list[Item]) -> Around:
+    """Payslips of every amount in the air, payments all made together, and a rate."""
+    runs = [Run(item.key, given=True) for item in documents if item.key.kind == "payroll_run"]
+    for run in runs:
+        run.payslips += [Payslip(net, party) for net in (1_000, 2_000) for party in ("GLOBEX", "HOOLI")]
+    together = [item.key for item in documents if item.key.kind == "payment"]
+    quotes = [Quote("USD", "EUR", "spot", DAY + timedelta(days=at), Decimal("0.9")) for at in range(0, 31, 5)]
+    return Around(runs=runs, together=[together], rates=Rates(quotes))
+
+
 @settings(max_examples=400, deadline=None)
 @given(items(), lines())
 def test_nothing_is_allocated_twice(documents: list[Item], transactions: list[Line]) -> None:
@@ -66,7 +79,7 @@ def test_nothing_is_allocated_twice(documents: list[Item], transactions: list[Li
     before = {key: (item.amount, item.open) for key, item in held.items()}
     keys = list(held)
     mine = {line.key: Candidates(keys, keys, keys, keys) for line in transactions}
-    found = decide(transactions, mine, held, {}, Rules())
+    found = decide(transactions, mine, held, {}, Rules(), around(documents))
     certain = [match for matches in found.values() for match in matches if match.certain]
     assert len({match.line for match in certain}) == len(certain)
     used = dict.fromkeys(held, 0)
@@ -97,6 +110,15 @@ def test_sums_are_right_and_unique_ones_are_unique(amounts: list[int], wanted: i
     assert len(found) == min(len(ways), 2)
     assert all(sum(amounts[at] for at in way) == wanted for way in found)
     assert allocating.is_sum_of_few(amounts, wanted) == any(len(way) <= 3 for way in ways)
+
+
+@given(st.integers(-(10**15), 10**15), st.lists(st.integers(1, 10**12), min_size=1, max_size=9))
+def test_shares_are_of_the_whole_and_as_their_weights_are(whole: int, weights: list[int]) -> None:
+    found = allocating.shares(whole, weights)
+    assert sum(found) == whole
+    assert all(
+        abs(share * sum(weights) - whole * weight) < sum(weights) for share, weight in zip(found, weights, strict=True)
+    )
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
