@@ -35,7 +35,7 @@ _MEANINGS = {
     "CHANGED": "Another version of it was held.",
     "UNCHANGED": "The same was held already; nothing was changed.",
     "DELETED": "It was held, and is marked as deleted.",
-    "STALE": "A newer revision is held, or comes later in the same request; nothing was changed.",
+    "STALE": "A newer revision, or what a later file states, is held or comes later in the same request; nothing was changed.",
 }
 describe_values(Outcome, _MEANINGS)
 

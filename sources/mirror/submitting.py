@@ -1,15 +1,15 @@
 """Documents that somebody submits, or files that state them: stored as a pull's pages are, under the source's lock, with the outcome
 of each. Of a source that is read besides, where its next pull begins and how old its copy is stay as they are.
 
-The same content again changes nothing. A submission with a revision older than the one that is held changes nothing either, so a
-request that is late, or repeated after a newer one, does no harm. A statement belongs to one account for good: another one of its id
+The same content again changes nothing. A submission with a revision older than the one that is held changes nothing either, nor does
+a file again after a newer one of its document, so a request that is late, or repeated after a newer one, does no harm. A statement belongs to one account for good: another one of its id
 would take its transactions away.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -90,7 +90,8 @@ async def submit(
         before = await _held(connection, settings.name, submissions)
         newest = await _revisions(connection, settings.name, ledgers, submissions)
         refused = await asyncio.to_thread(_refusals, settings, groups, before)
-        outcomes, counting = _sorted_out(submissions, refused, newest)
+        late = await _late(connection, settings.name, ledgers, submissions, before)
+        outcomes, counting = _sorted_out(submissions, refused, newest, late)
         taken = [submissions[number] for number in sorted(counting.values())]
         documents = [each.document for each in taken if not isinstance(each.document, Deletion)]
         deletions = [each.document for each in taken if isinstance(each.document, Deletion)]
@@ -111,6 +112,26 @@ async def submit(
 _Key = tuple[str, str]
 
 
+async def _late(
+    connection: Connection,
+    source: str,
+    ledgers: Mapping[str, int],
+    submissions: Sequence[Submission],
+    before: Mapping[_Key, _Held],
+) -> set[tuple[_Key, str]]:
+    """Key and checksum of what files state that stated it before another file did."""
+    given = {
+        (*each.key, each.file[1])
+        for each in submissions
+        if each.file is not None and (held := before.get(each.key)) is not None and not held.gone
+    }
+    if not given:
+        return set()
+    columns = [list(column) for column in zip(*given, strict=True)]
+    rows = await connection.fetch(_LATE, list(ledgers.values()), source, *columns)
+    return {((row["kind"], row["external_id"]), row["checksum"]) for row in rows}
+
+
 def _files(taken: Sequence[Submission]) -> Iterator[ReadFile]:
     for each in taken:
         if each.file is not None and not isinstance(each.document, Deletion):
@@ -119,16 +140,21 @@ def _files(taken: Sequence[Submission]) -> Iterator[ReadFile]:
 
 
 def _sorted_out(
-    submissions: Sequence[Submission], refused: Mapping[int, str], newest: dict[_Key, int | None]
+    submissions: Sequence[Submission],
+    refused: Mapping[int, str],
+    newest: dict[_Key, int | None],
+    late: Collection[tuple[_Key, str]],
 ) -> tuple[Results, dict[_Key, int]]:
     """The outcomes of those that change nothing, STALE in the others' places; and the positions of the others by their key.
-    `refused`: reasons by position. `newest`: revisions by key, which are brought up to date."""
+    `refused`: reasons by position. `newest`: revisions by key, which are brought up to date. `late`: see `_late`."""
     outcomes: Results = [Outcome.STALE] * len(submissions)
     counting: dict[_Key, int] = {}
     for number, submission in enumerate(submissions):
         key = submission.key
         if number in refused:
             outcomes[number] = Refused(refused[number])
+        elif submission.file is not None and (key, submission.file[1]) in late:
+            continue
         elif not _stale(submission.revision, newest.get(key)):
             counting[key] = number
             newest[key] = submission.revision
@@ -229,6 +255,12 @@ _REVISIONS = """
 SELECT DISTINCT ON (kind, external_id) kind, external_id, revision FROM mirror.submission
 WHERE ledger_id = ANY($1) AND source = $2 AND (kind, external_id) IN (SELECT * FROM unnest($3::text[], $4::text[]))
 ORDER BY kind, external_id, submitted_at DESC"""
+_LATE = """
+SELECT kind, external_id, checksum FROM mirror.document_file stated
+WHERE ledger_id = ANY($1) AND source = $2 AND NOT kept
+    AND (kind, external_id, checksum) IN (SELECT * FROM unnest($3::text[], $4::text[], $5::text[]))
+    AND EXISTS (SELECT FROM mirror.document_file later WHERE later.ledger_id = stated.ledger_id AND later.source = $2
+        AND later.kind = stated.kind AND later.external_id = stated.external_id AND later.place > stated.place AND NOT later.kept)"""
 _REMEMBER = """
 INSERT INTO mirror.submission (ledger_id, source, kind, external_id, revision, submitted_by, submitted_at)
 SELECT ledger_id, $1, kind, external_id, revision, $2, clock_timestamp()

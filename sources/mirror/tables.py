@@ -206,6 +206,7 @@ document_file = Table(
     required("checksum", KEY_TEXT),
     required("name", Text),
     required("kept", Boolean, server_default=text("false")),
+    required("place", BigInteger, server_default=Identity(always=True)),
     PrimaryKeyConstraint("ledger_id", "source", "kind", "external_id", "checksum", name="document_file_pkey"),
     references("ledger_id", "ledger.ledger", "ledger_id", "document_file_ledger_fkey"),
     Index("document_file_kept", "source", postgresql_where=text("kept")),

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,24 @@ async def test_sent_and_dropped_at_once_it_is_one_document(office: Office) -> No
     await asyncio.gather(*(office.send(("bill.xml", ubl(BILL))) for _ in range(5)), office.drop("bill.xml", ubl(BILL)))
     assert await office.held() == [ID]
     assert await office.posted() == POSTED
+
+
+async def test_an_older_file_that_comes_again_does_not_put_the_older_figures_back(office: Office) -> None:
+    """Whoever repeats a request that was not answered may do it after a newer one."""
+    first, second = ubl(BILL), ubl(replace(BILL, due="2026-04-20"))
+    await office.send(("first.xml", first))
+    await office.send(("second.xml", second))
+    held = await office.company.owner.fetchval("SELECT content_hash FROM mirror.invoice")
+    (answer,) = await office.send(("first.xml", first))
+    assert [each["outcome"] for each in answer["documents"]] == ["STALE"]
+    assert await office.company.owner.fetchval("SELECT content_hash FROM mirror.invoice") == held
+    (answer,) = await office.send(("second.xml", second))
+    assert [each["outcome"] for each in answer["documents"]] == ["UNCHANGED"]
+    await office.drop("third.xml", third := ubl(replace(BILL, due="2026-04-30")))
+    (answer,) = await office.send(("second.xml", second))
+    assert [each["outcome"] for each in answer["documents"]] == ["STALE"]
+    (answer,) = await office.send(("third.xml", third))
+    assert [each["outcome"] for each in answer["documents"]] == ["UNCHANGED"]
 
 
 async def test_what_was_sent_stays_when_the_folder_is_read(office: Office) -> None:
