@@ -15,6 +15,7 @@ from gateway.values import Problems, Secret, take_text, unknown_keys
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.registry import KINDS
 from sources.documents import Connector
+from sources.errors import ConfigurationError
 from sources.ledger.rules import FIRST_DATE, LAST_DATE
 from sources.mirror.settings import SourceSettings, compact
 
@@ -82,8 +83,9 @@ class _Reader:
         if kind is None:
             self._wrong(prefix + "kind", f"must be one of {', '.join(KINDS)}, not {table.get('kind')!r}")
             return None
+        before = len(self._problems)
         options = self._options(kind, table, prefix)
-        return SourceSettings(
+        source = SourceSettings(
             name=name,
             kind=str(table["kind"]),
             ledger=self._ledger(table.get("ledger"), prefix + "ledger"),
@@ -94,6 +96,17 @@ class _Reader:
             webhook_secrets=self._webhook_secrets(table.get("webhook_secrets"), kind, prefix + "webhook_secrets"),
             **self._max_age(table, prefix),
         )
+        if len(self._problems) == before:
+            self._try(source)
+        return source
+
+    def _try(self, source: SourceSettings) -> None:
+        """What its connector says of its options, here and not when it is first used: so all mistakes are told at once."""
+        try:
+            connector_for(source)
+        except ConfigurationError as error:
+            for line in str(error).splitlines():
+                self._problems.add(self._where, "", line)
 
     def _wrong(self, key: str, rule: str) -> None:
         self._problems.add(self._where, key, rule)

@@ -27,6 +27,9 @@ class Problems:
     def __init__(self) -> None:
         self._found: list[str] = []
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def add(self, where: str, key: str, rule: str) -> None:
         """`where` is a file, "environment", "command line" or ""; `rule` says what the key must be."""
         self._found.append(": ".join(part for part in (where, key, rule) if part))

@@ -41,7 +41,7 @@ class ClientCredentials:
         credentials_in: str = "header",
     ) -> None:
         self._name = name
-        base_url, self._path = _split(place or f"sources.{name}", token_url)
+        base_url, self._path = checked_token_url(place or f"sources.{name}", token_url)
         self._http = SourceHttp(name=name, base_url=base_url, options=options)
         self._form = {"grant_type": "client_credentials" if refresh_token is None else "refresh_token"}
         self._form |= {"scope": scope} if scope else {}
@@ -112,7 +112,8 @@ def _basic(client_id: str, client_secret: str) -> str:
     return base64.b64encode(f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()).decode()
 
 
-def _split(place: str, token_url: str) -> tuple[str, str]:
+def checked_token_url(place: str, token_url: str) -> tuple[str, str]:
+    """Address and path. Raises ConfigurationError, naming the setting under `place`."""
     try:
         url = URL(token_url)
         return str(url.origin()), url.raw_path

@@ -23,15 +23,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from time import time
 from typing import Any
 
 import structlog
 from yarl import URL
 
-from sources.connectors.client_credentials import ClientCredentials
+from sources.connectors.client_credentials import ClientCredentials, checked_token_url
 from sources.connectors.gusto_records import (
     DRAFT,
     by_department,
@@ -45,9 +47,10 @@ from sources.connectors.gusto_records import (
     unreadable,
 )
 from sources.connectors.http import Auth, Headers, HttpOptions, SourceHttp, SourceRefused, bearer
+from sources.connectors.http_options import check_all, checked_base, must
 from sources.connectors.kinds import ConnectorKind
 from sources.documents import Page, PayrollRun, Payslip, Problem
-from sources.errors import ConfigurationError, SourceUnavailable
+from sources.errors import SourceUnavailable
 
 logger = structlog.get_logger(__name__)
 
@@ -56,6 +59,7 @@ API_VERSION = "2026-06-15"
 """The version that is asked for; `api_version` asks for another one. Gusto serves a version for at least a year after the next one:
 https://docs.gusto.com/embedded-payroll/docs/api-versioning. Shapes are read of those from 2024-04-01 on."""
 
+_VERSIONED = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FIRST_DAY = date(2011, 1, 1)
 """Gusto was founded in that year."""
 _WINDOW, _OVERLAP, _AHEAD = timedelta(days=365), timedelta(days=100), timedelta(days=85)
@@ -95,22 +99,27 @@ class GustoConnector:
         clock: Callable[[], float] = time,
         pause: float = 2.0,
     ) -> None:
-        if not is_identifier(company_id):
-            raise ConfigurationError(f"sources.{name}.company_id must be the company's UUID at Gusto")
-        if not api_version.isascii() or not api_version.isprintable():
-            raise ConfigurationError(f"sources.{name}.api_version must be a date such as {API_VERSION}")
+        granted = client_id and client_secret and token_url
+        check_all(
+            must(is_identifier(company_id), f"sources.{name}.company_id must be the company's UUID at Gusto"),
+            must(_VERSIONED.fullmatch(api_version), f"sources.{name}.api_version must be a date such as {API_VERSION}"),
+            must(
+                token is not None or granted, f"sources.{name} needs token, or client_id, client_secret and token_url"
+            ),
+            partial(checked_base, name, base_url),
+            *([partial(checked_token_url, f"sources.{name}", token_url)] if token_url else []),
+            *([partial(bearer, token, f"sources.{name}.token")] if token is not None else []),
+        )
         self._name = name
         self._subject = f"Source {name!r}"
         self._company, self._version = f"/v1/companies/{company_id}", api_version
         self._granting: ClientCredentials | None = None
         if token is None:
-            if not client_id or not client_secret or not token_url:
-                raise ConfigurationError(f"sources.{name} needs token, or client_id, client_secret and token_url")
             self._granting = ClientCredentials(
                 name=name,
-                token_url=token_url,
-                client_id=client_id,
-                client_secret=client_secret,
+                token_url=token_url or "",
+                client_id=client_id or "",
+                client_secret=client_secret or "",
                 scope=scopes,
                 options=http,
             )

@@ -37,6 +37,28 @@ class HttpOptions:
     waiting: bool = True
 
 
+def check_all(*checks: Callable[[], object]) -> None:
+    """Runs every check. Raises ConfigurationError with a line for each mistake that any of them raises."""
+    wrongs = []
+    for check in checks:
+        try:
+            check()
+        except ConfigurationError as error:
+            wrongs += str(error).splitlines()
+    if wrongs:
+        raise ConfigurationError("\n".join(wrongs))
+
+
+def must(holds: object, rule: str) -> Callable[[], None]:
+    """A check for `check_all`. `rule`: the setting, and what it must be."""
+
+    def check() -> None:
+        if not holds:
+            raise ConfigurationError(rule)
+
+    return check
+
+
 def bearer(secret: str, setting: str) -> Auth:
     """Auth with one fixed bearer token. Raises ConfigurationError, naming the setting, where it cannot be sent."""
     if not re.fullmatch(r"[!-~]+", secret):

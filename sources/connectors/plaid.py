@@ -25,12 +25,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 import structlog
 
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused
+from sources.connectors.http_options import check_all, checked_base, must
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.plaid_cursor import PlaidCursor
 from sources.connectors.plaid_records import (
@@ -47,7 +49,7 @@ from sources.connectors.plaid_records import (
     unreadable,
 )
 from sources.documents import BankStatement, BankTransaction, Deletion, Document, Page, Payslip, Problem
-from sources.errors import ConfigurationError, SourceUnavailable
+from sources.errors import SourceUnavailable
 
 logger = structlog.get_logger(__name__)
 
@@ -94,11 +96,16 @@ class PlaidConnector:
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = {"client_id": client_id, "secret": secret, "access_token": access_token, "item_id": item_id}
-        for setting, value in given.items():
-            if not value or not value.isascii() or not value.isprintable():
-                raise ConfigurationError(
-                    f"sources.{name}.{setting} must be set: visible ASCII characters, as Plaid gave it"
+        check_all(
+            *(
+                must(
+                    value and value.isascii() and value.isprintable(),
+                    f"sources.{name}.{setting} must be set: visible ASCII characters, as Plaid gave it",
                 )
+                for setting, value in given.items()
+            ),
+            partial(checked_base, name, base_url),
+        )
         self._subject = f"Source {name!r}"
         self._keys = {"client_id": client_id, "secret": secret, "access_token": access_token}
         self._http = SourceHttp(name=name, base_url=base_url, options=http)

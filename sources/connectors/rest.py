@@ -26,6 +26,7 @@ from typing import Any
 
 from sources.connectors.each import each, is_of_all
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused
+from sources.connectors.http_options import check_all, checked_base
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.rest_authentication import SECRETS, credentials, read_authentication, read_headers
 from sources.connectors.rest_expressions import Unworkable
@@ -88,7 +89,7 @@ class RestConnector:
         self._subject = f"Source {name!r}"
         self._declared = read_documents(name, documents, wrongs)
         given, sent = read_authentication(name, authentication, wrongs), read_headers(name, headers, wrongs)
-        raise_all(wrongs)
+        check_all(partial(raise_all, wrongs), partial(checked_base, name, base_url))
         self._digest = digest(documents)
         self._clock = clock
         found = credentials(name, given, http)

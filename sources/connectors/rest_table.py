@@ -99,7 +99,9 @@ class Table:
 
     def path(self, key: str) -> str:
         value = self.text(key)
-        if key in self.given and (not value.startswith("/") or "://" in value):
+        if value == "?":
+            return value  # it was told of
+        if not value.startswith("/") or "://" in value:
             self.wrong(key, "must be a path that starts with /, as it stands behind base_url")
         elif "?" in value or "#" in value:
             self.wrong(key, "must be a path without a query: what stands behind ? belongs into params")

@@ -35,10 +35,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused, bearer
+from sources.connectors.http_options import check_all, checked_base
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.stripe_again import read_again
 from sources.connectors.stripe_api import ListPage, Params, StripeApi, both
@@ -70,14 +72,14 @@ class StripeConnector:
     def __init__(
         self, *, name: str, api_key: str, base_url: str = "https://api.stripe.com", http: HttpOptions | None = None
     ) -> None:
+        setting = f"sources.{name}.api_key"
+        check_all(partial(bearer, api_key, setting), partial(checked_base, name, base_url))
         self._subject = f"Source {name!r}"
         self._mode = found[1] if (found := _KEY_MODE.match(api_key)) else None
         self._account: str | None = None
         self._identified = False
         self._gives_events = False
-        self._http = SourceHttp(
-            name=name, base_url=base_url, auth=bearer(api_key, f"sources.{name}.api_key"), options=http
-        )
+        self._http = SourceHttp(name=name, base_url=base_url, auth=bearer(api_key, setting), options=http)
         self._log = logger.bind(source=name)
 
     async def pull(self, cursor: str | None) -> AsyncIterator[Page]:

@@ -25,17 +25,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from sources.connectors import tryton_purchases as purchases
 from sources.connectors.http import HttpOptions, SourceHttp
+from sources.connectors.http_options import check_all, checked_base, must
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.tryton_cursor import TrytonCursor
 from sources.connectors.tryton_records import FIELDS, parse_invoice
 from sources.connectors.tryton_rpc import Domain, TrytonRpc, TrytonSession, checked_settings, moment
 from sources.connectors.tryton_values import Record, UnreadableRecord, listed, related, text, time
 from sources.documents import Deletion, Invoice, Page, Payslip, Problem
-from sources.errors import ConfigurationError, SourceUnavailable
+from sources.errors import SourceUnavailable
 
 INVOICE: Final = "account.invoice"
 BATCH: Final = 100
@@ -95,9 +97,12 @@ class TrytonConnector:
         company: str | None = None,
         http: HttpOptions | None = None,
     ) -> None:
-        checked_settings(name, database, user, password)
-        if company is not None and not (company.isascii() and company.isdecimal()):
-            raise ConfigurationError(f"sources.{name}.company must be the id of a company at Tryton, a whole number")
+        is_id = company is None or (company.isascii() and company.isdecimal() and len(company) < 10)
+        check_all(
+            partial(checked_settings, name, database, user, password),
+            must(is_id, f"sources.{name}.company must be the id of a company at Tryton, a whole number"),
+            partial(checked_base, name, base_url),
+        )
         self._subject = f"Source {name!r}"
         self._stated = None if company is None else int(company)
         self._session = TrytonSession(

@@ -16,7 +16,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from sources.connectors.http import Headers, HttpOptions, SourceHttp, SourceRefused
-from sources.errors import ConfigurationError, SourceUnavailable
+from sources.connectors.http_options import check_all, must
+from sources.errors import SourceUnavailable
 
 Record = Mapping[str, Any]
 Domain = list[Any]
@@ -145,13 +146,16 @@ def rpc_path(database: str) -> str:
 
 def checked_settings(name: str, database: str, user: str, password: str) -> None:
     """Raises ConfigurationError for what cannot be sent: a header joins the user's name to the session with a colon."""
-    for setting, value in (("database", database), ("user", user), ("password", password)):
-        if not value or not value.isprintable():
-            raise ConfigurationError(f"sources.{name}.{setting} must be set, and printable")
-    if ":" in user:
-        raise ConfigurationError(f"sources.{name}.user must have no colon: Tryton's sessions cannot carry one")
-    if set(database) & set("/?#%") or database in (".", ".."):
-        raise ConfigurationError(f"sources.{name}.database must be the name of a database, not a path")
+    given = {"database": database, "user": user, "password": password}
+    is_path = set(database) & set("/?#%") or database in (".", "..")
+    check_all(
+        *(
+            must(value and value.isprintable(), f"sources.{name}.{setting} must be set, and printable")
+            for setting, value in given.items()
+        ),
+        must(":" not in user, f"sources.{name}.user must have no colon: Tryton's sessions cannot carry one"),
+        must(not is_path, f"sources.{name}.database must be the name of a database, not a path"),
+    )
 
 
 def moment(value: datetime) -> dict[str, Any]:

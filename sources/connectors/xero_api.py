@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import structlog
 from yarl import URL
 
-from sources.connectors.client_credentials import ClientCredentials
+from sources.connectors.client_credentials import ClientCredentials, checked_token_url
 from sources.connectors.http import Headers, HttpOptions, Params, SourceHttp, SourceRefused
-from sources.errors import ConfigurationError
+from sources.connectors.http_options import check_all, checked_base, must
 
 logger = structlog.get_logger(__name__)
 
@@ -45,9 +46,18 @@ class XeroApi:
         scopes: str,
         options: HttpOptions | None,
     ) -> None:
-        for setting, value in (("client_id", client_id), ("client_secret", client_secret), ("tenant_id", tenant_id)):
-            if not value or not value.isprintable():
-                raise ConfigurationError(f"sources.{name}.{setting} must be set: it is in the app's settings at Xero")
+        given = {"client_id": client_id, "client_secret": client_secret, "tenant_id": tenant_id}
+        check_all(
+            *(
+                must(
+                    value and value.isprintable(),
+                    f"sources.{name}.{setting} must be set: it is in the app's settings at Xero",
+                )
+                for setting, value in given.items()
+            ),
+            partial(checked_base, name, base_url),
+            partial(checked_token_url, f"sources.{name}", token_url or _IDENTITY_URL),
+        )
         self.subject = f"Source {name!r}"
         self._log = logger.bind(source=name)
         self._auth = ClientCredentials(

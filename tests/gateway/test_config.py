@@ -393,13 +393,74 @@ def test_every_kind_of_source_has_a_connector_that_takes_its_options(tmp_path: P
 def test_tables_of_options_reach_the_connector_with_their_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = replace(KINDS["bank-statements"], tables=("columns",))
+    kind = replace(KINDS["bank-statements"], tables=("columns",), connector=lambda **given: given)  # type: ignore[arg-type]
     monkeypatch.setattr(sourceconfig, "KINDS", {"bank-statements": kind})
     line = 'columns = { day = 1, names = ["a", "env:WORD"], deep = { key = "env:WORD" } }'
     (source,) = load({"WORD": "s3cret"}, config=file(tmp_path, posting(line))).sources
     assert source.options["columns"] == {"day": 1, "names": ["a", "s3cret"], "deep": {"key": "s3cret"}}
     (told,) = refused({}, config=file(tmp_path, posting('columns = ["env:NONE"]')))
     assert "columns[0]: names the environment variable NONE, which is not set" in told
+
+
+WRONG = """
+[[sources]]
+name = "erp"
+kind = "tryton"
+ledger = "us"
+base_url = "https://erp.example.com?x=1"
+database = "a/b"
+user = "a:b"
+password = "env:SECRET"
+company = "first"
+[[sources]]
+name = "payroll"
+kind = "gusto"
+ledger = "us"
+company_id = "acme corp"
+token = "env:SECRET"
+api_version = "newest"
+[[sources]]
+name = "books"
+kind = "xero-accounting"
+ledger = "us"
+client_id = "a\\u0007"
+client_secret = "env:SECRET"
+tenant_id = "b\\u0007"
+[[sources]]
+name = "bank"
+kind = "plaid"
+ledger = "us"
+client_id = "ключ"
+secret = "env:SECRET"
+access_token = "env:SECRET"
+item_id = "ключ"
+[[sources]]
+name = "inbox"
+kind = "e-invoices"
+ledger = "us"
+path = "invoices"
+direction = "sideways"
+[[sources]]
+name = "procure"
+kind = "rest"
+ledger = "us"
+base_url = "https://procure.example.com/?key=1"
+documents = [{ kind = "bill" }]
+"""
+
+
+def test_every_mistake_in_the_options_of_every_source_is_told_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(WRONG)
+    told = refused({"SECRET": "s3cret"}, config=config)
+    for place in (
+        "erp.base_url", "erp.database", "erp.user", "erp.company", "payroll.company_id", "payroll.api_version", "books.client_id",
+        "books.tenant_id", "bank.client_id", "bank.item_id", "inbox.direction", "procure.base_url", "procure.documents[0].kind",
+        "procure.documents[0].list",
+    ):  # fmt: skip
+        lines = [each for each in told if each.startswith(f"{config}: sources.{place} ")]
+        assert lines, (place, told)
+    assert "s3cret" not in "".join(told)
 
 
 def test_caches_can_be_switched_off(tmp_path: Path) -> None:
