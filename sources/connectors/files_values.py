@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import lru_cache
 
@@ -75,10 +75,14 @@ class Memory:
     def __init__(self, size: int) -> None:
         """`size`: of the file, in bytes."""
         self.left = FREE_MEMORY + _MEMORY_BY_BYTE * size
+        self.when_short: Callable[[], None] | None = None
+        """Gives back what was let go of meanwhile."""
 
     def take(self, size: int, what: str) -> None:
         """For one of `what` (for the sentence), of about so many bytes. Raises UnreadableFile when that is too much."""
         self.left -= size
+        if self.left < 0 and self.when_short is not None:
+            self.when_short()
         if self.left < 0:
             raise UnreadableFile(f"it has far more {what} than a business document of its size")
 

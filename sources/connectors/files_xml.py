@@ -119,10 +119,12 @@ def _fed(
             part = text[begin : begin + _AT_ONCE]
             weight.add(part)
             parser.feed(part)
-            weight.inner = seen()
+            weight.of(seen())
         root = parser.close()
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
         raise UnreadableFile(_not_well_formed(error)) from error
+    finally:
+        memory.when_short = None
     return _without_doctype(root)
 
 
@@ -154,38 +156,44 @@ def _not_well_formed(error: Exception) -> str:
 
 class _Weight:
     """What the tree of a document takes, by its markup: an element and a text 128 bytes each, however short they are, an attribute
-    240; names, which the parser keeps for good, are few in any document. A part is counted before the parser sees it. `inner`: an element
-    of a tree from which some may have been taken out."""
+    240; names, which the parser keeps for good, are few in any document. A part is counted before the parser sees it; where that
+    is too much, what is left in the tree is counted anew, as often as that takes no time."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._counted = 0
         self._looks = _MOST_LOOKS * (memory.left // _NODE)
         self._names: set[bytes] = set()
-        self.inner: etree._Element | None = None
+        self._root: etree._Element | None = None
+        memory.when_short = self._count_again
+
+    def of(self, element: etree._Element | None) -> None:
+        """An element of the tree, once there is one that may be taken out."""
+        if self._root is None and element is not None:
+            self._root = element.getroottree().getroot()
 
     def add(self, part: bytes) -> None:
-        """Where that is too much, what is left in the tree is counted anew, as often as that takes no time. Raises UnreadableFile."""
+        """Raises UnreadableFile."""
         elements = part.count(b"<") - part.count(b"</")
         texts = part.count(b">") - part.count(b"><")
         size = (elements + texts) * _NODE + part.count(b"=") * _ATTRIBUTE
-        if size > self._memory.left and self.inner is not None and self._looks > 0:
-            self._count_again(self.inner.getroottree())
         self._memory.take(size, _MARKUP)
         self._counted += size
         self._names.update(_NAMES.findall(part))
         if len(self._names) > _MOST_NAMES:
             raise UnreadableFile(f"it has more than {_MOST_NAMES:,} different names of elements")
 
-    def _count_again(self, tree: etree._ElementTree) -> None:
+    def _count_again(self) -> None:
+        if self._root is None or self._looks <= 0:
+            return
         nodes = attributes = 0
-        for each in tree.iter(etree.Element):
+        for each in self._root.iter(etree.Element):
             nodes += 1 + (each.text is not None) + (each.tail is not None)
             attributes += len(each.attrib)
         self._looks -= nodes
-        self._memory.give_back(self._counted)
-        self._counted = nodes * _NODE + attributes * _ATTRIBUTE
-        self._memory.take(self._counted, _MARKUP)
+        held = nodes * _NODE + attributes * _ATTRIBUTE
+        self._memory.give_back(self._counted - held)
+        self._counted = held
 
 
 def _without_doctype(root: etree._Element | None) -> etree._Element:

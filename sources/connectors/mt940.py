@@ -15,6 +15,7 @@ currency, a date or an amount that cannot be read exactly, an opening balance wi
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -50,9 +51,11 @@ def parse_mt940(data: bytes, file_name: str) -> list[BankStatement]:
     Raises UnreadableFile for what is not MT940 or MT942, or not exactly representable."""
     memory = Memory(len(data))
     bounds = Bounds(memory)
+    text = decode(data)
+    memory.take(sys.getsizeof(text), "text")
 
     def pages() -> Iterator[_Page]:
-        for message in split_messages(decode(data), memory):
+        for message in split_messages(text, memory):
             yield _read_message(message, bounds)
             memory.give_back(message.weight)
 

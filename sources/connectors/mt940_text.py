@@ -22,7 +22,7 @@ _END = re.compile(r"-(?:\}.*|[A-Z]{3})?")
 _MESSAGE_TYPE = re.compile(r"\{2:[IO]([0-9]{3})")
 _CONTROLS = {code: None for code in (*range(32), 127) if code != 9}
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
-_FIELD_MEMORY = 150
+_FIELD_MEMORY = 190
 _LINE_MEMORY = 80
 _PLAUSIBLE = frozenset("€§°£–’´")
 

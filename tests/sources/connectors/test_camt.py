@@ -492,6 +492,15 @@ def test_entries_that_stay_in_the_tree_count_too(monkeypatch: pytest.MonkeyPatch
     assert "far more" in refusal(data)
 
 
+def test_entries_that_were_taken_out_count_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is that finds the memory short: the tree's next part, or an entry that was read."""
+    data = message(account() + (entry() + "\n") * 9_000)
+    assert len(data) > 1_000_000
+    for free in range(0, 1_000_000, 250_000):
+        monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", free)
+        assert len(one(data).transactions) == 9_000
+
+
 def test_ten_thousand_levels_are_refused() -> None:
     assert "not well-formed XML" in refusal(b"<a>" * 10_000 + b"</a>" * 10_000)
 
