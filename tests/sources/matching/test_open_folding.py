@@ -13,7 +13,7 @@ import pytest
 from sources.matching import open_sql
 from sources.matching.folding import fold
 from tests.sources.matching.open_days import day, noted, open_on
-from tests.sources.matching.trade import Trade, invoice, trading
+from tests.sources.matching.trade import Trade, invoice, money, trading
 
 
 @pytest.fixture
@@ -57,7 +57,10 @@ async def test_nobody_computes_or_folds_another_ledgers(trade: Trade, database_u
     ledger_id = trade.company.ledger.ledger_id
     stranger = await asyncpg.connect(database_url)
     await stranger.execute("SELECT set_config('ledgergraph.ledgers', $1, false)", str(ledger_id + 1))
-    assert await stranger.fetch("SELECT * FROM matching.open_spans($1, '{invoice}', '{sales}', '{inv-1}')", ledger_id) == []
+    assert (
+        await stranger.fetch("SELECT * FROM matching.open_spans($1, '{invoice}', '{sales}', '{inv-1}')", ledger_id)
+        == []
+    )
     assert await stranger.fetchval(_FOLD, ledger_id) == 0
     for table in ("open_item", "open_todo", "control_account"):
         assert await stranger.fetchval(f"SELECT count(*) FROM matching.{table}") == 0
@@ -99,27 +102,45 @@ FROM (SELECT n, date '2023-06-01' + n * 1095 / 20000 AS day FROM generate_series
 
 
 async def test_a_fold_takes_as_much_in_tables_that_nobody_has_analysed(trade: Trade) -> None:
-    """As those of a first pull: 200 notes touch about as many blocks among 9,000 invoices as among 900."""
+    """As those of a first pull: 200 notes touch about as many blocks among 9,000 invoices as among 900; and what is open of 200
+    invoices that are matched, among 9,000 matches of one bank account."""
     owner, ledger_id = trade.company.owner, trade.company.ledger.ledger_id
-    for table in ("mirror.invoice", "matching.open_item"):
+    for table in (*_COPIED, "matching.open_item"):
         await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
     await trade.invoiced(invoice("INV-10001", 100))
+    await trade.moved(money("t1", 40, "INV-10001 part"))
     await fold(trade.company.database, ledger_id)
-    touched = []
+    folded, computed = [], []
     for first, last in ((1, 900), (901, 9_000)):
-        for table, (original, changed) in _COPIED.items():
-            columns = await owner.fetchval(_COLUMNS, table)
-            copy = f"jsonb_populate_record(NULL::{table}, to_jsonb(held) || {changed})"
-            copies = (
-                f"SELECT ({copy}).* FROM {table} held CROSS JOIN generate_series({first}, {last}) AS n WHERE {original}"
+        await _copy(owner, "mirror.invoice", first, last)
+        folded.append(await _blocks(owner, f"SELECT matching.fold_open_items({ledger_id}, 200)"))
+        for table in ("matching.item", "matching.match", "matching.allocation"):
+            await _copy(owner, table, first, last)
+        ids = f"ARRAY(SELECT 'copy-' || n FROM generate_series({first}, {first + 199}) AS n)"
+        computed.append(
+            await _blocks(
+                owner, f"SELECT * FROM matching.open_spans({ledger_id}, array_fill('sales'::text, '{{200}}'), {ids})"
             )
-            await owner.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({copies}) AS copies")
-        await owner.execute("VACUUM matching.open_todo")
-        explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT matching.fold_open_items({ledger_id}, 200)"
-        touched.append(orjson.loads(await owner.fetchval(explained))[0]["Plan"]["Shared Hit Blocks"])
+        )
         while await owner.fetchval("SELECT matching.fold_open_items($1, 2000)", ledger_id):
             pass
-    assert touched[1] < 2 * touched[0]
+        await owner.execute("VACUUM matching.open_todo")
+    assert folded[1] < 2 * folded[0]
+    assert computed[1] < 2 * computed[0]
+    assert await open_on(trade, day(60)) == {"inv-10001": 60} | {f"copy-{n}": 60 for n in range(1, 9_001)}
+
+
+async def _copy(owner: asyncpg.Connection[Any], table: str, first: int, last: int) -> None:
+    original, changed = _COPIED[table]
+    columns = await owner.fetchval(_COLUMNS, table)
+    copy = f"jsonb_populate_record(NULL::{table}, to_jsonb(held) || {changed})"
+    copies = f"SELECT ({copy}).* FROM {table} held CROSS JOIN generate_series({first}, {last}) AS n WHERE {original}"
+    await owner.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({copies}) AS copies")
+
+
+async def _blocks(owner: asyncpg.Connection[Any], statement: str) -> int:
+    plan = orjson.loads(await owner.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"))
+    return int(plan[0]["Plan"]["Shared Hit Blocks"])
 
 
 _COLUMNS = """
@@ -127,4 +148,16 @@ SELECT string_agg(column_name, ', ') FROM information_schema.columns
 WHERE table_schema || '.' || table_name = $1 AND is_generated = 'NEVER'"""
 _COPIED = {
     "mirror.invoice": ("external_id = 'inv-10001'", "jsonb_build_object('external_id', 'copy-' || n)"),
+    "matching.item": (
+        "kind = 'bank_transaction' AND external_id = 't1'",
+        "jsonb_build_object('external_id', 'moved-' || n)",
+    ),
+    "matching.match": (
+        "external_id = 't1' AND status = 'CERTAIN'",
+        "jsonb_build_object('match_id', 1000 + n, 'external_id', 'moved-' || n)",
+    ),
+    "matching.allocation": (
+        "kind = 'invoice' AND external_id = 'inv-10001'",
+        "jsonb_build_object('match_id', 1000 + n, 'external_id', 'copy-' || n)",
+    ),
 }
