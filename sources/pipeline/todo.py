@@ -88,7 +88,7 @@ async def hasten(connection: Connection, ledger_id: int, statuses: Iterable[Docu
 
 async def due_ledgers(connection: Connection) -> list[int]:
     """Ledgers of which something is due, or disappeared, or which have entries that nobody has looked at for what was done by hand,
-    or something that waits and rules of which it was not told; for a connection that sees them."""
+    or rules that became active and were not heard of; for a connection that sees them."""
     return [row[0] for row in await connection.fetch(_DUE_LEDGERS)]
 
 
@@ -224,8 +224,7 @@ WHERE {_FIRST_OF.format("= 0")} <= statement_timestamp() OR {_FIRST_OF.format(">
     OR (SELECT 1 FROM pipeline.document known WHERE known.ledger_id = ledger.ledger_id LIMIT 1) IS NOT NULL AND EXISTS (
         SELECT FROM ledger.head LEFT JOIN pipeline.watch USING (ledger_id)
         WHERE head.ledger_id = ledger.ledger_id AND head.last_sequence > coalesce(watch.sequence, 0))
-    OR {_FIRST_OF.format("> 0")} IS NOT NULL AND EXISTS (
-        SELECT FROM mapping.ruleset WHERE ruleset.ledger_id = ledger.ledger_id AND active AND NOT told)
+    OR EXISTS (SELECT FROM mapping.ruleset WHERE ruleset.ledger_id = ledger.ledger_id AND active AND NOT told)
     OR (SELECT 1 FROM matching.todo due WHERE due.ledger_id = ledger.ledger_id LIMIT 1) IS NOT NULL
     OR (SELECT 1 FROM matching.open_todo due WHERE due.ledger_id = ledger.ledger_id LIMIT 1) IS NOT NULL
 ORDER BY code"""

@@ -190,8 +190,7 @@ class Pipeline:
                     if not done:
                         counts.matched = await self._match(connection, books)
             if new_rules is not None:
-                await self._take_control_accounts(connection, ledger_id, new_rules)
-                await _hasten(connection, ledger_id, DocumentStatus.ISSUE, new_rules)
+                await self._hear_of_rules(connection, ledger_id, new_rules)
             if any(each.gives_up_bill for each in done):
                 await _hasten(connection, ledger_id, DocumentStatus.DUPLICATE)
         # With its connection given back: a run that holds one waits for the poster's, of the same pool.
@@ -199,11 +198,15 @@ class Pipeline:
             return await self._run(ledger_id, limit)
         return _counts(done) if done else counts
 
-    async def _take_control_accounts(self, connection: Connection, ledger_id: int, version: int) -> None:
+    async def _hear_of_rules(self, connection: Connection, ledger_id: int, version: int) -> None:
+        """Whoever is the first to hear of them takes what follows from them, in the transaction that says so: others that became
+        active meanwhile are heard of after it."""
         async with connection.transaction():
             await taking.see(connection, ledger_id)
-            standing = await self._book.standing(connection, ledger_id, version)
-            await folding.keep_control_accounts(connection, ledger_id, standing)
+            if await rulesets.tell(connection, ledger_id, version):
+                standing = await self._book.standing(connection, ledger_id, version)
+                await folding.keep_control_accounts(connection, ledger_id, standing)
+                await todo.hasten(connection, ledger_id, [DocumentStatus.ISSUE])
 
     async def _match(self, connection: Connection, books: Books) -> int:
         """What is to be matched, once nothing is to be posted: so that as much as possible is there to be matched with."""
@@ -226,13 +229,11 @@ class Pipeline:
         return done
 
 
-async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus, rules: int | None = None) -> None:
-    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows. `rules`:
-    because of these, unless another process has done so already."""
+async def _hasten(connection: Connection, ledger_id: int, status: DocumentStatus) -> None:
+    """Documents that were left so are due now: in a transaction of its own, as a pull may wait for any of these rows."""
     async with connection.transaction():
         await taking.see(connection, ledger_id)
-        if rules is None or await rulesets.tell(connection, ledger_id, rules):
-            await todo.hasten(connection, ledger_id, [status])
+        await todo.hasten(connection, ledger_id, [status])
 
 
 def _counts(done: Sequence[Done]) -> Counts:

@@ -32,6 +32,15 @@ async def test_new_rules_are_taken_up_by_a_ledger_of_which_nothing_is_due(compan
     assert (await company.pipeline.run_all()).taken == 0
 
 
+async def test_the_control_accounts_of_new_rules_are_taken_up_where_nothing_waits(company: Company) -> None:
+    await company.use_rules(rules())
+    await company.pipeline.run_all()
+    assert await _control_accounts(company) == {("1100", "RECEIVABLE"), ("2000", "PAYABLE")}
+    await company.use_rules(rules().replace('"1100"', '"1210"'))
+    await company.pipeline.run_all()
+    assert await _control_accounts(company) == {("1210", "RECEIVABLE"), ("2000", "PAYABLE")}
+
+
 async def test_rules_that_become_active_again_are_taken_up_again(company: Company) -> None:
     """Also where no run saw the others that were active between."""
     await company.use_rules(TAKES_NONE)
@@ -63,3 +72,8 @@ async def test_what_waits_for_something_else_does_not_hear_of_accounts(company: 
     await company.pipeline.run_all()
     assert await resolving.look_at_accounts_again(company.database, company.ledger.ledger_id) == 0
     assert (await company.pipeline.run_all()).taken == 0
+
+
+async def _control_accounts(company: Company) -> set[tuple[str, str]]:
+    rows = await company.owner.fetch("SELECT code, direction FROM matching.control_account")
+    return {(row[0], row[1]) for row in rows}
