@@ -97,7 +97,7 @@ async def match(
         parts = [_completed(line, held, each) for each in stating.allocations(line.currency, held, stated, rest)]
         first = next((each for each in (*stands, *parts) if each.party_id or each.is_of_document), None)
         parts = [_placed(each, first) for each in parts]
-        whole = [*stands, *parts]
+        whole = list(allocating.merged([*stands, *parts])) if stands else parts
         allocating.check(line, held, whole)
         await ledger_accounts.check(connection, ledger_id, line.currency, parts)
         if line.open != line.amount:

@@ -58,7 +58,7 @@ def _used(line: Line, rest: Sequence[Allocation], part: Allocation, items: Seque
     reasons = evidence.present(
         named[0] if len(named) == len(items) else None, told, _amount(line, part, items, expected)
     )
-    return Match(line.key, (*rest, *parts, *more), reasons)
+    return Match(line.key, allocating.merged((*rest, *parts, *more)), reasons)
 
 
 def _amount(line: Line, part: Allocation, items: Sequence[Item], expected: int) -> Reason:

@@ -66,6 +66,20 @@ def returned(allocations: Iterable[Allocation]) -> tuple[Allocation, ...]:
     return tuple(replace(each, amount=-each.amount, bank_amount=-each.bank_amount) for each in allocations)
 
 
+def merged(allocations: Iterable[Allocation]) -> tuple[Allocation, ...]:
+    """What goes to one document as one allocation, in the place of the first."""
+    found: dict[object, Allocation] = {}
+    for at, each in enumerate(allocations):
+        key = each.key if each.is_of_document else at
+        before = found.get(key)
+        found[key] = each if before is None else _both(before, each)
+    return tuple(found.values())
+
+
+def _both(one: Allocation, other: Allocation) -> Allocation:
+    return replace(one, amount=one.amount + other.amount, bank_amount=one.bank_amount + other.bank_amount)
+
+
 def uses(allocation: Allocation) -> int:
     """By how much the allocation changes what is used of its document. Of another bank transaction, what moves the other way."""
     return -allocation.amount if allocation.key.kind == "bank_transaction" else allocation.amount

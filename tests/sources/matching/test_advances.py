@@ -70,6 +70,17 @@ async def test_an_advance_for_several_invoices(trade: Trade) -> None:
     assert (("invoice", "inv-10001", 60_00), ("invoice", "inv-10002", 40_00)) in (await trade.proposed())["t1"]
 
 
+async def test_more_of_an_invoice_of_which_a_part_is_paid_by_the_same_money(trade: Trade) -> None:
+    await trade.invoiced(invoice("INV-10001", 100_00, issue_date=date(2026, 3, 14)))
+    await trade.moved(money("t1", 100_00, "thanks", name=None))
+    await match(trade, "t1", of_invoice("inv-10001", 60_00), kind("on_account", 40_00, Side.RECEIVABLE))
+    assert (("invoice", "inv-10001", 100_00),) in (await trade.proposed())["t1"]
+    await confirm(trade, (await ids(trade))[0])
+    assert await trade.live() == {"t1": (("invoice", "inv-10001", 100_00),)}
+    assert await trade.net("receivable") == await trade.net("bank_clearing") == 0
+    await trade.is_sound()
+
+
 @pytest.mark.parametrize(
     ("party", "currency", "day"),
     [("Hooli Inc", "EUR", LATER), ("Globex GmbH", "USD", LATER), ("Globex GmbH", "EUR", date(2026, 3, 1))],
