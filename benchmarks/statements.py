@@ -32,7 +32,7 @@ from benchmarks.tables import table
 from sources.database.embedded import EmbeddedPostgres
 from sources.documents import BankAccount, BankStatement, BankTransaction, BankTransactionStatus
 
-STATEMENTS = (1_000, 10_000)
+STATEMENTS = (300, 3_000)
 _QUICK_STATEMENTS = (20, 40)
 PER_DAY = 4
 TRANSACTIONS = 10
