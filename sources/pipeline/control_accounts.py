@@ -16,6 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from sources.matching import open_sql
+from sources.mirror.places import PER_DAY
 from sources.pipeline.reconciliation_sql import stands
 
 if TYPE_CHECKING:
@@ -161,12 +162,18 @@ SELECT l.dimensions ->> $3, l.currency, sum(l.amount) FROM ledger.line l
 WHERE l.ledger_id = $1 AND l.effective_date <= $4 AND l.account_id = ANY (
     ARRAY(SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = ANY($2::text[])))
 GROUP BY 1, 2"""
-_STATEMENTS = """
-SELECT DISTINCT ON (s.account, s.currency) s.account, a.name, s.currency, s.external_id AS statement, s.ends_on, s.closing
-FROM mirror.bank_statement s
-JOIN mirror.bank_account a ON a.ledger_id = s.ledger_id AND a.source = s.source AND a.external_id = s.account
-WHERE s.ledger_id = $1 AND s.source = $2 AND s.rank > 0 AND s.closing IS NOT NULL AND s.ends_on <= $3 AND a.deleted_at IS NULL
-ORDER BY s.account, s.currency, s.rank DESC"""
+# Of each account and currency from the day backwards: ranks are in the order of days.
+_STATEMENTS = f"""
+SELECT a.external_id AS account, a.name, last.currency, last.external_id AS statement, last.ends_on, last.closing
+FROM mirror.bank_account a CROSS JOIN unnest(a.currencies) AS kept (currency) CROSS JOIN LATERAL (
+    SELECT s.currency, s.external_id, s.ends_on, s.closing FROM mirror.bank_statement s
+    WHERE s.ledger_id = a.ledger_id AND s.source = a.source AND s.account = a.external_id AND s.currency = kept.currency
+        AND s.rank > 0 AND s.rank < ($3::date - date '0001-01-01' + 2)::bigint * {PER_DAY}
+        AND s.closing IS NOT NULL AND s.ends_on <= $3
+    ORDER BY s.rank DESC LIMIT 1
+) AS last
+WHERE a.ledger_id = $1 AND a.source = $2 AND a.deleted_at IS NULL
+ORDER BY 1, 3"""
 ACCOUNT: Final = "SELECT account_id FROM ledger.account WHERE ledger_id = $1 AND code = $2"
 BALANCE: Final = """
 SELECT coalesce(sum(debit) - sum(credit), 0) FROM (
