@@ -2,7 +2,7 @@
 ledger's claim. Wake the pipeline afterwards.
 
 What a person decides is also taught, as a rule in words: who pays for whom, which account a text goes to, what a transaction is not
-about. See `sources.matching.candidates.read_rules` for how they are used.
+about. See `sources.matching.taught` for how they are used.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from sources.matching import advances, candidates, items, kept
-from sources.matching.candidates import read_rules
+from sources.matching import advances, candidates, items, kept, taught
 from sources.matching.deciding import MOST_PROPOSED
 from sources.matching.evidence import LEAST_SCORE
 from sources.matching.model import LIVE, Allocation, Item, ItemKey, Line, Match, Rules
@@ -28,7 +27,7 @@ async def proposals(connection: Connection, ledger_id: int, lines: Iterable[Item
     keys = [ItemKey("invoice", row["source"], "", row["external_id"]) for row in rows]
     held = await items.held(connection, ledger_id, keys)
     found = await candidates.whole_lines(connection, ledger_id, list(standing))
-    rules = await read_rules(connection, ledger_id, found)
+    rules = await taught.read(connection, ledger_id, found)
     return {line.key: _best(line, standing, list(held.values()), rules) for line in found}
 
 

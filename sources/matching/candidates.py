@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sources.matching import clues, exchange, items, kept, payment_runs, payslips, record
+from sources.matching import clues, exchange, items, kept, payment_runs, payslips, record, taught
 from sources.matching.deciding import Around
 from sources.matching.model import LIVE, Allocation, Candidates, Item, ItemKey, Line, Rules
 from sources.matching.todo import ASKED, IS_ASKED, columns_of
@@ -42,7 +42,7 @@ async def gather(connection: Connection, ledger_id: int, keys: Iterable[ItemKey]
     batch = Batch(lines, {line.key: Candidates() for line in lines}, {})
     if not lines:
         return batch
-    batch.rules = await read_rules(connection, ledger_id, lines)
+    batch.rules = await taught.read(connection, ledger_id, lines)
     columns = columns_of([line.key for line in lines])
     await _fill(connection, _NAMED, batch, "named", ledger_id, *columns)
     named = {key for mine in batch.candidates.values() for key in mine.named}
@@ -154,45 +154,6 @@ async def _fill_parties(connection: Connection, ledger_id: int, batch: Batch) ->
         await _fill(connection, _OF_PARTY, batch, "of_party", ledger_id, list(numbers), list(parties_))
 
 
-async def read_rules(connection: Connection, ledger_id: int, lines: Sequence[Line]) -> Rules:
-    """Those that may concern these lines."""
-    payers = sorted({line.payer for line in lines if line.payer})
-    names = sorted({line.party for line in lines if line.party})
-    rows = await connection.fetch(_RULES, ledger_id, payers, names)
-    never = await _never(connection, ledger_id, [line.key for line in lines])
-    return Rules(
-        _of_one_party(rows, "payer_account"),
-        _of_one_party(rows, "payer_name"),
-        tuple(
-            (row["rule_id"], frozenset(row["pattern"].split()), row["money_in"], row["ledger_account"])
-            for row in rows
-            if row["type"] == "ACCOUNT"
-        ),
-        never,
-    )
-
-
-def _of_one_party(rows: Sequence[Any], name: str) -> dict[str, tuple[int, str]]:
-    """By payer; one who pays for several parties is passed over."""
-    found: dict[str, dict[str, int]] = {}
-    for row in rows:
-        if row[name] is not None:
-            found.setdefault(row[name], {})[row["party"]] = row["rule_id"]
-    return {payer: (rule_id, party) for payer, of in found.items() if len(of) == 1 for party, rule_id in of.items()}
-
-
-async def _never(
-    connection: Connection, ledger_id: int, keys: Sequence[ItemKey]
-) -> dict[ItemKey, frozenset[frozenset[ItemKey]]]:
-    rows = await connection.fetch(_NEVER, ledger_id, *columns_of(keys))
-    parts = await kept.allocations_of(connection, ledger_id, [row["match_id"] for row in rows]) if rows else {}
-    found: dict[ItemKey, set[frozenset[ItemKey]]] = {}
-    for row in rows:
-        line = ItemKey(row["kind"], row["source"], row["account"], row["external_id"])
-        found.setdefault(line, set()).add(frozenset(each.key for each in parts[row["match_id"]]))
-    return {line: frozenset(subjects) for line, subjects in found.items()}
-
-
 async def waiting_for(connection: Connection, ledger_id: int, found: Sequence[Item]) -> list[ItemKey]:
     """Unmatched transactions that may be about these documents: by a key, the amount or the party in common."""
     columns = columns_of([item.key for item in found])
@@ -285,15 +246,6 @@ CROSS JOIN LATERAL (
     WHERE i.ledger_id = $1 AND i.kind = 'invoice' AND i.party = asked.party AND i.ready AND i.used <> i.amount AND i.party <> ''
     ORDER BY i.dated LIMIT 40
 ) AS found"""
-_RULES = """
-SELECT * FROM matching.rule
-WHERE ledger_id = $1 AND removed_at IS NULL AND (type = 'ACCOUNT' OR type = 'PAYER'
-    AND (payer_account = ANY($2::text[]) OR payer_name = ANY($3::text[])))
-ORDER BY rule_id"""
-_NEVER = f"""
-SELECT asked.kind, asked.source, asked.account, asked.external_id, held.match_id FROM {ASKED} JOIN matching.rule held ON held.ledger_id = $1 AND held.type = 'NEVER' AND held.removed_at IS NULL
-    AND held.transaction_source = asked.source AND held.transaction_account = asked.account
-    AND held.transaction_external_id = asked.external_id"""
 _WAITING = f"""
 SELECT DISTINCT found.source, found.account, found.external_id
 FROM {ASKED}
