@@ -23,7 +23,7 @@ from itertools import takewhile
 
 from sources.connectors.files_values import Memory, UnreadableFile, clean, exponent_of, quote, to_minor
 from sources.connectors.mt940_entry import Entry, amount_text, full_year, read_entry
-from sources.connectors.mt940_text import Field, Message, decode, split_messages
+from sources.connectors.mt940_text import FIELD_MEMORY, Field, Message, decode, split_messages
 from sources.connectors.statement import (
     Balance,
     Bounds,
@@ -56,7 +56,7 @@ def parse_mt940(data: bytes, file_name: str) -> list[BankStatement]:
 
     def pages() -> Iterator[_Page]:
         for message in split_messages(text, memory):
-            yield _read_message(message, bounds)
+            yield _read_message(message, bounds, memory)
             memory.give_back(message.weight)
 
     return [page.statement(file_name) for page in _joined(pages())]
@@ -152,7 +152,7 @@ def _continues(before: _Page, page: _Page) -> bool:
     return same and before.continued and page.continues and before.closing == page.opening
 
 
-def _read_message(message: Message, bounds: Bounds) -> _Page:
+def _read_message(message: Message, bounds: Bounds, memory: Memory) -> _Page:
     account, currency_of_account = _account(message)
     opening, closing = (_only_balance(message, tags) for tags in (_OPENING, _CLOSING))
     if opening and not closing:
@@ -174,6 +174,9 @@ def _read_message(message: Message, bounds: Bounds) -> _Page:
     bounds.statement()
     entries = []
     for stated, details in message.take_entries():
+        fields = FIELD_MEMORY * (1 + len(details))
+        message.weight -= fields
+        memory.give_back(fields)
         bounds.entry()
         entries.append(read_entry(stated, details, currency))
     return _Page(

@@ -22,7 +22,8 @@ _END = re.compile(r"-(?:\}.*|[A-Z]{3})?")
 _MESSAGE_TYPE = re.compile(r"\{2:[IO]([0-9]{3})")
 _CONTROLS = {code: None for code in (*range(32), 127) if code != 9}
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
-_FIELD_MEMORY = 190
+FIELD_MEMORY = 190
+"""Bytes that a field takes, without its text."""
 _LINE_MEMORY = 80
 _PLAUSIBLE = frozenset("€§°£–’´")
 
@@ -177,7 +178,7 @@ class _Splitter:
             self._message = Message(number, self._type)
             self._among_entries = False
             self.messages.append(self._message)
-        self._weigh(_FIELD_MEMORY, "fields")
+        self._weigh(FIELD_MEMORY, "fields")
         self._open = (tag, number, [value])
         self._among_entries = tag == "61" or (self._among_entries and tag in _ENTRY_TAGS)
 
