@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sources.documents import (
@@ -154,6 +154,8 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
+# Deep values are drawn slowly while nothing of the library is in memory yet.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.sampled_from(sorted(KINDS)), st.dictionaries(st.sampled_from([*BILL, "lines", "taxes", "account", "transactions", "net",
                                                                         "payslips", "presented_amount"]), ANYTHING))  # fmt: skip
 def test_anything_is_a_document_or_reasons(kind: str, values: dict[str, Any]) -> None:

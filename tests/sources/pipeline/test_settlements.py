@@ -7,9 +7,11 @@ from datetime import date
 
 import pytest
 
+from sources.documents import InvoiceKind
 from sources.ledger import administration
 from sources.ledger.model import AccountDraft, AccountType
-from sources.pipeline import rates
+from sources.pipeline import exchange_sql, rates
+from tests.sources.mirror.kit import Kit
 from tests.sources.pipeline.company import EVERYONE, Company, opened
 from tests.sources.pipeline.settled_histories import Settled
 
@@ -76,3 +78,22 @@ async def test_what_is_settled_leaves_nothing(company: Company, seed: int) -> No
     await company.state(*lived.documents)
     await company.look()
     assert len(await company.entries()) == posted
+
+
+async def test_credit_notes_of_an_invoice_are_found_by_their_index(company: Company) -> None:
+    """Of 5,000 credit notes of other invoices, none is read for an invoice or a payment."""
+    credited = Kit.invoice("cn", kind=InvoiceKind.CREDIT_NOTE, currency="EUR", raw={"invoice": "other"})
+    await company.state(credited, Kit.invoice("in_1", currency="EUR"), source="sales")
+    await company.owner.execute(_COPIES)
+    await company.owner.execute("ANALYZE mirror.invoice")
+    for key in ("held.external_id", "held.raw ->> 'invoice'"):
+        taken = exchange_sql._credited(key, "held.currency").replace("$1", str(company.ledger.ledger_id))
+        asked = f"EXPLAIN SELECT {taken} FROM mirror.invoice held WHERE external_id = 'in_1'"
+        plan = "\n".join(row[0] for row in await company.owner.fetch(asked))
+        assert "Index Scan using invoice_credited" in plan, plan
+
+
+_COPIES = """
+INSERT INTO mirror.invoice SELECT (jsonb_populate_record(NULL::mirror.invoice,
+    to_jsonb(held) || jsonb_build_object('external_id', 'cn-' || n, 'raw', jsonb_build_object('invoice', 'in-' || n)))).*
+FROM mirror.invoice held CROSS JOIN generate_series(1, 5000) AS n WHERE external_id = 'cn'"""
