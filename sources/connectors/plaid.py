@@ -20,35 +20,21 @@ An Item that Plaid has not read yet fails the pull: there is no empty account. A
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import orjson
 import structlog
 
 from sources.connectors.http import HttpOptions, SourceHttp, SourceRefused
 from sources.connectors.http_options import check_all, checked_base, must
 from sources.connectors.kinds import ConnectorKind
 from sources.connectors.plaid_cursor import PlaidCursor
-from sources.connectors.plaid_records import (
-    Holding,
-    SyncPage,
-    Unreadable,
-    identifier_of,
-    kept,
-    parse_accounts,
-    parse_holding,
-    parse_page,
-    parse_transaction,
-    statement,
-    unreadable,
-)
-from sources.documents import BankStatement, BankTransaction, Deletion, Document, Page, Payslip, Problem
+from sources.connectors.plaid_reading import TRANSACTION, Changes, Reading
+from sources.connectors.plaid_records import SyncPage, parse_accounts, parse_page
+from sources.documents import Page, Payslip, Problem
 from sources.errors import SourceUnavailable
 
 logger = structlog.get_logger(__name__)
@@ -62,8 +48,6 @@ _COUNT = 500
 """Transactions of one answer: the most that Plaid gives."""
 _MAX_PAGES = 4_000
 _ATTEMPTS = 5
-_STORED_AT_ONCE = 1_000
-ACCOUNT, TRANSACTION = "bank account", "bank transaction"
 ADVICE: Mapping[str, str] = {
     "ITEM_LOGIN_REQUIRED": "the bank wants its customer to log in again: go through Plaid Link in update mode for this Item.",
     "PENDING_EXPIRATION": "the bank's consent ends: go through Plaid Link in update mode for this Item.",
@@ -125,7 +109,7 @@ class PlaidConnector:
         changes = await self._changes(state.at)
         if changes.said or not changes.accounts:
             changes.accounts |= await self._accounts(changes, state)
-        reading = _Reading(state, changes, missed, self._clock())
+        reading = Reading(state, changes, missed, self._clock())
         for page in reading.pages():
             yield page
         self._log.debug("plaid_read", restarts=changes.restarts, changes=len(changes.said))
@@ -136,16 +120,16 @@ class PlaidConnector:
         state = PlaidCursor.decode(cursor)
         asked = {problem.again: problem.again.rpartition("/") for problem in problems if problem.again}
         wanted = {identifier for kind, _, identifier in asked.values() if kind == TRANSACTION}
-        everything = await self._changes("") if wanted else _Changes()
+        everything = await self._changes("") if wanted else Changes()
         if everything.said or not everything.accounts:
             everything.accounts |= await self._accounts(everything, state)
-        some = _Changes(
+        some = Changes(
             said={each: said for each in wanted if (said := everything.said.get(each))},
             accounts=everything.accounts,
             problems=[each for each in everything.problems if each.again in asked],
             next_cursor=state.at,
         )
-        (page,) = _Reading(state, some, frozenset(), self._clock()).pages()
+        (page,) = Reading(state, some, frozenset(), self._clock()).pages()
         return replace(page, complete=False)
 
     async def fetch_payslips(self, run_external_id: str) -> tuple[Payslip, ...] | None:
@@ -156,10 +140,10 @@ class PlaidConnector:
         """Closes the connections."""
         await self._http.close()
 
-    async def _changes(self, at: str) -> _Changes:
+    async def _changes(self, at: str) -> Changes:
         """Everything since `at`, read whole: once more from there whenever the data changed meanwhile."""
         for restarts in range(_ATTEMPTS):
-            changes = _Changes(restarts=restarts)
+            changes = Changes(restarts=restarts)
             try:
                 async for page in self._answers(at):
                     changes.add(page)
@@ -191,7 +175,7 @@ class PlaidConnector:
             f"{self._subject} has more than {_MAX_PAGES} pages of transactions, which are not read."
         )
 
-    async def _accounts(self, changes: _Changes, state: PlaidCursor) -> Mapping[str, Mapping[str, Any]]:
+    async def _accounts(self, changes: Changes, state: PlaidCursor) -> Mapping[str, Mapping[str, Any]]:
         """Accounts that are spoken of and that no answer described."""
         spoken = {said.account for said in changes.said.values() if said is not None}
         spoken |= {str(fields.get("account_id")) for fields in state.pending.values()}
@@ -217,155 +201,6 @@ class PlaidConnector:
             return parse(answer)
         except ValueError as error:
             raise SourceUnavailable(f"{self._subject}: its answer {error}; try again later.") from None
-
-
-class _Said(NamedTuple):
-    """What Plaid said last of a transaction; `packed`: its fields as JSON, for there may be many."""
-
-    on: date
-    account: str
-    pending: bool
-    packed: bytes
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        found: dict[str, Any] = orjson.loads(self.packed)
-        return found
-
-
-@dataclass(slots=True)
-class _Changes:
-    """A reading. `said`: the last word of each transaction, None: it was removed. `modified`: ids that Plaid had stated before."""
-
-    restarts: int = 0
-    said: dict[str, _Said | None] = field(default_factory=dict)
-    modified: set[str] = field(default_factory=set)
-    accounts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    next_cursor: str = ""
-
-    def add(self, page: SyncPage) -> None:
-        for record in (*page.added, *page.modified):
-            try:
-                fields = kept(record)
-            except Unreadable as error:
-                self.problems.append(unreadable(TRANSACTION, identifier_of(record), error))
-                continue
-            on = date.fromisoformat(fields["date"])
-            self.said[fields["transaction_id"]] = _Said(
-                on, fields["account_id"], fields["pending"], orjson.dumps(fields)
-            )
-        self.modified.update(str(identifier_of(record)) for record in page.modified)
-        self.said.update(dict.fromkeys(page.removed))
-        self.accounts.update(page.accounts)
-        self.next_cursor = page.next_cursor
-
-
-class _Reading:
-    """What a reading makes of the state before it. `missed`: transactions that were removed, or set back to pending, after a pull
-    that broke off, which may have stored them."""
-
-    def __init__(self, state: PlaidCursor, changes: _Changes, missed: frozenset[str], now: float) -> None:
-        self._state = state
-        self._changes = changes
-        self._today = datetime.fromtimestamp(now, UTC).date()
-        self._pending = dict(state.pending)
-        self._newest = {account: date.fromisoformat(day) for account, day in state.newest.items()}
-        self._problems = list(changes.problems)
-        last = {identifier: changes.said.get(identifier) for identifier in missed}
-        self._gone = {identifier for identifier, said in last.items() if said is None or said.pending}
-        self._booked: list[tuple[date, str]] = []
-        self._sort()
-        self._holdings = list(self._read_holdings())
-        self._accounts = {holding.account.external_id: holding.account for holding in self._holdings}
-
-    def pages(self) -> Iterator[Page]:
-        """All but the last have the cursor of before, and say how far this reading had come."""
-        broken_off = replace(self._state, telling=self._changes.next_cursor).encode()
-        waiting: list[Document] = []
-        for _, identifier in self._booked:
-            if len(waiting) == _STORED_AT_ONCE:
-                yield Page(documents=waiting, cursor=broken_off)
-                waiting = []
-            if said := self._changes.said[identifier]:
-                waiting.extend(self._readable(identifier, said.fields, self._statement))
-        balances = list(self._balances())
-        told = _digest(balances)
-        after = PlaidCursor(
-            at=self._changes.next_cursor,
-            pending=self._pending,
-            newest={account: day.isoformat() for account, day in sorted(self._newest.items())},
-            told=told,
-        )
-        yield Page(
-            documents=[*waiting, *(balances if told != self._state.told else ())],
-            deletions=[Deletion(kind="bank_statement", external_id=each) for each in sorted(self._gone)],
-            problems=self._problems,
-            cursor=after.encode(),
-            complete=True,
-        )
-
-    def _sort(self) -> None:
-        """What is pending, what is booked (oldest first), and what is gone."""
-        for identifier, said in self._changes.said.items():
-            was_pending = self._pending.pop(identifier, None) is not None
-            if said is None or said.pending:
-                # What was pending is no statement; neither is what is new and pending.
-                if not was_pending and (said is None or identifier in self._changes.modified):
-                    self._gone.add(identifier)
-                if said is not None:
-                    self._pending[identifier] = said.fields
-                continue
-            # No place on earth is more than a day ahead of UTC; a date beyond that says nothing of the balance.
-            day = min(said.on, self._today + timedelta(days=1))
-            self._newest[said.account] = max(self._newest.get(said.account, date.min), day)
-            self._booked.append((said.on, identifier))
-        self._booked.sort()
-
-    def _readable(
-        self, identifier: str, fields: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T]
-    ) -> Iterator[T]:
-        """What the fields make; nothing and a problem where they make nothing."""
-        try:
-            yield parse(fields)
-        except Unreadable as error:
-            self._problems.append(unreadable(TRANSACTION, identifier, error))
-
-    def _statement(self, fields: Mapping[str, Any]) -> BankStatement:
-        return statement(fields, self._accounts)
-
-    def _read_holdings(self) -> Iterator[Holding]:
-        for identifier, record in sorted(self._changes.accounts.items()):
-            try:
-                yield parse_holding(record)
-            except Unreadable as error:
-                self._problems.append(unreadable(ACCOUNT, identifier, error))
-
-    def _balances(self) -> Iterator[BankStatement]:
-        """For each account: what it holds, and all that is pending. It reaches to today (UTC), or to the last day on which
-        anything was booked, where the bank's calendar is ahead: what is booked up to then is in the balance."""
-        waiting: dict[str, list[BankTransaction]] = {}
-        for identifier, fields in sorted(self._pending.items()):
-            for transaction in self._readable(identifier, fields, parse_transaction):
-                # An institution may keep the id when it posts: the pending one of an earlier day must not be taken for it.
-                pending = replace(transaction, external_id=f"{identifier} pending")
-                waiting.setdefault(fields["account_id"], []).append(pending)
-        for holding in self._holdings:
-            account = holding.account
-            day = max(holding.on or self._today, self._newest.get(account.external_id, date.min))
-            yield BankStatement(
-                external_id=f"~{account.external_id} {day}",  # after those of the day: they are ordered by it
-                account=account,
-                provisional=False,
-                transactions=tuple(waiting.get(account.external_id, ())),
-                to_date=day,
-                closing=holding.booked,
-                closing_available=holding.available,
-            )
-
-
-def _digest(statements: Iterable[BankStatement]) -> str:
-    return hashlib.sha256(repr(tuple(statements)).encode()).hexdigest()[:24]
 
 
 KIND = ConnectorKind(

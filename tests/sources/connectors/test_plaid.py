@@ -206,7 +206,7 @@ async def test_a_pull_broken_off_while_it_was_stored_misses_nothing(
     bank: Bank, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was stored of it and removed before the next one is removed."""
-    monkeypatch.setattr("sources.connectors.plaid._STORED_AT_ONCE", 2)
+    monkeypatch.setattr("sources.connectors.plaid_reading.STORED_AT_ONCE", 2)
     for number in range(5):
         bank.put(f"t{number}", 1, date=f"2026-05-0{number + 1}")
     copy = await pull(base, stop_after=1)
@@ -461,7 +461,7 @@ async def test_whatever_happens_the_copy_ends_as_the_bank(events: list[tuple[str
     """Changes, removals, changes between pages, and pulls that break off while they are stored, in any order."""
     bank, copy = Bank(page=2), Copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sources.connectors.plaid._STORED_AT_ONCE", 2)
+        patch.setattr("sources.connectors.plaid_reading.STORED_AT_ONCE", 2)
         async with serving(bank) as base:
             for what, identifier, amount in [*events, ("pull", "", 0)]:
                 if what in ("put", "pend"):
