@@ -121,6 +121,7 @@ def _fed(
             parser.feed(part)
             weight.of(seen())
         root = parser.close()
+        weight.count_again()
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
         raise UnreadableFile(_not_well_formed(error)) from error
     finally:
@@ -165,7 +166,7 @@ class _Weight:
         self._looks = _MOST_LOOKS * (memory.left // _NODE)
         self._names: set[bytes] = set()
         self._root: etree._Element | None = None
-        memory.when_short = self._count_again
+        memory.when_short = self.count_again
 
     def of(self, element: etree._Element | None) -> None:
         """An element of the tree, once there is one that may be taken out."""
@@ -183,7 +184,8 @@ class _Weight:
         if len(self._names) > _MOST_NAMES:
             raise UnreadableFile(f"it has more than {_MOST_NAMES:,} different names of elements")
 
-    def _count_again(self) -> None:
+    def count_again(self) -> None:
+        """What is left in a tree from which some may have been taken out."""
         if self._root is None or self._looks <= 0:
             return
         nodes = attributes = 0

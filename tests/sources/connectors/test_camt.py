@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sources.connectors.camt import parse_camt
 from sources.connectors.camt_taken import TakenEntries
-from sources.connectors.files_values import UnreadableFile
+from sources.connectors.files_values import Memory, UnreadableFile
 from sources.documents import BankStatement, BankTransactionStatus
 from sources.money import parse_minor
 
@@ -499,6 +499,20 @@ def test_entries_that_were_taken_out_count_no_more(monkeypatch: pytest.MonkeyPat
     for free in range(0, 1_000_000, 250_000):
         monkeypatch.setattr("sources.connectors.files_values.FREE_MEMORY", free)
         assert len(one(data).transactions) == 9_000
+
+
+def test_what_was_taken_out_leaves_room_for_the_statements_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kept(Memory):
+        def __init__(self, size: int) -> None:
+            super().__init__(size)
+            memories.append(self)
+
+    memories: list[Memory] = []
+    monkeypatch.setattr("sources.connectors.camt.Memory", Kept)
+    data = message(account() + (entry() + "\n") * 2_000)
+    one(data)
+    (memory,) = memories
+    assert Memory(len(data)).left - memory.left < 2_000 * 500 + 10_000
 
 
 def test_ten_thousand_levels_are_refused() -> None:
