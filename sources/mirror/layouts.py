@@ -146,6 +146,8 @@ def _name(alias: str, kind: str) -> str:
         AND f.source = {alias}.source AND f.kind = '{kind}' AND f.external_id = {alias}.external_id), {alias}.external_id)"""
 
 
+# Where the settings state the account of all files, what was kept of another one may be of the same account, stated wrongly: where both
+# have the same amount on a day.
 _STATEMENTS_TWICE = f"""
 SELECT {_name("kept", "bank_statement")} AS held, {_name("stated", "bank_statement")} AS stated, min(t.dated_on) AS first,
     max(t.dated_on) AS last
@@ -153,11 +155,17 @@ FROM (SELECT DISTINCT ledger_id, external_id FROM mirror.document_file
     WHERE source = $1 AND kind = 'bank_statement' AND kept) AS marked
 JOIN mirror.bank_statement kept ON kept.ledger_id = marked.ledger_id AND kept.source = $1
     AND kept.external_id = marked.external_id AND kept.deleted_at IS NULL
-JOIN mirror.bank_statement stated ON stated.source = $1 AND stated.account = kept.account AND stated.currency = kept.currency
-    AND stated.deleted_at IS NULL AND (stated.ledger_id, stated.external_id) <> (kept.ledger_id, kept.external_id)
+JOIN mirror.source_state state ON state.source = $1
+JOIN mirror.bank_statement stated ON stated.source = $1 AND stated.deleted_at IS NULL
+    AND (stated.account = kept.account AND stated.currency = kept.currency OR state.layout::jsonb ? 'account')
+    AND (stated.ledger_id, stated.external_id) <> (kept.ledger_id, kept.external_id)
 JOIN mirror.bank_transaction t ON t.ledger_id = kept.ledger_id AND t.source = $1 AND t.statement = kept.external_id
     AND t.deleted_at IS NULL AND t.dated_on BETWEEN stated.from_date AND stated.to_date
-WHERE {_is_kept("kept", "bank_statement")} AND NOT {_is_kept("stated", "bank_statement")}
+WHERE (stated.account = kept.account AND stated.currency = kept.currency OR state.layout::jsonb ? 'account' AND EXISTS (
+        SELECT FROM mirror.bank_transaction alike WHERE alike.ledger_id = stated.ledger_id AND alike.source = $1
+            AND alike.statement = stated.external_id AND alike.deleted_at IS NULL AND alike.dated_on = t.dated_on
+            AND alike.amount = t.amount))
+    AND {_is_kept("kept", "bank_statement")} AND NOT {_is_kept("stated", "bank_statement")}
     AND NOT EXISTS (SELECT FROM mirror.bank_transaction same WHERE same.ledger_id = t.ledger_id AND same.source = $1
         AND same.account = t.account AND same.external_id = t.external_id AND same.deleted_at IS NULL
         AND NOT {_is_kept("same", "bank_statement", "statement")})

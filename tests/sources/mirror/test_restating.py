@@ -227,6 +227,38 @@ async def test_what_is_kept_in_another_ledger_is_not_told_of_in_this_one_too(exp
     assert await exports.counted() == ["01 1000", "02 2000", "03 3000", "04 4000"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ({"account": "main"}, {"account": "DE02120300000000202051"}),
+        ({"account": "main", "currency": "USD"}, {"account": "DE02120300000000202051", "currency": "EUR"}),
+    ],
+)
+async def test_what_is_kept_of_an_account_that_was_stated_wrongly_counts_once(
+    exports: Exports, wrong: dict[str, str], right: dict[str, str]
+) -> None:
+    exports.options = wrong
+    exports.write("a.csv", "01 10 rent Ann", "02 20 fee Bob")
+    await exports.pull()
+    (exports.folder / "a.csv").unlink()
+    exports.options = right
+    exports.write("b.csv", "03 30 tax Cid")
+    assert (await exports.again(Rest.KEEP)).kept == 1
+    exports.write("c.csv", "01 10 rent Ann", "02 20 fee Bob", "04 40 toll Dan")
+    assert "count twice (c.csv and a.csv: 2026-03-01 to 2026-03-02)" in (await exports.pull() or "")
+    assert await exports.counted() == ["01 1000", "02 2000", "03 3000"]
+
+
+async def test_what_is_kept_of_another_account_lets_files_tell_of_its_days(exports: Exports) -> None:
+    exports.write("a.csv", "01 10 rent Ann", "02 20 fee Bob")
+    await exports.pull()
+    (exports.folder / "a.csv").unlink()
+    exports.options = {"account": "DE02120300000000202051"}
+    exports.write("b.csv", "01 11 rent Cid", "02 21 fee Dan")
+    assert (await exports.again(Rest.KEEP)).kept == 1
+    assert await exports.pull() is None
+
+
 async def test_a_folder_of_another_kind_is_read_again_too(exports: Exports) -> None:
     exports.write("a.csv", "01 10 rent Ann")
     await exports.pull()
