@@ -21,11 +21,11 @@ _QUICK_LINES = (100, 200)
 _SEED = 31
 
 _BODY = """\
-The company of the chapter on matching (`benchmarks/bankbooks`), in two sizes: {small}, and
-{large}. Its year went through the mirror, the pipeline and the matcher. Each field is executed in one process, one answer after the
-other, nothing kept, sources fresh: milliseconds (median of the rounds), in brackets the blocks of 8 KiB that PostgreSQL touched for it. In
-italics what sums all that is open, and so grows with it; in these books one invoice in ten stays open, so ten times the books are ten
-times what is open.
+The company of the chapter on matching (`benchmarks/bankbooks`), in two sizes: {small}, and {large}.
+Its year went through the mirror, the pipeline and the matcher. Each field is executed in one process, one answer after the other, nothing
+kept, sources fresh: milliseconds (median of the rounds), in brackets the blocks of 8 KiB that PostgreSQL touched for it, which no noise
+reaches. In italics what looks at all that is open, and so grows with it; in these books one invoice in ten stays open, so ten times the
+books are ten times what is open.
 
 Beside stands SQL that computes the same from invoices, bank transactions and matches, on a bare connection that sees every ledger, prepared;
 before the timing both gave the same. Ratio: its time over that of the field, which is an answer in JSON with authorisation, cursors and row

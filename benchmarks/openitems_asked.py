@@ -56,7 +56,7 @@ def asked(ledger: str) -> list[Asked]:
         items = f'openItems(ledger: "{ledger}", direction: RECEIVABLE, asOf: "{day}", first: 50) {{ {_NODES} }}'
         ages = f'openItemsByParty(ledger: "{ledger}", direction: RECEIVABLE, asOf: "{day}", first: 50)'
         found += [
-            Asked(f"openItems, the first 50 {label}", items, Plain(_ITEMS, [day], _items, _item_rows), flat=True),
+            Asked(f"openItems, the first 50 {label}", items, Plain(_ITEMS, [day], _items, _item_rows)),
             Asked(
                 f"openItemsByParty, the first 50 {label}",
                 f"{ages} {{ nodes {{ party partyName {_SUMS} }} }}",
