@@ -142,6 +142,7 @@ class GraphQLEndpoint:
                 exchange.phase, exchange.since = "reading", time.perf_counter()
                 body = await read_body(exchange, most, in_parts=most > self._limits.body_bytes)
                 exchange.phase = "arriving"
+            self._uploads.check(body, exchange.request_id)
             parameters = parse_json(body)
             if b"\\u0000" in body:
                 check_no_nul(parameters)

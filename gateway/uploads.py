@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from gateway.errors import refusal
 from gateway.limits import Limits
 from sources.caller import Caller
 from sources.errors import Overloaded
 
 SCOPE: Final = "documents:submit"
+_MARKS: Final = (b",", b"[", b"{")
+"""Beside values of JSON, and not in Base64."""
+_BYTES_BY_MARK: Final = 16
 
 
 class Uploads:
@@ -38,3 +42,11 @@ class Uploads:
             yield length
         finally:
             self._held -= length
+
+    def check(self, body: bytes, request_id: str) -> None:
+        """Beyond the usual limit a body is files, each of them one text: small values take far more than their size once they are read.
+        Raises RequestRefused where it has as many as no body of the usual size is likely to have."""
+        usual = self._limits.body_bytes
+        if len(body) > usual and sum(map(body.count, _MARKS)) > usual // _BYTES_BY_MARK:
+            message = f"a request of more than {usual} bytes has few values: files, each as one text"
+            raise refusal("PAYLOAD_TOO_LARGE", message, request_id)

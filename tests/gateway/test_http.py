@@ -263,6 +263,16 @@ async def test_who_may_submit_files_may_send_more(start: Any) -> None:
             assert response.status == 413
 
 
+async def test_a_large_body_is_of_few_values(start: Any) -> None:
+    """Read as JSON, many small values take thirty times their size."""
+    async with start(body_bytes=1000, upload_bytes=50_000) as client:
+        robot = {"authorization": f"Bearer {token(scopes=['ledger:read', 'documents:submit'])}"}
+        body = json.dumps({"query": "{ hello }", "variables": {"x": [{}] * 10_000}}).encode()
+        status, answer = (await client.post(body, **robot))[:2]
+        assert (status, answer["errors"][0]["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+        assert "values" in answer["errors"][0]["message"]
+
+
 async def test_large_bodies_are_bounded_together(start: Any) -> None:
     """One that finds no place is refused before it is read, and finds one once another was answered."""
     async with start(body_bytes=1000, upload_bytes=50_000, uploads_bytes=60_000) as client:
