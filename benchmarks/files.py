@@ -148,13 +148,18 @@ def _table(found: list[Found]) -> str:
 def _row(found: Found) -> tuple[str, ...]:
     form, (ours, peer) = found.form, (found.sides[OURS], found.sides[PEER])
     name = form.peer.name if form.peer.whole else f"*{form.peer.name}*"
-    beside = (rate(peer.rates), ratio(ours.rates.over(peer.rates)) if found.both else "", _memory(peer)) if peer.read else (
+    beside = (_rate(peer.rates), ratio(ours.rates.over(peer.rates)) if found.both else "", _memory(peer)) if peer.read else (
         peer.not_read or "—", "", "")  # fmt: skip
     if ours.last is None or not ours.read:
         return form.name, "", ours.not_read or "—", "", "", name, *beside
     entries = ours.last.entries
     of_entries = Samples([each * entries for each in ours.rates.values])
-    return form.name, f"{entries:,} {form.unit}", rate(ours.rates), rate(of_entries), _memory(ours), name, *beside
+    return form.name, f"{entries:,} {form.unit}", _rate(ours.rates), rate(of_entries), _memory(ours), name, *beside
+
+
+def _rate(files: Samples) -> str:
+    """Of large files fewer than one is read in a second."""
+    return rate(files) if files.median >= 1 else f"{files.median:.3f}"
 
 
 def _memory(side: Side) -> str:

@@ -100,11 +100,11 @@ def _measured(read: Callable[[bytes], Facts], data: bytes, seconds: float, befor
     begun = _taken()
     facts = read(data)
     rate, memory = 1 / (_taken() - begun), max(_peak() - before, len(data))
-    count, begun = 0, _taken()
-    while (elapsed := _taken() - begun) < seconds:
+    count, begun, until = 0, _taken(), time.perf_counter() + seconds
+    while time.perf_counter() < until:
         read(data)
         count += 1
-    return Reading(len(data), facts.entries, facts.total, count / elapsed if count else rate, memory)
+    return Reading(len(data), facts.entries, facts.total, count / (_taken() - begun) if count else rate, memory)
 
 
 def _taken() -> float:
