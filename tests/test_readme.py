@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import asyncssh
 import pytest
 from graphql import parse, validate
 
@@ -77,6 +78,8 @@ def sources_of(text: str, folder: Path) -> list[SourceSettings]:
         file = folder / "sources.toml"
         file.write_text(example)
         secrets = dict.fromkeys(re.findall(r'"env:(\w+)"', example), "x")
+        for name in re.findall(r'sftp_private_key = "env:(\w+)"', example):
+            secrets[name] = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
         found += load(secrets, config=file).sources
     return found
 
