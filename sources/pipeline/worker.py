@@ -200,12 +200,13 @@ class Pipeline:
 
     async def _hear_of_rules(self, connection: Connection, ledger_id: int, version: int) -> None:
         """Whoever is the first to hear of them takes what follows from them, in the transaction that says so: others that became
-        active meanwhile are heard of after it."""
+        active meanwhile are heard of after it. Rules that cannot be used say nothing of control accounts."""
         async with connection.transaction():
             await taking.see(connection, ledger_id)
             if await rulesets.tell(connection, ledger_id, version):
-                standing = await self._book.standing(connection, ledger_id, version)
-                await folding.keep_control_accounts(connection, ledger_id, standing)
+                if await self._book.versions(connection, ledger_id, {version}):
+                    standing = await self._book.standing(connection, ledger_id, version)
+                    await folding.keep_control_accounts(connection, ledger_id, standing)
                 await todo.hasten(connection, ledger_id, [DocumentStatus.ISSUE])
 
     async def _match(self, connection: Connection, books: Books) -> int:
