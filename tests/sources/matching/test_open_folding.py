@@ -117,11 +117,9 @@ async def test_a_fold_takes_as_much_in_tables_that_nobody_has_analysed(trade: Tr
         for table in ("matching.item", "matching.match", "matching.allocation"):
             await _copy(owner, table, first, last)
         ids = f"ARRAY(SELECT 'copy-' || n FROM generate_series({first}, {first + 199}) AS n)"
-        computed.append(
-            await _blocks(
-                owner, f"SELECT * FROM matching.open_spans({ledger_id}, array_fill('sales'::text, '{{200}}'), {ids})"
-            )
-        )
+        kinds, sources = (f"array_fill('{each}'::text, '{{200}}')" for each in ("invoice", "sales"))
+        spans = f"SELECT * FROM matching.open_spans({ledger_id}, {kinds}, {sources}, {ids})"
+        computed.append(await _blocks(owner, spans))
         while await owner.fetchval("SELECT matching.fold_open_items($1, 2000)", ledger_id):
             pass
         await owner.execute("VACUUM matching.open_todo")
