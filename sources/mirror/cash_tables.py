@@ -135,7 +135,22 @@ bank_transaction = Table(
         "dated_on",
         postgresql_where=text("visible"),
     ),
-    Index("bank_transaction_provisional", "ledger_id", "source", "account", postgresql_where=text("provisional")),
+    Index(
+        "bank_transaction_provisional",
+        "ledger_id",
+        "source",
+        "account",
+        "dated_on",
+        postgresql_where=text("provisional AND visible"),
+    ),
+    Index(
+        "bank_transaction_superseded",
+        "ledger_id",
+        "source",
+        "account",
+        "dated_on",
+        postgresql_where=text("provisional AND NOT visible"),
+    ),
     Index("bank_transaction_by_statement", "ledger_id", "statement", "source"),
     schema=_SCHEMA,
 )

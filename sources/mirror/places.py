@@ -48,8 +48,11 @@ class _Beside(NamedTuple):
 Days = dict[Chain, set[int]]
 
 
-async def place(connection: Connection, source: str, touched: Collection[Touched]) -> set[Chain]:
-    """Ranks and gaps of these statements, and of those that follow them. Answers with the chains of their accounts."""
+async def place(
+    connection: Connection, source: str, touched: Collection[Touched]
+) -> tuple[set[Chain], set[tuple[int, str]]]:
+    """Ranks and gaps of these statements, and of those that follow them. Answers with the chains of their accounts, and with the
+    accounts (ledger_id, account) of those that are authoritative or were."""
     ids = sorted({(ledger_id, external_id) for ledger_id, _, external_id in touched})
     rows = {(row[0], row[2]): row for row in await connection.fetch(_TOUCHED, source, *_columns(ids))}
     accounts = sorted({(ledger_id, account) for ledger_id, account, _ in touched})
@@ -70,11 +73,12 @@ async def place(connection: Connection, source: str, touched: Collection[Touched
                 days[chain] |= met
     if any(row[8] for row in rows.values()):
         await connection.execute(_UNPLACE, source, *_columns(ids))
+    firm = {(ledger_id, account) for ledger_id, account, _ in days}
     first = True
     while days:
         days = await _place_days(connection, source, days, added, everything=first)
         added, first = {}, False
-    return chains
+    return chains, firm
 
 
 async def _place_days(

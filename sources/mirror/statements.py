@@ -49,13 +49,15 @@ async def settle(connection: Connection, touched: Collection[Touched], changes: 
     if not touched:
         return
     source = changes.source
-    chains = await place(connection, source, touched)
+    chains, firm = await place(connection, source, touched)
     until = await _until(connection, source, chains)
-    # What may change: transactions of these statements, the same ones of other statements, and provisional ones.
+    # What may change: transactions of these statements, the same ones of other statements, and provisional ones of days that
+    # authoritative statements tell of now, or tell of no more.
     written = _columns([(ledger_id, statement) for ledger_id, _, statement in touched])
     concerned = {tuple(row) for row in await connection.fetch(_OF_STATEMENTS, source, *written)}
-    accounts = _columns(sorted({(ledger_id, account) for ledger_id, account, _ in touched}))
-    concerned |= {tuple(row) for row in await connection.fetch(_PROVISIONAL, source, *accounts)}
+    if firm:
+        days = _columns([(*account, *_days(account, until)) for account in sorted(firm)])
+        concerned |= {tuple(row) for row in await connection.fetch(_PROVISIONAL, source, *days)}
     currencies = {(ledger_id, account, currency) for ledger_id, account, currency in chains}
     if concerned:
         transactions = await _transactions(connection, source, sorted(concerned))
@@ -72,6 +74,12 @@ async def _until(connection: Connection, source: str, chains: Collection[Chain])
     if not chains:
         return {}
     return {tuple(row[:3]): row[3] for row in await connection.fetch(_ENDS, source, *_columns(sorted(chains)))}
+
+
+def _days(account: tuple[int, str], until: Until) -> tuple[date, date]:
+    """The first and the last day that authoritative statements of an account's chains end on."""
+    ends = [end or date.min for chain, end in until.items() if chain[:2] == account]
+    return min(ends), max(ends)
 
 
 async def _transactions(
@@ -156,12 +164,22 @@ _OF_STATEMENTS = """
 SELECT ledger_id, account, external_id FROM mirror.bank_transaction
 WHERE source = $1 AND (ledger_id, statement) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""
 _PROVISIONAL = """
-SELECT ledger_id, account, external_id FROM mirror.bank_transaction
-WHERE source = $1 AND (ledger_id, account) IN (SELECT * FROM unnest($2::bigint[], $3::text[])) AND provisional"""
+SELECT t.ledger_id, t.account, t.external_id
+FROM unnest($2::bigint[], $3::text[], $4::date[], $5::date[]) AS asked (ledger_id, account, first, last) CROSS JOIN LATERAL (
+    SELECT * FROM mirror.bank_transaction held WHERE held.ledger_id = asked.ledger_id AND held.source = $1
+        AND held.account = asked.account AND held.provisional AND held.visible AND held.dated_on <= asked.last
+    UNION ALL
+    SELECT * FROM mirror.bank_transaction held WHERE held.ledger_id = asked.ledger_id AND held.source = $1
+        AND held.account = asked.account AND held.provisional AND NOT held.visible AND held.dated_on > asked.first
+) AS t"""
+# Each key by itself: joined, the planner reads the whole account where it knows nothing of its size.
 _TRANSACTIONS = """
-SELECT ledger_id, account, external_id, statement, currency, provisional, deleted_at IS NOT NULL, dated_on, visible
-FROM mirror.bank_transaction
-WHERE source = $1 AND (ledger_id, account, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[]))"""
+SELECT t.* FROM unnest($2::bigint[], $3::text[], $4::text[]) AS asked (ledger_id, account, external_id) CROSS JOIN LATERAL (
+    SELECT ledger_id, account, external_id, statement, currency, provisional, deleted_at IS NOT NULL, dated_on, visible
+    FROM mirror.bank_transaction held WHERE held.ledger_id = asked.ledger_id AND held.source = $1
+        AND held.account = asked.account AND held.external_id = asked.external_id
+    OFFSET 0
+) AS t"""
 _STATING = """
 SELECT ledger_id, external_id, currency, ends_on, first_seen FROM mirror.bank_statement
 WHERE source = $1 AND (ledger_id, external_id) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))"""
