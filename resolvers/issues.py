@@ -73,7 +73,9 @@ class IntegrationIssue:
     first_seen: DateTime = timestamp("When it was met first.", "first_seen")
     opened_at: DateTime = timestamp("When it was opened, the last time.", "opened_at")
     last_seen: DateTime = timestamp("When it was met last.", "last_seen")
-    next_attempt_at: DateTime | None = timestamp("When its document, or the record, is tried again by itself.", "next_attempt_at")
+    next_attempt_at: DateTime | None = timestamp(
+        "When its document, or the record, is tried again by itself.", "next_attempt_at"
+    )
     closed_at: DateTime | None = timestamp("When it was closed.", "closed_at")
     resolved_by: str | None = text("Who closed it; null: nobody did.", "resolved_by")
     note: str | None = text("What somebody noted when resolving or muting it.", "note")

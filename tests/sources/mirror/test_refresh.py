@@ -328,7 +328,9 @@ async def test_a_source_without_its_ledger_is_down_until_it_exists(
     await create_ledger("acme-eu", "EUR")
     service = refresher((kit.bank(accounts={"DE1": "acme-late"}), script))
     await service.start()
-    reason = "bank feeds the ledger acme-late, which does not exist yet: create it, by createLedger or `ledgergraph import`."
+    reason = (
+        "bank feeds the ledger acme-late, which does not exist yet: create it, by createLedger or `ledgergraph import`."
+    )
     answer = (await service.ensure(["bank"]))["bank"]
     assert (str(answer.failure), script.pulls) == (reason, [])
     assert await status(service, db, "bank") == (SourceStatus.DOWN, reason)
