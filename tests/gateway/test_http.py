@@ -308,6 +308,28 @@ async def test_a_body_that_never_ends_is_given_up(start: Any) -> None:
         await writer.wait_closed()
 
 
+async def test_a_large_body_that_drips_is_given_up(start: Any) -> None:
+    """It holds a place that others wait for, and every byte would buy it time."""
+    async with start(stall_seconds=0.2, body_bytes=1000, upload_bytes=50_000) as client:
+        host, port = client.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        robot = token(scopes=["ledger:read", "documents:submit"])
+        head = (
+            f"POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {robot}\r\nContent-Type: application/json\r\n"
+        )
+        writer.write(head.encode() + b"Content-Length: 40000\r\n\r\n")
+
+        async def drip() -> None:
+            while True:
+                writer.write(b" ")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        assert (await asyncio.wait_for(reader.readline(), 5)).split()[1] == b"408"
+        dripping.cancel()
+        writer.close()
+
+
 async def test_a_mutation_outlives_its_client(client: Any) -> None:
     """What was begun is finished, although nobody waits for the answer."""
     request = asyncio.create_task(client.post({"query": "mutation { addSlowly }"}))
