@@ -141,7 +141,8 @@ class CashPosition:
     )
     counted_by: str | None = text(
         "Name of the source by which this account counts on asOf, where several of those asked tell of it and it is another one: "
-        "leave such rows out of sums. It is the one that posted its newest transaction. Null: this row counts.",
+        "leave such rows out of sums. It is, of those that know the balance, the one that posted its newest transaction. Null: this "
+        "row counts.",
         "counted_by",
     )
     fetched_at: DateTime = timestamp("When the source last confirmed what this is made of.", "fetched_at")

@@ -8,7 +8,7 @@
 - available: the closing available balance of the base, while nothing was booked after it; else nobody stated one: None.
 - warnings: what is odd about the account's authoritative statements up to the day, newest first, at most MAX_WARNINGS.
 - counted_by: of an account that several of the sources tell of, the one whose row counts, in the rows of the others: a sum over
-  rows leaves these out. See `sources.mirror.told_twice`.
+  rows leaves these out. A known balance goes first, else as in `sources.mirror.told_twice`.
 A transaction is dated by its booking date, else its value date, else the end of its statement.
 """
 
@@ -34,8 +34,11 @@ async def cash_positions(reader: Reader, within: Within, as_of: date, want: Want
     Amounts are signed minor units."""
     day = as_of.isoformat()
     rows = await reader.fetch(_POSITIONS, list(within.ledger_ids), list(within.sources), day)
-    found = await told_twice.ranked(reader, rows, as_of)
-    counted = {place: first.source for first, *others in found for place in others}
+    known = {_place(row) for row in rows if row["closing"] is not None}
+    counted: dict[Place, str] = {}
+    for places in await told_twice.ranked(reader, rows, as_of):
+        first = next((place for place in places if place in known), places[0])
+        counted |= {place: first.source for place in places if place != first}
     return [want.row(_values(row, day, counted.get(_place(row)))) for row in rows]
 
 

@@ -124,6 +124,12 @@ async def test_who_posts_without_a_balance_leaves_it_unknown(trade: Trade) -> No
     assert (await the_account(trade, 9)).bank is None
 
 
+async def test_a_known_balance_counts_in_cash_positions_whoever_posts(trade: Trade) -> None:
+    await told(trade, "csv", (2, 50_00))
+    await told(trade, "camt", (2, 50_00), opening=100_00, posts=False)
+    assert await counted(trade, 9, "camt", "csv") == {"camt": (150_00, None), "csv": (None, "camt")}
+
+
 async def test_accounts_of_their_own_are_counted_each(trade: Trade) -> None:
     await told(trade, "a", (2, 50_00), opening=0)
     await told(trade, "b", (2, 5_00), opening=0, account="DE89370400440532013000")
