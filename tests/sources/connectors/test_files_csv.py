@@ -205,6 +205,7 @@ def archived(name: str) -> bytes:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "it is a spreadsheet or document of an office program: export a table in a text file (CSV)"),
         (b"%PDF-1.7", "it is a PDF: export a table in a text file (CSV)"),
     ],
+    ids=["zip", "document", "spreadsheet", "gzip", "bzip2", "xz", "office", "pdf"],
 )  # fmt: skip
 def test_what_is_no_text_is_named(data: bytes, reason: str) -> None:
     assert refusal(data) == reason

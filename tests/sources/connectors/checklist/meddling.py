@@ -4,14 +4,15 @@ and one value of an answer after the other replaced by something else."""
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import cache
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,6 @@ from tests.proof.faults import FaultProxy, serving
 
 BOUND = 1_000_000
 """Bytes of an answer that the connectors under test read."""
-BOMB = gzip.compress(b" " * 256_000_000, 9)
 SILENCE = 0.6
 """Seconds for which a silent server says nothing; twice what the connectors under test wait."""
 
@@ -125,7 +125,14 @@ async def _too_large(proxy: Meddler, request: web.Request) -> web.StreamResponse
 
 async def _bomb(_proxy: Meddler, _request: web.Request) -> web.StreamResponse:
     """A thousandth of what it becomes when it is unpacked."""
-    return web.Response(body=BOMB, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+    return web.Response(body=_unpacking(), headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+
+@cache
+def _unpacking() -> bytes:
+    """256 MB of blanks."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS + 16)
+    return b"".join([*(packer.compress(b" " * 1_000_000) for _ in range(256)), packer.flush()])
 
 
 async def _endless(_proxy: Meddler, request: web.Request) -> web.StreamResponse:
