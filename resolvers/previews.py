@@ -67,7 +67,9 @@ class PostingChange:
     posted: JournalEntry | None = link("What is posted.", entry_by_sequence, ("ledger_id", "sequence"))
     draft: DraftEntry | None = nested("What the rules call for, with the date that it would get.", "draft")
     moved_from: Date | None = word(
-        "The date that lies in a locked period: the entry would be dated on the first open day instead.", "moved_from"
+        "The date of its own, where the entry would be dated later: that lies in a locked period, or the books hold an earlier "
+        "entry of the posting from then until its reversal.",
+        "moved_from",
     )
     reversal_date: Date | None = word("The date of the reversal of what is posted.", "reversed_on")
 

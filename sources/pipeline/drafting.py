@@ -14,6 +14,8 @@ from sources.pipeline.model import Key, Past, Posting, Terms
 
 POSTED_BY: Final = "pipeline"
 REVERSED: Final = ":reversed"
+LOCKED: Final = "as that period is locked"
+HELD: Final = "as the books held it until then"
 _DOCUMENT_ROOM: Final = 120
 _NAME_ROOM: Final = 80
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A"})
@@ -46,13 +48,15 @@ def _short(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[: room - 65]}~{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def entry_draft(key: Key, posting: Posting, mapped: MappedPosting, terms: Terms, day: date) -> EntryDraft:
-    """The entry of a posting, dated `day`: its own date, or the first open one."""
+def entry_draft(
+    key: Key, posting: Posting, mapped: MappedPosting, terms: Terms, day: date, why: str = LOCKED
+) -> EntryDraft:
+    """The entry of a posting, dated `day`: its own date, or a later one, `why` (LOCKED or HELD)."""
     return EntryDraft(
         ledger=terms.ledger,
         idempotency_key=entry_key(key, posting),
         effective_date=day,
-        description=_moved(mapped.description, mapped.effective_date, day),
+        description=_moved(mapped.description, mapped.effective_date, day, why),
         lines=tuple([line_draft(line, terms.ledger.functional_currency) for line in mapped.lines]),
         posted_by=POSTED_BY,
         document_date=mapped.document_date,
@@ -69,7 +73,7 @@ def reversal_draft(key: Key, past: Past, posting: Posting, terms: Terms, since: 
     sequence, earliest = past.restored.get(posting.sequence, (posting.sequence, since))
     since = max(since, earliest)
     day = open_day(since, terms.locked_through)
-    described = None if day == since else _moved(f"Reversal of entry {sequence}", since, day)
+    described = None if day == since else _moved(f"Reversal of entry {sequence}", since, day, LOCKED)
     return ReversalDraft(
         ledger=terms.ledger,
         idempotency_key=entry_key(key, posting) + REVERSED,
@@ -106,9 +110,9 @@ def line_draft(line: MappedLine, functional_currency: str) -> LineDraft:
     )
 
 
-def _moved(description: str, own: date, day: date) -> str:
-    """The description; of an entry that was moved out of a locked period it says so."""
+def _moved(description: str, own: date, day: date, why: str) -> str:
+    """The description; of an entry that was moved to a later day it says so."""
     if day == own:
         return description
-    words = f" (of {own}; dated {day}, as that period is locked)"
+    words = f" (of {own}; dated {day}, {why})"
     return description[: MAX_DESCRIPTION - len(words)] + words

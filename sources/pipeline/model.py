@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -50,7 +50,8 @@ UNKNOWN_OUTCOME: Final = bytes(32)
 
 class Posting(NamedTuple):
     """One posting that was made of a document. `number` counts the versions of `name`, over all generations.
-    `effective_date` is that of the entry. `substance`: see `MappedPosting`; None: not known, the outcome alone tells."""
+    `effective_date` is that of the entry, `reversed_on` that of its reversal. `substance`: see `MappedPosting`; None: not known,
+    the outcome alone tells."""
 
     name: str
     number: int
@@ -63,6 +64,7 @@ class Posting(NamedTuple):
     sequence: int | None = None
     reversal_sequence: int | None = None
     substance: bytes | None = None
+    reversed_on: date | None = None
 
 
 @dataclass(slots=True)
@@ -94,6 +96,21 @@ class Past:
 
     def next_number(self, name: str) -> int:
         return 1 + max((number for each, number in self.postings if each == name), default=0)
+
+    def held_until(self, name: str, others: Collection[str]) -> date:
+        """The last day of the reversals of what the books held of a posting for a day at least, the first of all days where there
+        is none. Of it: its own entries, and those that it took the place of: they were reversed before its first one, and are
+        of none of the `others` that the document calls for."""
+        known = self.postings.values()
+        first = min((each.sequence for each in known if each.name == name and each.sequence), default=None)
+        days = [
+            each.reversed_on
+            for each in known
+            if each.reversed_on and each.reversed_on > each.effective_date
+            if each.name == name
+            or (each.name not in others and (first is None or (each.reversal_sequence or 0) < first))
+        ]
+        return max(days, default=date.min)
 
     def keep(self, posting: Posting) -> None:
         self.postings[posting.name, posting.number] = posting

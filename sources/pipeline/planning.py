@@ -3,18 +3,21 @@
 - An equal outcome posts nothing; neither do other texts, or other rates of the same days. Another one reverses at the original
   date and posts anew. Where somebody asked for the posting anew, texts and rates count too.
 - A document that calls for nothing any more reverses as of the day when it ceased, never before the original date.
-- In a locked period neither is possible: each goes to the first open day, and says so.
+- On each day the books hold a posting once: what comes back, and was reversed later than it was dated, is dated on the day of that
+  reversal, or on its own where that is later.
+- In a locked period nothing is possible: each goes to the first open day, and says so.
 - A posting dated before its source's cut-over counts as not called for; later ones of the same document do post.
 - A proposed posting waits; what it replaces stands until it is approved. Rules that changed change nothing that is posted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Mapping as Names
+from datetime import date
 
 from sources.mapping.model import MappedPosting, Mapping, Policy, Unmapped
-from sources.pipeline.drafting import entry_draft, open_day, reversal_draft
+from sources.pipeline.drafting import HELD, LOCKED, entry_draft, open_day, reversal_draft
 from sources.pipeline.model import (
     DocumentStatus,
     Finding,
@@ -76,8 +79,9 @@ def plan(
     if duplicate is not None and wanted and not past.live():
         return Plan(DocumentStatus.DUPLICATE, finding=duplicate, withdrawn=_pending(past))
     found = Plan(DocumentStatus.NOTHING, mapping[0].rule if mapping else None, terms.ruleset_version)
+    names = {mapped.name for mapped in wanted}
     for mapped in wanted:
-        _plan_posting(found, version, past, mapped, terms)
+        _plan_posting(found, version, past, mapped, terms, names)
     _plan_rest(found, version, past, wanted, ceased=not mapping, terms=terms)
     if mismatch is not None and (found.make or found.propose):
         return refused(past, mismatch)
@@ -107,7 +111,9 @@ def _pending(past: Past) -> list[Posting]:
     return [each for each in past.postings.values() if each.status in undecided]
 
 
-def _plan_posting(found: Plan, version: Version, past: Past, mapped: MappedPosting, terms: Terms) -> None:
+def _plan_posting(
+    found: Plan, version: Version, past: Past, mapped: MappedPosting, terms: Terms, names: Collection[str]
+) -> None:
     standing = past.live().get(mapped.name)
     waiting = past.waiting(mapped.name)
     if standing is not None and _stands(past, standing, mapped):
@@ -119,18 +125,34 @@ def _plan_posting(found: Plan, version: Version, past: Past, mapped: MappedPosti
         found.withdrawn.append(waiting)
     if waiting is not None and same and waiting.status is PostingStatus.REJECTED:
         return
-    made = _making(version, past, mapped, terms, waiting if same else None)
+    undone = _undoing(version, past, standing, terms, standing.effective_date) if standing else None
+    free = free_from(past, mapped, names, undone)
+    made = _making(version, past, mapped, terms, waiting if same else None, free)
     if mapped.policy is Policy.PROPOSED and not (same and made.posting.status is PostingStatus.APPROVED):
         found.propose.append(made)
         return
-    if standing is not None:
-        draft = reversal_draft(version.key, past, standing, terms, standing.effective_date)
-        found.undo.append(Undoing(standing, draft))
+    if undone is not None:
+        found.undo.append(undone)
     found.make.append(made)
 
 
-def _making(version: Version, past: Past, mapped: MappedPosting, terms: Terms, waiting: Posting | None) -> Making:
-    day = open_day(mapped.effective_date, terms.locked_through)
+def free_from(past: Past, mapped: MappedPosting, names: Collection[str], undone: Undoing | None = None) -> date:
+    """The first day on which the books hold nothing of the posting's earlier versions, nor of what it took the place of.
+    `names`: of all postings that are called for; `undone`: the version that stands, and is reversed now."""
+    until = past.held_until(mapped.name, names)
+    if undone is not None and undone.draft.effective_date > undone.posting.effective_date:
+        return max(until, undone.draft.effective_date)
+    return until
+
+
+def _undoing(version: Version, past: Past, standing: Posting, terms: Terms, day: date) -> Undoing:
+    return Undoing(standing, reversal_draft(version.key, past, standing, terms, day))
+
+
+def _making(
+    version: Version, past: Past, mapped: MappedPosting, terms: Terms, waiting: Posting | None, free: date
+) -> Making:
+    day, why = posting_day(mapped, free, terms)
     posting = waiting or Posting(
         name=mapped.name,
         number=past.next_number(mapped.name),
@@ -142,7 +164,15 @@ def _making(version: Version, past: Past, mapped: MappedPosting, terms: Terms, w
         effective_date=day,
         substance=mapped.substance(),
     )
-    return Making(posting._replace(effective_date=day), mapped, entry_draft(version.key, posting, mapped, terms, day))
+    draft = entry_draft(version.key, posting, mapped, terms, day, why)
+    return Making(posting._replace(effective_date=day), mapped, draft)
+
+
+def posting_day(mapped: MappedPosting, free: date, terms: Terms) -> tuple[date, str]:
+    """The date of a posting's entry, not before `free`, and what to say of it where that is not its own."""
+    own = open_day(mapped.effective_date, terms.locked_through)
+    day = open_day(max(own, free), terms.locked_through)
+    return day, LOCKED if day == own else HELD
 
 
 def _plan_rest(
@@ -153,7 +183,7 @@ def _plan_rest(
     for standing in past.live().values():
         if standing.name not in names:
             day = max(standing.effective_date, version.ceased_on) if ceased else standing.effective_date
-            found.undo.append(Undoing(standing, reversal_draft(version.key, past, standing, terms, day)))
+            found.undo.append(_undoing(version, past, standing, terms, day))
     found.withdrawn += [each for each in _pending(past) if each.name not in names]
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from sources.ledger.model import Conflict, Outcome, Posted, Reason, Rejected, RejectionCode
 from sources.ledger.rules import check
 from sources.mapping.model import MappedPosting, Mapping, Unmapped
-from sources.pipeline.drafting import entry_draft, parse_key
+from sources.pipeline.drafting import HELD, LOCKED, entry_draft, parse_key
 from sources.pipeline.model import (
     UNKNOWN_OUTCOME,
     Finding,
@@ -67,7 +67,7 @@ def see_reversals(past: Past, reversals: Table[int, Standing]) -> None:
         assert posting.sequence is not None
         last, is_reversed = last_reversal(posting.sequence, reversals)
         if last is not None and is_reversed:
-            past.keep(posting._replace(status=PostingStatus.REVERSED, reversal_sequence=last.sequence))
+            past.keep(_reversed(posting, last))
         elif last is not None:
             past.restored[posting.sequence] = last.sequence, last.effective_date
 
@@ -99,7 +99,7 @@ def take_over(
         known = past.postings.get((name, number))
         if is_reversal:
             if known is not None:
-                past.keep(known._replace(status=PostingStatus.REVERSED, reversal_sequence=stray.sequence))
+                past.keep(_reversed(known, stray))
             continue
         wanted = mapped.get(name)
         posting = known or Posting(
@@ -131,15 +131,22 @@ def _see_replaced(past: Past, reversals: Table[int, Standing]) -> None:
         if posting.status is PostingStatus.POSTED and posting.number < newest[posting.name]:
             last, _ = last_reversal(posting.sequence or 0, reversals)
             assert last is not None, "nothing is posted beside what stands"
-            past.keep(posting._replace(status=PostingStatus.REVERSED, reversal_sequence=last.sequence))
+            past.keep(_reversed(posting, last))
+
+
+def _reversed(posting: Posting, by: Standing) -> Posting:
+    return posting._replace(status=PostingStatus.REVERSED, reversal_sequence=by.sequence, reversed_on=by.effective_date)
 
 
 def _outcome(key: Key, posting: Posting, mapped: MappedPosting | None, found: Standing, terms: Terms) -> bytes:
     """What is called for, if the entry says just that on its day."""
     if mapped is None:
         return UNKNOWN_OUTCOME
-    checked = check(entry_draft(key, posting, mapped, terms, found.effective_date))[0]
-    return mapped.outcome() if checked and checked.body_hash == found.body_hash else UNKNOWN_OUTCOME
+    for why in (LOCKED, HELD):
+        checked = check(entry_draft(key, posting, mapped, terms, found.effective_date, why))[0]
+        if checked and checked.body_hash == found.body_hash:
+            return mapped.outcome()
+    return UNKNOWN_OUTCOME
 
 
 def _substance(outcome: bytes, mapped: MappedPosting | None) -> bytes | None:
@@ -170,7 +177,7 @@ def settle(
     for step, outcome in zip(plan.steps(), outcomes, strict=True):
         match outcome:
             case Posted(_, sequence, _):
-                _keep(past, verdict, step, sequence)
+                _keep(past, verdict, step, sequence, step.draft.effective_date)
             case Conflict(_, _, sequence):
                 verdict.again = True
                 _meet(key, past, verdict, step, books[sequence], terms)
@@ -179,10 +186,11 @@ def settle(
     return verdict
 
 
-def _keep(past: Past, verdict: Verdict, step: Step, sequence: int) -> None:
+def _keep(past: Past, verdict: Verdict, step: Step, sequence: int, day: date) -> None:
     posting = step.posting
     if isinstance(step, Undoing):
-        past.keep(posting._replace(status=PostingStatus.REVERSED, reversal_sequence=sequence))
+        ended = posting._replace(status=PostingStatus.REVERSED, reversal_sequence=sequence, reversed_on=day)
+        past.keep(ended)
     else:
         past.keep(posting._replace(status=PostingStatus.POSTED, sequence=sequence))
     verdict.posted.append((step, sequence))
@@ -194,7 +202,7 @@ def _meet(key: Key, past: Past, verdict: Verdict, step: Step, found: Standing, t
         substance = _substance(outcome, step.mapped)
         posting = step.posting._replace(outcome=outcome, substance=substance, effective_date=found.effective_date)
         step = Making(posting, step.mapped, step.draft)
-    _keep(past, verdict, step, found.sequence)
+    _keep(past, verdict, step, found.sequence, found.effective_date)
 
 
 def _refuse(
@@ -204,7 +212,7 @@ def _refuse(
         last, is_reversed = last_reversal(step.posting.sequence or 0, reversals)
         if last is not None and is_reversed:
             verdict.again = True
-            _keep(past, verdict, step, last.sequence)
+            _keep(past, verdict, step, last.sequence, last.effective_date)
             return
         if last is not None and step.draft.sequence != last.sequence:
             verdict.again = True

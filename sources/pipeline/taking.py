@@ -274,6 +274,7 @@ def _posting(row: Any) -> Posting:
         row["sequence"],
         row["reversal_sequence"],
         row["substance"],
+        row["reversed_on"],
     )
 
 
@@ -291,7 +292,10 @@ held.ledger_id = $1 AND held.source = asked.source AND held.kind = asked.kind AN
     AND held.external_id = asked.external_id"""
 _DOCUMENTS = f"SELECT held.* FROM {_ASKED} JOIN pipeline.document held ON {_IS_ASKED}"
 _POSTINGS = f"""
-SELECT held.*, proposal.decision FROM {_ASKED} JOIN pipeline.posting held ON {_IS_ASKED}
+SELECT held.*, proposal.decision, (
+    SELECT effective_date FROM ledger.entry WHERE ledger_id = $1 AND sequence = held.reversal_sequence
+) AS reversed_on
+FROM {_ASKED} JOIN pipeline.posting held ON {_IS_ASKED}
 LEFT JOIN pipeline.proposal ON held.status = 'PROPOSED' AND proposal.ledger_id = $1 AND proposal.source = held.source
     AND proposal.kind = held.kind AND proposal.account = held.account AND proposal.external_id = held.external_id
     AND proposal.name = held.name AND proposal.generation = held.generation AND proposal.number = held.number

@@ -11,7 +11,7 @@ from typing import Final
 from sources.ledger.model import EntryDraft
 from sources.mapping.model import MappedPosting, Mapping, Unmapped
 from sources.pipeline import planning
-from sources.pipeline.drafting import entry_draft, open_day
+from sources.pipeline.drafting import entry_draft
 from sources.pipeline.model import DocumentStatus, Finding, Key, Past, Plan, Posting, PostingStatus, Terms, Version
 
 
@@ -44,7 +44,8 @@ class Change:
 
     @property
     def moved_from(self) -> date | None:
-        """The day that lies in a locked period, where the entry would be dated on the first open one instead."""
+        """The day of its own, where the entry would be dated on a later one instead: that lies in a locked period, or the books
+        hold an earlier entry of it there, which was reversed later."""
         if self.mapped is None or self.draft is None or self.is_equal:
             return None
         own = self.mapped.effective_date
@@ -131,25 +132,27 @@ def _changes(
     version: Version, past: Past, wanted: Iterable[MappedPosting], plan: Plan, terms: Terms
 ) -> tuple[Change, ...]:
     live, called = past.live(), {mapped.name: mapped for mapped in wanted}
-    undone = {each.posting.name: each.draft.effective_date for each in plan.undo}
+    undone = {each.posting.name: each for each in plan.undo}
+    free = {name: planning.free_from(past, each, called, undone.get(name)) for name, each in called.items()}
     return tuple(
         [
             Change(
                 name,
                 live.get(name),
                 called.get(name),
-                _draft(version.key, live.get(name), called[name], terms) if name in called else None,
-                undone.get(name),
+                _draft(version.key, live.get(name), called[name], free[name], terms) if name in called else None,
+                undone[name].draft.effective_date if name in undone else None,
             )
             for name in {**called, **live}
         ]
     )
 
 
-def _draft(key: Key, standing: Posting | None, mapped: MappedPosting, terms: Terms) -> EntryDraft:
+def _draft(key: Key, standing: Posting | None, mapped: MappedPosting, free: date, terms: Terms) -> EntryDraft:
     """The entry as it would be dated and described; its key is of no account."""
-    equal = standing is not None and standing.outcome == mapped.outcome()
-    day = standing.effective_date if standing and equal else open_day(mapped.effective_date, terms.locked_through)
+    day, why = planning.posting_day(mapped, free, terms)
+    if standing is not None and standing.outcome == mapped.outcome():
+        day = standing.effective_date
     status, version = PostingStatus.PROPOSED, terms.ruleset_version
     posting = standing or Posting(mapped.name, 1, 1, b"", status, mapped.rule, version, day)
-    return entry_draft(key, posting, mapped, terms, day)
+    return entry_draft(key, posting, mapped, terms, day, why)

@@ -10,11 +10,12 @@ import asyncio
 import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,35 @@ async def is_as_the_rules_say(company: Company, histories: Histories, *, locked:
             is_undone_by(by_sequence[each.reverses], each)
         elif each.sequence not in undone:
             standing[each.document].append(each)
-    stand(standing, histories.wanted(), locked=locked)
+    stand(standing, histories.wanted(), held_until(entries), locked=locked)
+
+
+def held_until(entries: Sequence[Entry]) -> Callable[[Name, str, Collection[str]], date]:
+    """Of a document's posting, given all that are called for, the last day of the reversals of what was in the books for a day at
+    least, as this posting or as one that it took the place of. On no day two entries of a posting are in the books."""
+    undone = {each.reverses: each for each in entries if each.reverses is not None}
+    firsts: dict[tuple[Name, str], int] = {}
+    spans: dict[tuple[Name, str], list[tuple[date, date, int]]] = defaultdict(list)
+    for each in [each for each in entries if each.reverses is None]:
+        end = undone.get(each.sequence)
+        firsts.setdefault((each.document, each.posting), each.sequence)
+        if end is None or end.day > each.day:
+            span = (each.day, end.day if end else date.max, end.sequence if end else 0)
+            spans[each.document, each.posting].append(span)
+    for held in spans.values():
+        assert all(one[1] <= other[0] for one, other in pairwise(sorted(held)))
+
+    def until(document: Name, posting: str, called: Collection[str]) -> date:
+        days = [
+            day
+            for (owner, name), held in spans.items()
+            for _, day, sequence in held
+            if owner == document and day < date.max
+            if name == posting or (name not in called and sequence < firsts[document, posting])
+        ]
+        return max(days, default=date.min)
+
+    return until
 
 
 def is_undone_by(original: Entry, reversal: Entry) -> None:
@@ -95,15 +124,22 @@ def is_undone_by(original: Entry, reversal: Entry) -> None:
     assert reversal.day >= original.day
 
 
-def stand(standing: Mapping[Name, list[Entry]], called_for: Mapping[Name, list[Wanted]], *, locked: bool) -> None:
-    """What stands of each document is just what its last version calls for."""
+def stand(
+    standing: Mapping[Name, list[Entry]],
+    called_for: Mapping[Name, list[Wanted]],
+    until: Callable[[Name, str, Collection[str]], date],
+    *,
+    locked: bool,
+) -> None:
+    """What stands of each document is just what its last version calls for, dated not before the books ceased to hold it."""
     assert standing.keys() == called_for.keys()
     for name, postings in called_for.items():
         found = sorted(standing[name], key=lambda each: each.posting)
         assert [each.posting for each in found] == [each.name for each in postings]
         for entry, posting in zip(found, postings, strict=True):
             assert entry.nets == nets_of([posting])
-            assert entry.day == posting.day or (locked and entry.day > posting.day)
+            day = max(posting.day, until(name, posting.name, {each.name for each in postings}))
+            assert entry.day == day or (locked and entry.day > day)
 
 
 @pytest.mark.timeout(300)

@@ -98,9 +98,9 @@ class ModelBooks:
     def reversals(self) -> dict[int, Entry]:
         return {entry.reverses: entry for entry in self.entries if entry.reverses is not None}
 
-    def reverse_by_hand(self, sequence: int) -> None:
+    def reverse_by_hand(self, sequence: int, on: date = date.min) -> None:
         entry = self.entries[sequence - 1]
-        day = max(entry.day, (self.locked or date.min) + timedelta(days=1) if self.locked else entry.day)
+        day = max(entry.day, on, (self.locked or date.min) + timedelta(days=1) if self.locked else entry.day)
         by_hand = ReversalDraft(
             ledger=LEDGER,
             idempotency_key=f"hand {sequence}",
@@ -120,12 +120,13 @@ class ModelBooks:
 
 @dataclass(frozen=True)
 class Paper:
-    """A document as the test changes it. `parts`: into how many postings its amount goes."""
+    """A document as the test changes it. `parts`: into how many postings its amount goes; `word`: what these are called."""
 
     name: str
     amount: int
     day: date
     parts: int = 1
+    word: str = "part"
     alive: bool = True
     changed_on: date = CUTOVER
 
@@ -147,7 +148,7 @@ class Paper:
     def _posting(self, number: int, rules: int, policy: Policy, target: str) -> MappedPosting:
         day = self.day + timedelta(days=31 * number)
         lines = (MappedLine("1100", self.amount + number, "USD"), MappedLine(target, -self.amount - number, "USD"))
-        return MappedPosting(f"part {number}", "r", policy, day, self.day, f"{self.name}", None, None, lines)
+        return MappedPosting(f"{self.word} {number}", "r", policy, day, self.day, f"{self.name}", None, None, lines)
 
 
 @dataclass

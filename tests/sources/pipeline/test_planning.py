@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -55,6 +56,120 @@ def test_a_void_reverses_when_it_was_voided_and_never_before_the_original(on: da
     assert entries(world)[1:] == [(expected, 1, -100)]
     assert world.look(PAPER).status is DocumentStatus.POSTED
     assert world.books.nets()["1100"] == 100
+
+
+VOIDED_ON = DAY + timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected", "words"),
+    [
+        (DAY, VOIDED_ON, " (of 2026-03-10; dated 2026-04-09, as the books held it until then)"),
+        (VOIDED_ON + timedelta(days=9), VOIDED_ON + timedelta(days=9), ""),
+    ],
+)
+def test_what_comes_back_is_dated_when_the_books_ceased_to_hold_it(own: date, expected: date, words: str) -> None:
+    world = World()
+    world.look(PAPER)
+    world.look(replace(PAPER, alive=False, changed_on=VOIDED_ON))
+    world.look(replace(PAPER, day=own))
+    assert entries(world)[1:] == [(VOIDED_ON, 1, -100), (expected, None, 100)]
+    assert world.books.entries[-1].description == f"in_1{words}"
+    world.look(replace(PAPER, day=own, amount=70))
+    assert entries(world)[3:] == [(expected, 3, -100), (expected, None, 70)]
+
+
+def test_what_comes_back_after_a_reversal_on_its_own_day_is_dated_on_that() -> None:
+    """What was restated, and what files that are read again leave out (they are gone since the year 1)."""
+    world = World()
+    world.look(PAPER)
+    world.look(replace(PAPER, amount=70))
+    world.look(replace(PAPER, alive=False, changed_on=date.min))
+    world.look(PAPER)
+    assert {day for day, _, _ in entries(world)} == {DAY}
+
+
+def test_of_postings_of_several_days_those_that_were_not_held_yet_keep_theirs() -> None:
+    world, later = World(), DAY + timedelta(days=31)
+    world.look(replace(PAPER, parts=2))
+    world.look(replace(PAPER, parts=2, alive=False, changed_on=DAY + timedelta(days=5)))
+    world.look(replace(PAPER, parts=2))
+    back = DAY + timedelta(days=5)
+    assert entries(world)[2:] == [(back, 1, -100), (later, 2, -101), (back, None, 100), (later, None, 101)]
+
+
+def test_what_comes_back_into_a_locked_period_is_dated_on_the_first_open_day() -> None:
+    world = World()
+    world.look(PAPER)
+    world.look(replace(PAPER, alive=False, changed_on=VOIDED_ON))
+    world.books.locked = date(2026, 4, 30)
+    world.look(PAPER)
+    assert entries(world)[2] == (date(2026, 5, 1), None, 100)
+    assert world.books.entries[-1].description.endswith(" (of 2026-03-10; dated 2026-05-01, as that period is locked)")
+
+
+def test_what_was_moved_out_of_a_locked_period_does_not_stand_twice_once_that_is_open() -> None:
+    world = World()
+    world.look(PAPER)
+    world.books.locked = date(2026, 3, 31)
+    world.look(replace(PAPER, amount=70))
+    world.books.locked = None
+    world.look(replace(PAPER, amount=50))
+    moved = date(2026, 4, 1)
+    assert entries(world)[1:] == [(moved, 1, -100), (moved, None, 70), (moved, 3, -70), (moved, None, 50)]
+
+
+def test_what_a_person_reversed_later_comes_back_on_that_day() -> None:
+    world = World()
+    world.look(PAPER)
+    world.books.reverse_by_hand(1, VOIDED_ON)
+    world.look(replace(PAPER, amount=70))
+    assert entries(world)[1:] == [(VOIDED_ON, 1, -100), (VOIDED_ON, None, 70)]
+
+
+def test_an_entry_that_came_back_and_was_left_by_a_crash_stands() -> None:
+    world = World()
+    world.look(PAPER)
+    world.look(replace(PAPER, alive=False, changed_on=VOIDED_ON))
+    world.crash_at = 2
+    with pytest.raises(Crash):
+        world.look(PAPER)
+    assert world.look(PAPER).status is DocumentStatus.POSTED
+    assert world.look(PAPER).drafts() == []
+    assert [amount for _, _, amount in entries(world)] == [100, -100, 100]
+
+
+def test_what_comes_back_under_another_name_is_not_dated_before_that() -> None:
+    """Rules may call a posting otherwise since."""
+    world = World()
+    world.look(PAPER)
+    world.look(replace(PAPER, alive=False, changed_on=VOIDED_ON))
+    world.look(replace(PAPER, word="line"))
+    assert entries(world)[2] == (VOIDED_ON, None, 100)
+    world.look(replace(PAPER, word="line", amount=70))
+    assert entries(world)[3:] == [(VOIDED_ON, 3, -100), (VOIDED_ON, None, 70)]
+
+
+def test_a_proposal_of_what_comes_back_is_of_the_day_that_its_entry_gets() -> None:
+    world = World()
+    world.look(PAPER)
+    world.look(replace(PAPER, alive=False, changed_on=VOIDED_ON))
+    world.policy = Policy.PROPOSED
+    again = replace(PAPER, word="line")
+    (made,) = world.look(again).propose
+    world.decide("in_1", PostingStatus.APPROVED)
+    world.look(again)
+    assert made.draft.effective_date == VOIDED_ON
+    assert entries(world)[2] == (VOIDED_ON, None, 100)
+
+
+def test_what_is_called_for_no_more_moves_nothing_that_was_there_before_it_went() -> None:
+    world, later = World(), DAY + timedelta(days=31)
+    world.look(replace(PAPER, parts=2))
+    world.books.reverse_by_hand(2, later + timedelta(days=9))
+    world.look(PAPER)
+    world.look(replace(PAPER, amount=70))
+    assert entries(world)[3:] == [(DAY, 1, -100), (DAY, None, 70)]
 
 
 def test_in_a_locked_period_both_move_to_the_first_open_day_and_say_so() -> None:
@@ -234,7 +349,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(name=NAMES, amount=AMOUNTS, day=DAYS, parts=st.integers(1, 3), alive=st.integers(0, 3), on=DAYS)
     def change(self, name: str, amount: int, day: date, parts: int, alive: int, on: date) -> None:
-        self.papers[name] = Paper(name, amount, day, parts, alive > 0, on)
+        self.papers[name] = Paper(name, amount, day, parts, alive=alive > 0, changed_on=on)
         self.versions.setdefault(name, []).append(self.papers[name])
 
     @rule(name=NAMES, before=st.integers(1, 4))
@@ -287,6 +402,17 @@ class Lives(RuleBasedStateMachine):
     def entries_are_reversed_at_most_once(self) -> None:
         reversed_ones = [entry.reverses for entry in self.world.books.entries if entry.reverses]
         assert len(reversed_ones) == len(set(reversed_ones))
+
+    @invariant()
+    def on_each_day_a_posting_is_held_once(self) -> None:
+        undone = self.world.books.reversals()
+        held: dict[str, list[tuple[date, date]]] = defaultdict(list)
+        for entry in self.world.books.entries:
+            if entry.reverses is None:
+                until = undone[entry.sequence].day if entry.sequence in undone else date.max
+                held[entry.key.rsplit(":", 1)[0]] += [(entry.day, until)] if until > entry.day else []
+        for spans in held.values():
+            assert all(until <= since for (_, until), (since, _) in pairwise(sorted(spans)))
 
     def teardown(self) -> None:
         """What is looked at once more, without a crash and without waiting for anybody, is what the rules say."""
