@@ -43,13 +43,14 @@ _SUMS: Final = ", ".join(
     f"(coalesce(sum(open) FILTER (WHERE {_bucket(low, high)}), 0))::bigint AS {name}" for name, low, high in BUCKETS
 )
 _PARTS: Final = f"""
-SELECT party_id, party_name, currency, due_on, nullif(open, 0) AS open, on_account, unexplained FROM ({_OPEN}) o
+SELECT party_id, party_name, currency, due_on, nullif(open, 0) AS open, on_account, set_off, unexplained FROM ({_OPEN}) o
 UNION ALL
-SELECT party_id, party_name, currency, NULL::date, NULL::bigint, amount, 0 FROM ({open_sql.on_account(*_ASKED)}) a"""
+SELECT party_id, party_name, currency, NULL::date, NULL::bigint, amount, 0, 0 FROM ({open_sql.on_account(*_ASKED)}) a"""
 _AGED: Final = f"""count(open) AS documents, coalesce(sum(open), 0)::bigint AS open, {_SUMS},
-    sum(on_account)::bigint AS on_account, sum(unexplained)::bigint AS unexplained,
+    (sum(on_account) - {open_sql.UNFOUND})::bigint AS on_account, (sum(unexplained) + {open_sql.UNFOUND})::bigint AS unexplained,
     (coalesce(sum(open), 0) + sum(on_account) + sum(unexplained))::bigint AS balance"""
 _OF_AGEING: Final = " ".join(("documents open", *(name for name, _, _ in BUCKETS), "on_account unexplained balance"))
+_SUMMED: Final = ", ".join(f"sum({name})::bigint AS {name}" for name in _OF_AGEING.split())
 _ANY: Final = "({0}.documents > 0 OR {0}.on_account <> 0 OR {0}.unexplained <> 0)"
 AGEING_BY_PARTY = Order("open-items-by-party", (("party_id", "text"), ("currency", "text")))
 
@@ -92,18 +93,16 @@ async def ageing(reader: Reader, _keys: Sequence[Key], want: Want, args: Args) -
     """A page of what is open on a day, by party and currency; `totals` of all parties, by currency."""
     where = await _conditions(reader, args)
     _narrow(where, args)
-    parts = f"({_PARTS}) parts WHERE {where.sql}"
-    by_party = View(
-        f"(SELECT party_id, max(party_name) AS party_name, currency, {_AGED} FROM {parts} GROUP BY party_id, currency) a",
-        columns("a", f"party_id party_name currency {_OF_AGEING}"),
-    )
+    of_party = f"""
+(SELECT party_id, max(party_name) AS party_name, currency, {_AGED} FROM ({_PARTS}) parts WHERE {where.sql} GROUP BY party_id, currency) a"""
+    by_party = View(of_party, columns("a", f"party_id party_name currency {_OF_AGEING}"))
     asked = Conditions()
     asked.args = where.args
     asked.add(_ANY.format("a"))
     values = await page(reader, by_party, asked, AGEING_BY_PARTY, want, args)
     if "totals" in want.columns:
         totals = View(
-            f"(SELECT currency, {_AGED} FROM {parts} GROUP BY currency) t", columns("t", f"currency {_OF_AGEING}")
+            f"(SELECT currency, {_SUMMED} FROM {of_party} GROUP BY currency) t", columns("t", f"currency {_OF_AGEING}")
         )
         wanted = want.nested["totals"]
         sql = totals.select(wanted.columns, _ANY.format("t"), "ORDER BY t.currency")

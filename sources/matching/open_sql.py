@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from typing import Final
 
-COLUMNS: Final = "kind source external_id party_id party_name currency due_on open on_account unexplained functional"
+COLUMNS: Final = (
+    "kind source external_id party_id party_name currency due_on open on_account unexplained functional set_off"
+)
+UNFOUND: Final = "greatest(least(sum(on_account), sum(set_off)), 0)"
+"""Of one party and currency: what its documents were prepaid by, and it did not have on account. That is on nobody's account."""
 _STEPS: Final = (8, 32, 128, 512, 2048, 1048576)
 
 
 def on_day(ledger: str, direction: str, day: str) -> str:
     """A statement of what is open on a day, or on the control account without that; ledger, direction and day are expressions. Columns:
-    `COLUMNS`; amounts in minor units, what takes off negative, as `open` of a credit note is."""
+    `COLUMNS`; amounts in minor units, what takes off negative, as `open` of a credit note is. `on_account` is more
+    than nothing where a source set it off (`set_off`): see `UNFOUND`."""
     held = f"i.ledger_id = {ledger} AND i.direction = {direction} AND i.from_day <= {day} AND {_is_current(ledger)}"
     # Row security lets an index be searched by comparisons alone, so days are counted apart from them.
     steps = ", ".join(f"({step}, {day} - {step})" for step in _STEPS)

@@ -1,8 +1,8 @@
 """Control accounts beside their subledgers, and bank accounts beside their statements, as of a day.
 
 - A subledger is what the mirrored invoices of every source that posts into the ledger leave open on the day, by party (see
-  `sources.matching.open_sql`), less what parties have on account. Its control accounts are the codes that the active rules call
-  `receivable` or `payable`.
+  `sources.matching.open_sql`), less what parties have on account; what their documents were prepaid by beyond that
+  is a difference. Its control accounts are the codes that the active rules call `receivable` or `payable`.
 - A bank account's ledger account is the one that the rules' table `bank_accounts` gives.
 
 Amounts are minor units of their currency. Subledgers count what is owed: to us for receivables, by us for payables.
@@ -150,11 +150,12 @@ def _unmatched(rows: Sequence[Any]) -> Unmatched:
 
 
 _OPEN = f"""
-SELECT nullif(party_id, '') AS party_id, currency, max(party_name) AS name, sum(amount) AS amount FROM (
-    SELECT o.party_id, o.party_name, o.currency, o.open + o.on_account AS amount FROM ({open_sql.on_day("$1", "$2", "$3")}) AS o
+SELECT nullif(party_id, '') AS party_id, currency, max(party_name) AS name,
+    sum(open) + sum(on_account) - {open_sql.UNFOUND} AS amount FROM (
+    SELECT o.party_id, o.party_name, o.currency, o.open, o.on_account, o.set_off FROM ({open_sql.on_day("$1", "$2", "$3")}) AS o
     JOIN mirror.source_state state ON state.source = o.source AND state.post_from IS NOT NULL
     UNION ALL
-    SELECT a.party_id, a.party_name, a.currency, a.amount FROM ({open_sql.on_account("$1", "$2", "$3")}) AS a
+    SELECT a.party_id, a.party_name, a.currency, 0, a.amount, 0 FROM ({open_sql.on_account("$1", "$2", "$3")}) AS a
 ) AS owed
 GROUP BY 1, 2"""
 _BALANCES = """

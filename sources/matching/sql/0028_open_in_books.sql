@@ -19,11 +19,13 @@ CREATE POLICY visible ON matching.control_account TO ledgergraph_app
 -- than was booked, or before it was; unexplained: what else they have more (less: negative) than is open. open + on_account +
 -- unexplained: what the control account has of the document and of what settled it; where it is from before the cut-over, the opening
 -- balance has it, and the last is 0. functional: the control account's sum in the ledger's currency, null: not of its own entries.
+-- set_off: how much of on_account is what an invoice was prepaid by, or of a credit note (negative) what invoices were by it.
 ALTER TABLE matching.open_item
     ADD COLUMN kind text COLLATE "C" NOT NULL DEFAULT 'invoice',
     ADD COLUMN on_account bigint NOT NULL DEFAULT 0,
     ADD COLUMN unexplained bigint NOT NULL DEFAULT 0,
     ADD COLUMN functional bigint,
+    ADD COLUMN set_off bigint NOT NULL DEFAULT 0,
     DROP CONSTRAINT open_item_is_open,
     ADD CONSTRAINT open_item_is_open CHECK (open <> 0 OR on_account <> 0 OR unexplained <> 0 OR functional <> 0),
     DROP CONSTRAINT open_item_pkey,
@@ -70,11 +72,13 @@ DROP FUNCTION matching.open_spans(bigint, text[], text[]);
 -- was from the first. Never is more open than all these leave of the total, and nothing once it was given up.
 -- booked is what the control account has of it, by the lines of its entries, of those of payments that name it, and of transactions
 -- that were ever matched with it. Of a document with such lines, no more is open than that: one that was voided is open until the day
--- of its reversal, one that was booked late from the day on which it was. Joins are written in the order in which they are to be made:
--- looking for another takes longer than they do.
+-- of its reversal, one that was booked late from the day on which it was. What was prepaid and its lines still have is not open, and is
+-- taken from what the party has on account (of a credit note, added to that: it is what invoices of the party were prepaid by): the
+-- entry of an advance stays when its source allocates it, and so what both leave is nothing. Joins are written in the order in which
+-- they are to be made: looking for another takes longer than they do.
 CREATE FUNCTION matching.open_spans(of_ledger bigint, kinds text[], sources text[], ids text[])
 RETURNS TABLE (kind text, source text, external_id text, direction text, party_id text, party_name text, currency text, due_on date,
-    open bigint, on_account bigint, unexplained bigint, functional bigint, from_day date, until_day date)
+    open bigint, on_account bigint, unexplained bigint, functional bigint, set_off bigint, from_day date, until_day date)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
@@ -92,11 +96,11 @@ BEGIN
         SELECT i.source, i.external_id, i.direction, left(coalesce(i.party_external_id, ''), 600) AS party_id, i.party_name, i.currency, i.kind,
             coalesce(i.due_date, i.issue_date, i.listed_on) AS due_on, coalesce(i.accounting_date, i.listed_on) AS begins,
             side.sign, abs(i.total - i.prepaid) AS total, side.sign * i.amount_due AS due, abs(i.paid_elsewhere) AS elsewhere,
-            i.paid_elsewhere_on, side.debits, state.stands,
+            i.paid_elsewhere_on, side.debits, state.stands, greatest(abs(i.total) - abs(i.total - i.prepaid), 0) AS prepaid,
             i.kind = 'CREDIT_NOTE' AND i.status = 'PAID' AND i.deleted_at IS NULL AND EXISTS (
                 SELECT FROM mirror.invoice n WHERE n.ledger_id = of_ledger AND n.source = i.source AND n.external_id = i.raw ->> 'invoice'
                     AND n.kind = 'INVOICE' AND n.currency = i.currency AND n.direction = i.direction) AS is_taken,
-            CASE side.sign WHEN 0 THEN 1 ELSE side.sign END * CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END AS owed,
+            CASE WHEN side.sign <> 0 THEN side.sign WHEN i.total < 0 THEN -1 ELSE 1 END * CASE i.kind WHEN 'CREDIT_NOTE' THEN -1 ELSE 1 END AS owed,
             (NOT state.stands OR coalesce(coalesce(i.accounting_date, i.listed_on) >= (
                 SELECT s.post_from FROM mirror.source_state s WHERE s.source = i.source), false))
             AND EXISTS (SELECT FROM matching.control_account c WHERE c.ledger_id = of_ledger AND c.direction = i.direction) AS posts,
@@ -123,7 +127,7 @@ BEGIN
         WHERE asked.kind = 'invoice'
     )
     SELECT 'invoice', d.source, d.external_id, d.direction, d.party_id, d.party_name, d.currency, d.due_on, amount.open,
-        books.on_account, books.unexplained, books.functional, held.from_day, held.until_day
+        books.on_account, books.unexplained, books.functional, taken.set_off, held.from_day, held.until_day
     FROM document d CROSS JOIN LATERAL (
         SELECT day.on_day AS from_day, lead(day.on_day) OVER so_far AS until_day, bool_or(day.begun) OVER so_far AS begun,
             sum(day.paid) OVER so_far AS paid, sum(day.paid) OVER () AS paid_at_last,
@@ -243,7 +247,11 @@ BEGIN
             CASE WHEN held.has_lines THEN d.owed * held.booked END)))::bigint END AS open
     ) AS amount
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN d.posts THEN d.owed * least(0, d.owed * held.booked)
+        SELECT CASE WHEN d.posts AND d.stands AND held.begun
+            THEN d.owed * greatest(0, least(d.prepaid, d.owed * (held.booked - amount.open))) ELSE 0 END::bigint AS set_off
+    ) AS taken
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN d.posts THEN d.owed * least(0, d.owed * held.booked) + taken.set_off
             WHEN d.stands AND held.begun THEN d.owed * least(0, d.total - held.paid - held.matched - less.credited) ELSE 0 END::bigint AS on_account
     ) AS credit
     CROSS JOIN LATERAL (
@@ -254,7 +262,7 @@ BEGIN
     UNION ALL
     -- Payments that name no invoice that is held, or one of another direction or currency: what their party has on account.
     SELECT 'payment', paid.source, paid.external_id, paid.direction, paid.party_id, paid.party_name, paid.currency, paid.due_on, 0,
-        paid.amount, 0, paid.functional, paid.on_day, paid.until_day
+        paid.amount, 0, paid.functional, 0, paid.on_day, paid.until_day
     FROM (
         SELECT p.source, p.external_id, m.direction, m.currency, left(coalesce(p.party_external_id, ''), 600) AS party_id,
             coalesce(p.party_name, '') AS party_name, p.occurred_on AS due_on, m.on_day,
@@ -310,7 +318,7 @@ BEGIN
                 AND held.external_id = asked.external_id AND held.kind = asked.kind OFFSET 0
         ) AS had));
     INSERT INTO matching.open_item (ledger_id, kind, source, external_id, direction, party_id, party_name, currency, due_on, open,
-        on_account, unexplained, functional, from_day, until_day)
+        on_account, unexplained, functional, set_off, from_day, until_day)
     SELECT of_ledger, s.* FROM matching.open_spans(of_ledger, found_kinds, found_sources, found_ids) AS s;
     DELETE FROM matching.open_todo WHERE ctid = ANY (taken);
     RETURN cardinality(taken);

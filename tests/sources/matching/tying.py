@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from sources.connectors.xero_accounting_payments import UNSTATED
 from sources.documents import Invoice, InvoiceDirection, InvoiceKind, InvoiceStatus, Party, Payment, PaymentType
 from sources.errors import LedgergraphError
 from sources.ledger.model import EntryDraft, LineDraft, Posted
@@ -77,6 +78,7 @@ class History:
     payments: list[Payment] = field(default_factory=list)
     moved: list[Any] = field(default_factory=list)
     credited: set[str] = field(default_factory=set)
+    allocated: dict[str, int] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     async def begin(self) -> None:
@@ -178,10 +180,56 @@ class History:
         party = Party(name="Globex GmbH", external_id="globex-gmbh")
         await self._pay(self.chance.choice((None, "d-2026-99999")), party, 20_00, "EUR")
 
+    async def advance(self, about: Invoice | None = None) -> None:
+        """As books elsewhere state it: of a customer, or to a supplier."""
+        about = about or self._one(lambda each: each.kind is InvoiceKind.INVOICE)
+        if about is not None:
+            sign = 1 if about.direction is InvoiceDirection.RECEIVABLE else -1
+            amount = sign * self.chance.choice((20_00, 49_00, 130_01))
+            await self._pay(None, about.party, amount, about.currency, bank_account=UNSTATED)
+
+    async def allocate(self) -> None:
+        """What a credit note or an advance has left goes to an invoice of its party, whole or in part: its source moves no money."""
+        about = self._one(lambda each: each.kind is InvoiceKind.INVOICE and self._may_take(each))
+        if about is None:
+            await self.issue()
+            return
+        if not (givers := self._givers(about)):
+            await self.advance(about)
+            givers = self._givers(about)
+        given = self.chance.choice(givers)
+        most = min(self._left(given, about), about.amount_due)
+        part = self.chance.choice((most, most, most // 2))
+        self.allocated[given.external_id] = self.allocated.get(given.external_id, 0) + part
+        self.allocated.setdefault(about.external_id, 0)
+        await self._prepaid(about, part)
+        if isinstance(given, Invoice):
+            await self._prepaid(given, part)
+
+    def _givers(self, about: Invoice) -> list[Invoice | Payment]:
+        return [each for each in (*self.documents, *self.payments) if self._left(each, about) > 0]
+
+    def _left(self, given: Invoice | Payment, about: Invoice) -> int:
+        """What could go to an invoice."""
+        if (given.party and given.party.external_id, given.currency) != (about.party.external_id, about.currency):
+            return 0
+        if isinstance(given, Invoice):
+            is_note = given.kind is InvoiceKind.CREDIT_NOTE and given.direction is about.direction
+            stands = given.status is InvoiceStatus.OPEN and given.issue_date >= CUTOVER
+            return given.amount_due if is_note and stands else 0
+        sign = 1 if about.direction is InvoiceDirection.RECEIVABLE else -1
+        is_advance = given.type is PaymentType.PAYMENT and given.invoice_external_id is None
+        return sign * given.amount - self.allocated.get(given.external_id, 0) if is_advance else 0
+
+    async def _prepaid(self, about: Invoice, part: int) -> None:
+        left = about.amount_due - part
+        status = InvoiceStatus.OPEN if left else InvoiceStatus.PAID
+        await self._replace(about, prepaid=about.prepaid + part, amount_due=left, status=status)
+
     async def fail(self) -> None:
         """A payment that was known did not come about after all."""
-        if self.payments:
-            paid = self.chance.choice(self.payments)
+        if payments := [each for each in self.payments if each.external_id not in self.allocated]:
+            paid = self.chance.choice(payments)
             about = next((each for each in self.documents if each.external_id == paid.invoice_external_id), None)
             if about is None or about.issue_date >= CUTOVER:
                 self.payments.remove(paid)
@@ -272,7 +320,11 @@ class History:
         await self.state(self.documents[at])
 
     def _may_go(self, each: Invoice) -> bool:
-        return each.issue_date >= CUTOVER and each.external_id not in self.credited
+        """No source lets go of what something was set off against."""
+        return each.issue_date >= CUTOVER and not {each.external_id} & (self.credited | self.allocated.keys())
+
+    def _may_take(self, each: Invoice) -> bool:
+        return each.issue_date >= CUTOVER and each.status is InvoiceStatus.OPEN and each.amount_due > 0
 
     def _one(self, fits: Any) -> Invoice | None:
         found = [each for each in self.documents if fits(each)]
@@ -280,6 +332,6 @@ class History:
 
 
 ACTIONS = (
-    "issue", "issue", "note", "credit", "pay", "pay", "prepay", "fail", "refund", "move", "move", "move", "vague", "restate", "void",
+    "issue", "issue", "note", "credit", "pay", "pay", "prepay", "advance", "allocate", "allocate", "fail", "refund", "move", "move", "move", "vague", "restate", "void",
     "void", "delete", "confirm", "confirm", "unmatch",
 )  # fmt: skip
