@@ -254,6 +254,7 @@ open_item = Table(
     _required("on_account", BigInteger, server_default=text("0")),
     _required("unexplained", BigInteger, server_default=text("0")),
     Column("functional", BigInteger),
+    _required("set_off", BigInteger, server_default=text("0")),
     _required("from_day", Date),
     Column("until_day", Date),
     Column(
