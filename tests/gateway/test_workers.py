@@ -91,13 +91,13 @@ async def test_ctrl_c_of_a_whole_terminal_stops_cleanly(data_dir: Path) -> None:
 
 
 def test_workers_that_cannot_start_end_the_command(data_dir: Path, tmp_path: Path) -> None:
-    config = tmp_path / "sources.toml"
-    config.write_text(
-        '[[sources]]\nname = "pay"\nkind = "xero-payroll"\nledger = "a"\nclient_id = "x"\ntenant_id = "y"\nclient_secret = "env:S"\n'
-    )
-    done = ledgergraph(*arguments(data_dir), "--config", config, S="\x07")
+    config = tmp_path / "settings.toml"
+    config.write_text('[mapping]\na = "rules.toml"\n')
+    (tmp_path / "rules.toml").write_text("nonsense = 3\n")
+    done = ledgergraph(*arguments(data_dir), "--config", config)
     assert done.returncode != 0
     assert "before it could serve" in done.stderr
+    assert "nonsense is not known" in done.stderr
 
 
 async def scraped(address: str) -> dict[str, float]:
