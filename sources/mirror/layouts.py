@@ -101,7 +101,6 @@ def _changed(settings: SourceSettings, found: Standing) -> list[str]:
     names = [name for name, old, new in zip(("kind", "ledger", "accounts"), before, now, strict=False) if old != new]
     return [
         *names,
-        *_differing(before[3], now[3]),
         *_differing(_options(found.layout), _options(settings.layout), found.layout),
     ]
 

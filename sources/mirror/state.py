@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from sources.connectors.registry import KINDS
 from sources.mirror.freshness import Held
 from sources.mirror.settings import SourceSettings
 
@@ -75,8 +77,12 @@ async def being_read(connection: Connection, sources: Iterable[str]) -> set[str]
 
 
 async def standing(connection: Connection, settings: SourceSettings, home_id: int) -> Standing:
-    """Where a pull of the source begins. The caller holds its lock."""
+    """Where a pull of the source begins. The caller holds its lock. A folder that lies elsewhere now is the same source, whose files
+    are known by what is in them."""
     row = await connection.fetchrow(_STANDING, settings.name, home_id)
+    if row is not None and row["route"] is not None and _lies_elsewhere(row["route"], settings):
+        await connection.execute(_LIES_ELSEWHERE, settings.name, settings.route)
+        row = await connection.fetchrow(_STANDING, settings.name, home_id)
     assert row is not None
     current = row["route"] == settings.route
     held = Held(
@@ -99,6 +105,13 @@ async def standing(connection: Connection, settings: SourceSettings, home_id: in
     )
 
 
+def _lies_elsewhere(route: str, settings: SourceSettings) -> bool:
+    *before, place = json.loads(route)
+    *now, place_now = json.loads(settings.route)
+    return KINDS[settings.kind].of_files and before == now and place != place_now
+
+
+_LIES_ELSEWHERE = "UPDATE mirror.source_state SET route = $2 WHERE source = $1"
 _READ = """
 SELECT name, clock_timestamp() AS now, route, as_of, last_success_at, last_attempt_at, last_error, problems
 FROM unnest($1::text[]) AS asked (name) LEFT JOIN mirror.source_state ON source = name"""

@@ -283,12 +283,25 @@ async def test_a_folder_that_lies_elsewhere_now_is_the_same_source(exports: Expo
     await exports.pull()
     before = await exports.held()
     exports.folder = exports.folder.rename(exports.folder.parent / "elsewhere")
-    error = await exports.pull()
-    assert error is not None
-    assert "(path)" in error
+    assert await exports.pull() is None
+    assert await exports.held() == before
+    exports.write("b.csv", "02 11 rent Cid")
+    assert await exports.pull() is None
+    assert await exports.counted() == ["01 1000", "02 1100"]
     restated = await exports.again()
     assert (restated.changed, restated.deleted) == (0, 0)
-    assert await exports.held() == before
+
+
+async def test_another_folder_lets_go_of_nothing_until_somebody_says_so(exports: Exports) -> None:
+    exports.write("a.csv", "01 10 rent Ann")
+    await exports.pull()
+    exports.folder = exports.folder.parent / "another"
+    exports.folder.mkdir()
+    exports.write("b.csv", "02 11 rent Cid")
+    assert await exports.pull() is None
+    assert await exports.counted() == ["01 1000", "02 1100"]
+    assert (await exports.again(Rest.DELETE)).deleted == 1
+    assert await exports.counted() == ["02 1100"]
 
 
 async def test_files_that_were_sent_are_files(exports: Exports) -> None:
